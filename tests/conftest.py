@@ -1,0 +1,100 @@
+"""Fixtures shared by all tests: a small real data set and a tiny Llama-family model made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TINY = Path(__file__).parent / "data" / "tiny"
+
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+
+def read_pairs(name: str) -> list[tuple[str, str]]:
+    """Return the rows of `tests/data/tiny/<name>.tsv` as (first column, second column)."""
+    lines = (TINY / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    return [(a, b) for a, b in (line.split("\t") for line in lines)]
+
+
+@pytest.fixture(scope="session")
+def tseltal() -> list[tuple[str, str]]:
+    """400 real (Spanish, Tseltal) sentences."""
+    return read_pairs("tseltal")
+
+
+@pytest.fixture(scope="session")
+def amharic() -> list[tuple[str, str]]:
+    """80 real (English, Amharic) sentences."""
+    return read_pairs("amharic")
+
+
+@pytest.fixture(scope="session")
+def sanskrit() -> list[tuple[str, str]]:
+    """80 real (English, Sanskrit in Devanagari) phrases."""
+    return read_pairs("sanskrit")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, tseltal: list[tuple[str, str]]) -> Path:
+    """Folder of a two-layer Llama with random weights and SmolLM2's kind of tokenizer; treat it as read-only.
+
+    Like SmolLM2: byte-level BPE with single digits (llama.cpp pre-tokenizer `smollm`), ChatML, tied embeddings,
+    `<|im_end|>` ends a turn. It goes through AutoModelForCausalLM and AutoTokenizer and converts to GGUF.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = _tokenizer([text for pair in tseltal for text in pair])
+    tokenizer.save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=1024,
+        rope_theta=10000.0,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
+        eos_token_id=tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        pad_token_id=tokenizer.convert_tokens_to_ids("<|endoftext|>"),
+        initializer_range=0.08,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        LlamaForCausalLM(config).float().save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(texts: list[str]):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        unk_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHATML,
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+    )
