@@ -1,13 +1,13 @@
 """The error family: every error says what happened and carries a hint that says what to do.
 
-    EndonymError              exit 1
-    ├── UsageError            exit 2   the command or a name in it is off
-    ├── ConfigError           exit 2   settings; all problems at once
-    ├── MissingError          exit 3   an extra, a model, a system program is not there
-    ├── DataError             exit 4   user data: file, line, field, repair
-    ├── LeakError             exit 5   the same thing on both sides of a split, or the sealed test opened
-    ├── ParityError           exit 6   an export is not the model that was trained
-    └── JobError              exit 7   a job failed, was cancelled, or needs recovery
+EndonymError              exit 1
+├── UsageError            exit 2   the command or a name in it is off
+├── ConfigError           exit 2   settings; all problems at once
+├── MissingError          exit 3   an extra, a model, a system program is not there
+├── DataError             exit 4   user data: file, line, field, repair
+├── LeakError             exit 5   the same thing on both sides of a split, or the sealed test opened
+├── ParityError           exit 6   an export is not the model that was trained
+└── JobError              exit 7   a job failed, was cancelled, or needs recovery
 """
 
 from __future__ import annotations

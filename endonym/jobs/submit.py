@@ -1,0 +1,207 @@
+"""The one way in: resolve settings and inputs, skip what is already done, start a worker, wait if asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from endonym import __version__
+from endonym.config import Layer
+from endonym.errors import JobError, MissingError, UsageError
+from endonym.jobs.stage import Resolved, Stage, load_stage, resolve
+from endonym.project import Project
+from endonym.store import events
+from endonym.store import jobs as rows
+from endonym.store.files import file_hash
+
+POLL_SECONDS = 0.1
+ENDED = ("succeeded", "failed", "cancelled", "needs_recovery")
+
+
+def submit(
+    project: Project,
+    verb: str,
+    plugin: str = "",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    plan_layer: Layer | None = None,
+    wait: bool = False,
+    on_event: Callable[[events.Event], None] | None = None,
+) -> rows.JobRow:
+    """Return the finished job with the same key, or start one.
+
+    `settings` are the nearest layer, as in `[verb]` of endonym.toml (for a verb with one plugin, its settings flat).
+    `inputs` names job ids of input artifacts; the newest of the kind is taken where none is given. With `wait`, blocks until
+    the job ended and raises its error when it failed.
+    """
+    stage, resolved, found = prepare(project, verb, plugin, settings or {}, inputs or {}, plan_layer)
+    key = job_key(project, stage, resolved, found)
+    row = rows.done_with_key(project.db, key)
+    if row is not None:
+        return row
+    rows.notice_dead(project.db)
+    row = rows.open_with_key(project.db, key)
+    if row is not None and row.state in ("failed", "cancelled", "needs_recovery"):
+        # The same work was begun and not finished: go on in its folder, where checkpoints may lie.
+        return resume(project, row.id, wait=wait, on_event=on_event)
+    if row is None:
+        chosen = plugin or (next(iter(resolved.plugins)) if stage.choice == "one" else "")
+        row = rows.create(project.db, verb, chosen, key, resolved.as_json(), found)
+        folder = project.runs / row.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        about = {
+            "id": row.id,
+            "verb": verb,
+            "plugin": chosen,
+            "key": key,
+            "settings": row.settings,
+            "inputs": found,
+            "created": row.created,
+        }
+        (folder / "job.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
+        _launch(project, row)
+    return wait_for(project, row.id, on_event) if wait else row
+
+
+def resume(
+    project: Project, job: int, *, wait: bool = False, on_event: Callable[[events.Event], None] | None = None
+) -> rows.JobRow:
+    """Start the worker of a job that did not succeed again; it goes on from its last checkpoint."""
+    after = max((e.id for e in events.since(project.db, job)), default=0)
+    rows.requeue(project.db, job)
+    _launch(project, rows.get(project.db, job))
+    return wait_for(project, job, on_event, after) if wait else rows.get(project.db, job)
+
+
+def prepare(
+    project: Project,
+    verb: str,
+    plugin: str,
+    settings: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    plan_layer: Layer | None,
+) -> tuple[Stage, Resolved, dict[str, Any]]:
+    """Resolve what a job would be, without starting it: stage, settings, input job ids."""
+    stage = load_stage(verb)
+    layers = [project.layer(verb)]
+    if plan_layer is not None:
+        layers.append(plan_layer)
+    layers.append(Layer("command line", settings))
+    resolved = resolve(stage, plugin, layers, project.path)
+    return stage, resolved, find_inputs(project, stage, inputs)
+
+
+def find_inputs(project: Project, stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Job ids of the stage's inputs: as given, else the newest artifact of the kind. Raises MissingError."""
+    found: dict[str, Any] = {}
+    for name in given:
+        if name not in stage.inputs:
+            raise UsageError(f"'{stage.verb}' has no input '{name}'", f"It has: {', '.join(stage.inputs) or 'none'}.")
+    for name, spec in stage.inputs.items():
+        kind, optional, many = spec.rstrip("?*"), spec.endswith("?"), spec.endswith("*")
+        if name in given:
+            found[name] = given[name]
+        elif many:
+            found[name] = [row["job"] for row in rows.artifacts(project.db, kind)]
+        else:
+            newest = rows.newest_artifact(project.db, kind)
+            if newest is not None:
+                found[name] = newest
+        if not optional and not found.get(name):
+            raise MissingError(
+                f"'{stage.verb}' needs a '{kind}' artifact and there is none", f"Make it with: endonym {_maker(kind)}"
+            )
+    return found
+
+
+def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that decides a job's result: verb, settings, input hashes, sources, version."""
+    hashes: dict[str, Any] = {
+        name: [rows.artifact_hash(project.db, i) for i in ids]
+        if isinstance(ids, list)
+        else rows.artifact_hash(project.db, ids)
+        for name, ids in inputs.items()
+    }
+    about = {k: project.about[k] for k in ("language", "pivot", "base", "seed")}
+    parts: dict[str, Any] = {
+        "verb": stage.verb, "settings": resolved.as_json(), "inputs": hashes, "project": about, "version": __version__,
+        "own_plugins": {n: _own_code(m, project) for n, (m, _) in resolved.plugins.items()},
+    }  # fmt: skip
+    if not stage.inputs:
+        parts["sources"] = [_source_hash(project, source) for source in project.sources]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def follow(project: Project, job: int, after: int = 0) -> Iterator[events.Event]:
+    """Yield the events of a job as they come, until it has ended."""
+    while True:
+        ended = _ended(project, job)
+        for event in events.since(project.db, job, after):
+            after = event.id
+            yield event
+        if ended:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for(
+    project: Project, job: int, on_event: Callable[[events.Event], None] | None = None, after: int = 0
+) -> rows.JobRow:
+    """Block until the job ended; raises its error when it did not succeed."""
+    for event in follow(project, job, after):
+        if on_event is not None:
+            on_event(event)
+    row = rows.get(project.db, job)
+    if row.state != "succeeded":
+        raise job_error(row)
+    return row
+
+
+def job_error(row: rows.JobRow) -> JobError:
+    """The error a job ended with, as an exception that keeps its exit code."""
+    what = row.error.get("message") or row.state.replace("_", " ")
+    hint = row.error.get("hint") or f"Go on with: endonym jobs resume {row.id}"
+    error = JobError(f"job {row.id} ({row.name}): {what}", hint)
+    error.exit_code = int(row.error.get("exit_code", JobError.exit_code))
+    return error
+
+
+def _ended(project: Project, job: int) -> bool:
+    rows.notice_dead(project.db)
+    return rows.get(project.db, job).state in ENDED
+
+
+def _launch(project: Project, row: rows.JobRow) -> None:
+    from endonym.launch.process import launch
+
+    launch(project.path, row.id, project.runs / row.folder)
+
+
+def _maker(kind: str) -> str:
+    from endonym.jobs.stage import verbs
+
+    return next((v for v in verbs() if getattr(load_stage(v).module, "PRODUCES", "") == kind), kind)
+
+
+def _own_code(module: Any, project: Project) -> str:
+    """Hash of a plugin that lives in the project itself: editing it must run its step again."""
+    path = Path(module.__file__)
+    return file_hash(path) if project.path in path.parents else ""
+
+
+def _source_hash(project: Project, source: Mapping[str, Any]) -> list[Any]:
+    table = {k: v for k, v in source.items() if k != "files"}
+    files = []
+    for name in source["files"]:
+        path = project.path / name
+        if not path.is_file():
+            raise MissingError(
+                f"the source file {name} is not there", "Put it back, or: endonym sources remove " + str(name)
+            )
+        files.append([name, file_hash(path)])
+    return [table, files]

@@ -1,0 +1,31 @@
+"""Start a worker as a detached process on this machine; it outlives the program that started it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """A local process has no settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def launch(project: Path, job: int, folder: Path, cfg: Config | None = None) -> int:
+    """Start the worker of job `job` and return its process id. Its output goes to `log.txt` in the run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "endonym.worker", str(project), str(job)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+    return process.pid

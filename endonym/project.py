@@ -1,0 +1,221 @@
+"""One project folder: its settings, sources, runs and database, and a method for every verb."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from endonym.config import Layer, raise_problems, read_toml, to_toml
+from endonym.errors import ConfigError, UsageError, did_you_mean
+from endonym.store import db as database
+from endonym.store import jobs as rows
+
+SETTINGS_FILE = "endonym.toml"
+STATE_FOLDER = ".endonym"
+_PROJECT_KEYS = {
+    "name": "", "language": "", "pivot": "eng", "base": "smollm2-135m", "seed": 20, "description": "", "licence": "",
+}  # fmt: skip
+
+
+class Project:
+    """An open project folder. Settings are read once; open it again after editing `endonym.toml`."""
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path).resolve()
+        self.file = self.path / SETTINGS_FILE
+        if not self.file.is_file():
+            raise UsageError(
+                f"{self.path} is not an Endonym project: it has no {SETTINGS_FILE}", "Make one with: endonym init NAME"
+            )
+        self.settings = read_toml(self.file)
+        self._check()
+
+    @classmethod
+    def create(
+        cls, path: Path | str, *, language: str, pivot: str = "eng", base: str = "smollm2-135m", name: str = ""
+    ) -> Project:
+        """Make a new project folder with `endonym.toml` and `raw/`. Raises UsageError when there is one already."""
+        folder = Path(path)
+        file = folder / SETTINGS_FILE
+        if file.exists():
+            raise UsageError(f"{folder} is already an Endonym project", f"Edit {file}, or choose another folder.")
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        about = {"name": name or folder.resolve().name, "language": language, "pivot": pivot, "base": base, "seed": 20}
+        file.write_text(to_toml({"project": about}), encoding="utf-8")
+        return cls(folder)
+
+    @classmethod
+    def find(cls, start: Path | str = ".") -> Project:
+        """Open the project `start` lies in: the nearest folder upward with an `endonym.toml`."""
+        here = Path(start).resolve()
+        for folder in (here, *here.parents):
+            if (folder / SETTINGS_FILE).is_file():
+                return cls(folder)
+        raise UsageError(
+            f"no {SETTINGS_FILE} in {here} or above it",
+            "Change into a project, pass --project DIR, or: endonym init NAME",
+        )
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The `[project]` table with its defaults filled in."""
+        return {**_PROJECT_KEYS, **self.settings.get("project", {})}
+
+    @property
+    def name(self) -> str:
+        return str(self.about["name"] or self.path.name)
+
+    @property
+    def language(self) -> str:
+        """ISO 639-3 code of the language being taught."""
+        return str(self.about["language"])
+
+    @property
+    def pivot(self) -> str:
+        """ISO 639-3 code of the language it is taught through."""
+        return str(self.about["pivot"])
+
+    @property
+    def base(self) -> str:
+        """Catalog alias, hub id or folder of the base model."""
+        return str(self.about["base"])
+
+    @property
+    def seed(self) -> int:
+        return int(self.about["seed"])
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """The `[[sources]]` tables: `files`, `reader`, `licence`, `attribution`, `settings`."""
+        return list(self.settings.get("sources", []))
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @cached_property
+    def db(self) -> sqlite3.Connection:
+        """The project's database, opened on first use and rebuilt from the run folders when it was deleted."""
+        path = self.path / STATE_FOLDER / "endonym.db"
+        fresh = not path.exists()
+        connection = database.connect(path)
+        if fresh and self.runs.is_dir():
+            from endonym.store.rebuild import rebuild
+
+            rebuild(connection, self.runs)
+        return connection
+
+    def layer(self, verb: str) -> Layer:
+        """The settings of one verb in `endonym.toml`."""
+        return Layer(SETTINGS_FILE, self.settings.get(verb, {}), self.file)
+
+    def output(self, job: int) -> Path:
+        """Folder of the artifact job `job` made."""
+        return self.runs / rows.get(self.db, job).folder / "output"
+
+    def newest(self, kind: str) -> Path | None:
+        """Folder of the newest artifact of `kind`, None when there is none."""
+        job = rows.newest_artifact(self.db, kind)
+        return self.output(job) if job is not None else None
+
+    def ancestry(self, folder: Path) -> dict[str, Path]:
+        """Artifact folders that `folder` was made from, itself included, by kind; the nearest one where a kind recurs."""
+        found: dict[str, Path] = {}
+        waiting = [folder.parent]
+        while waiting:
+            run = waiting.pop(0)
+            record = run / "artifact.json"
+            if not record.is_file():
+                continue
+            data = json.loads(record.read_text(encoding="utf-8"))
+            found.setdefault(data["kind"], run / "output")
+            for ids in data["inputs"].values():
+                waiting += [self.runs / rows.get(self.db, i).folder for i in (ids if isinstance(ids, list) else [ids])]
+        return found
+
+    def add_source(self, source: dict[str, Any]) -> None:
+        """Append one `[[sources]]` table to `endonym.toml`, keeping everything the user wrote there."""
+        text = self.file.read_text(encoding="utf-8").rstrip("\n")
+        self.file.write_text(f"{text}\n\n{to_toml({'sources': [source]}).strip()}\n", encoding="utf-8")
+        self.settings = read_toml(self.file)
+
+    def ingest(self, **settings: Any) -> rows.JobRow:
+        """Read the project's sources into records."""
+        return self._submit("ingest", "", settings)
+
+    def clean(self, **settings: Any) -> rows.JobRow:
+        """Keep each record, or drop it with a reason."""
+        return self._submit("clean", "", settings)
+
+    def align(self, aligner: str = "", **settings: Any) -> rows.JobRow:
+        """Turn parallel documents into sentence pairs."""
+        return self._submit("align", aligner, settings)
+
+    def split(self, **settings: Any) -> rows.JobRow:
+        """Seal the test split."""
+        return self._submit("split", "", settings)
+
+    def compose(self, **settings: Any) -> rows.JobRow:
+        """Turn records into chat examples."""
+        return self._submit("compose", "", settings)
+
+    def tokenizer(self, action: str = "", **settings: Any) -> rows.JobRow:
+        """Measure what the tokenizer makes of the language."""
+        return self._submit("tokenizer", action, settings)
+
+    def train(self, recipe: str = "", **settings: Any) -> rows.JobRow:
+        """Train a model with a recipe."""
+        return self._submit("train", recipe, settings)
+
+    def evaluate(self, **settings: Any) -> rows.JobRow:
+        """Score base, baselines and tuned model on the sealed test split."""
+        return self._submit("evaluate", "", settings)
+
+    def compare(self, **settings: Any) -> rows.JobRow:
+        """Test the differences and write the report."""
+        return self._submit("compare", "", settings)
+
+    def export(self, format: str = "", **settings: Any) -> rows.JobRow:
+        """Write files to ship, certified against the trained model."""
+        return self._submit("export", format, settings)
+
+    def run(self, plan: Path | str | None = None) -> list[rows.JobRow]:
+        """Run the whole plan; steps whose result exists are skipped."""
+        from endonym.jobs.plan import run_plan
+
+        return run_plan(self, Path(plan) if plan else None)
+
+    def _submit(self, verb: str, plugin: str, settings: dict[str, Any]) -> rows.JobRow:
+        from endonym.jobs.submit import submit
+
+        return submit(self, verb, plugin, settings, wait=True)
+
+    def _check(self) -> None:
+        from endonym.jobs.stage import verbs
+
+        problems = []
+        known = {"project", "sources", "steps", "serve", *verbs()}
+        for key in self.settings:
+            if key not in known:
+                problems.append(f"{SETTINGS_FILE}: unknown table [{key}]. {did_you_mean(key, known)}")
+        table = self.settings.get("project", {})
+        for key in table:
+            if key not in _PROJECT_KEYS:
+                problems.append(
+                    f"{SETTINGS_FILE} [project]: unknown setting '{key}'. {did_you_mean(key, _PROJECT_KEYS)}"
+                )
+        if not isinstance(table.get("seed", 0), int):
+            problems.append(f"{SETTINGS_FILE} [project]: 'seed' must be a whole number")
+        if not table.get("language"):
+            problems.append(f"{SETTINGS_FILE} [project]: 'language' is missing; give an ISO 639-3 code such as \"tzh\"")
+        for number, source in enumerate(self.settings.get("sources", []), 1):
+            if not isinstance(source, dict) or not source.get("files"):
+                problems.append(f"{SETTINGS_FILE} [[sources]] number {number}: 'files' is missing")
+        try:
+            raise_problems(problems)
+        except ConfigError as error:
+            error.hint = f"Correct {self.file} and run the command again."
+            raise

@@ -1,0 +1,69 @@
+"""Rebuild the database from the run folders, which hold everything it indexes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from endonym.store.db import transaction
+
+
+def rebuild(db: sqlite3.Connection, runs: Path) -> int:
+    """Insert every run folder's job, events, metrics and artifact into an empty database; returns how many jobs.
+
+    A job whose last recorded state is `running` becomes `needs_recovery`: its worker cannot be known any more.
+    """
+    number = 0
+    with transaction(db):
+        for file in sorted(runs.glob("*/job.json")):
+            about = json.loads(file.read_text(encoding="utf-8"))
+            events = _events(file.with_name("events.jsonl"))
+            states = [e for e in events if e["kind"] == "state"]
+            last = states[-1] if states else {"time": about["created"], "data": {"state": "queued"}}
+            state = last["data"]["state"]
+            state = "needs_recovery" if state in ("running", "queued") else state
+            if state == "succeeded" and not file.with_name("artifact.json").is_file():
+                state = "needs_recovery"
+            error = last["data"].get("error")
+            db.execute(
+                "INSERT INTO jobs (id, verb, plugin, key, state, settings, inputs, folder, created, started, finished, attempt,"
+                " error, summary) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                (
+                    about["id"], about["verb"], about["plugin"], about["key"], state, json.dumps(about["settings"]),
+                    json.dumps(about["inputs"]), file.parent.name, about["created"], states[0]["time"] if states else None,
+                    last["time"], sum(e["data"]["state"] == "running" for e in states),
+                    json.dumps(error) if error else "", json.dumps(last["data"].get("summary", {}), ensure_ascii=False),
+                ),
+            )  # fmt: skip
+            for event in events:
+                data = event["data"]
+                db.execute(
+                    "INSERT INTO events (job, time, kind, data) VALUES (?,?,?,?)",
+                    (about["id"], event["time"], event["kind"], json.dumps(data, ensure_ascii=False)),
+                )
+                if event["kind"] == "metric":
+                    db.execute(
+                        "INSERT INTO metrics (job, name, step, value) VALUES (?,?,?,?)",
+                        (about["id"], data["name"], data["step"], data["value"]),
+                    )
+            if state == "succeeded":
+                made = json.loads(file.with_name("artifact.json").read_text(encoding="utf-8"))
+                db.execute(
+                    "INSERT INTO artifacts (job, kind, hash, parents, created) VALUES (?,?,?,?,?)",
+                    (about["id"], made["kind"], made["hash"], json.dumps(made["parents"]), last["time"]),
+                )
+            number += 1
+    return number
+
+
+def _events(path: Path) -> list[dict]:
+    """Read the event lines; a half-written last line, left by a kill, is passed over."""
+    events = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue
+    return events
