@@ -1,0 +1,97 @@
+"""Intervals and paired significance for corpus scores, by resampling the sufficient statistics of the items.
+
+A corpus score such as chrF or bits per byte is a function of sums over items (matched n-grams, bits, bytes). Resampling the
+items therefore needs no second look at the text: draw how often each item occurs, multiply by the item statistics, and
+apply the same function to the sums. A thousand resamples of a thousand items take a few milliseconds.
+
+Sources: Efron and Tibshirani, An Introduction to the Bootstrap (1993), percentile interval; Koehn, Statistical Significance
+Tests for Machine Translation Evaluation (EMNLP 2004), paired resampling; Riezler and Maxwell (2005), the shifted p-value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Aggregate = Callable[[Floats], Floats]
+"""Turns sums `[..., K]` over items into scores `[...]`; must accept any leading shape."""
+
+RESAMPLES = 1000
+SEED = 12345
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better one system is than another on the same items, and how sure that is."""
+
+    value: float
+    """Score of the first system minus score of the second."""
+    low: float
+    high: float
+    """95 % percentile interval of `value`."""
+    p_value: float
+    """Two-sided probability of a difference this large if the systems were equally good."""
+    num_items: int
+
+
+def ratio(sums: Floats) -> Floats:
+    """First sum over second sum, 0 where there is nothing to divide by: the aggregate of means and rates."""
+    top, bottom = sums[..., 0], sums[..., 1]
+    return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+
+
+def as_table(values: object, num_items: int) -> Floats:
+    """Return per-item statistics as `[num_items, K]`; a single value per item gets a column of ones, so `ratio` is its mean."""
+    table = np.asarray(values, dtype=np.float64).reshape(num_items, -1) if num_items else np.zeros((0, 2))
+    return np.column_stack([table, np.ones(num_items)]) if table.shape[1] == 1 else table
+
+
+def resampled_sums(stats: Floats, resamples: int = RESAMPLES, seed: int = SEED) -> Floats:
+    """Sums `[resamples, K]` of items drawn with replacement; the same seed and number of items draw the same items."""
+    num_items = len(stats)
+    generator = np.random.default_rng(seed)
+    sums = np.empty((resamples, stats.shape[1]))
+    rows = max(1, min(resamples, 4_000_000 // max(1, num_items)))
+    for start in range(0, resamples, rows):
+        stop = min(resamples, start + rows)
+        drawn = generator.integers(0, num_items, size=(stop - start, num_items))
+        drawn += np.arange(stop - start)[:, None] * num_items
+        counts = np.bincount(drawn.ravel(), minlength=(stop - start) * num_items).reshape(stop - start, num_items)
+        sums[start:stop] = counts @ stats
+    return sums
+
+
+def interval(
+    stats: Floats, aggregate: Aggregate, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, float, float]:
+    """Return the score of all items and its 95 % percentile interval: `(value, low, high)`; zeros when there are no items."""
+    if not len(stats):
+        return 0.0, 0.0, 0.0
+    value = float(aggregate(stats.sum(axis=0)))
+    low, high = np.percentile(aggregate(resampled_sums(stats, resamples, seed)), [2.5, 97.5])
+    return value, float(low), float(high)
+
+
+def paired(
+    first: Floats, second: Floats, aggregate: Aggregate, resamples: int = RESAMPLES, seed: int = SEED
+) -> Difference:
+    """Compare two systems on the same items in the same order, drawing the same items for both.
+
+    The p-value is two-sided: the share of resamples whose difference is at least as far from the mean of all resampled
+    differences as the observed difference is from zero, with one added above and below. sacrebleu counts only "further",
+    which calls two identical systems different; for everything else the two agree.
+    """
+    assert len(first) == len(second), "paired statistics must cover the same items in the same order"
+    if not len(first):
+        return Difference(0.0, 0.0, 0.0, 1.0, 0)
+    value = float(aggregate(first.sum(axis=0)) - aggregate(second.sum(axis=0)))
+    both = resampled_sums(np.hstack([first, second]), resamples, seed)
+    width = first.shape[1]
+    differences = aggregate(both[:, :width]) - aggregate(both[:, width:])
+    low, high = np.percentile(differences, [2.5, 97.5])
+    beyond = int(np.count_nonzero(np.abs(differences - differences.mean()) >= abs(value) - 1e-12))
+    return Difference(value, float(low), float(high), (beyond + 1) / (resamples + 1), len(first))
