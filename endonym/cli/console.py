@@ -56,12 +56,12 @@ class Console:
 def table(
     rows: Iterable[Sequence[Any]], header: Sequence[str] = (), right: Iterable[int] = (), wrap: bool = True
 ) -> str:
-    """Lay out rows in columns; the columns numbered in `right` are right-aligned, the last one wraps."""
+    """Lay out rows in columns; the columns numbered in `right` are right-aligned, the last one wraps. No rows give `""`."""
     cells = [[str(cell) for cell in row] for row in rows]
-    if header:
-        cells.insert(0, list(header))
     if not cells:
         return ""
+    if header:
+        cells.insert(0, list(header))
     widths = [max(width(row[i]) for row in cells) for i in range(len(cells[0]))]
     flush_right = set(right)
     room = columns() - sum(widths[:-1]) - 2 * (len(widths) - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,20 @@ class Command:
 
 
 def open_project(args: argparse.Namespace) -> Project:
-    """The project that `--project` names, or the one we stand in."""
-    from endonym.project import Project
+    """The project that `--project` names, the one we stand in, or the only one that lies right below."""
+    from endonym.project import SETTINGS_FILE, Project
 
-    return Project(args.project) if args.project else Project.find()
+    if args.project:
+        return Project(args.project)
+    try:
+        return Project.find()
+    except UsageError:
+        below = sorted(Path.cwd().glob(f"*/{SETTINGS_FILE}"))
+        if len(below) != 1:
+            raise
+    if not args.quiet:
+        print(f"project: {below[0].parent.name}", file=sys.stderr)
+    return Project(below[0].parent)
 
 
 def actions(parser: argparse.ArgumentParser, default: str = "") -> Callable[..., argparse.ArgumentParser]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from endonym import plugins
 from endonym.cli.console import Console, table
+from endonym.cli.parser import open_project
 from endonym.errors import EndonymError, UsageError, did_you_mean
 
 
@@ -75,11 +76,9 @@ def _shown(value: Any) -> str:
 
 
 def _project(args: argparse.Namespace) -> Path | None:
-    from endonym.project import Project
-
-    if args.project:
-        return Project(args.project).path
     try:
-        return Project.find().path
+        return open_project(args).path
     except EndonymError:
+        if args.project:
+            raise
         return None

@@ -1,0 +1,34 @@
+"""`endonym --help` answers at once: it imports nothing heavy and takes at most six times a bare Python."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+HEAVY = {"torch", "pydantic", "numpy", "transformers", "fastapi", "sqlite3", "sacrebleu"}
+
+
+def test_help_imports_nothing_heavy():
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "endonym", "--help"], capture_output=True, text=True, check=True
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ran.stderr.splitlines()}
+    assert "endonym" in imported
+    assert not imported & HEAVY
+    assert "usage: endonym" in ran.stdout
+
+
+def test_help_takes_at_most_six_times_a_bare_python():
+    bare, helped = [sys.executable, "-c", "pass"], [sys.executable, "-m", "endonym", "--help"]
+    seconds(helped)
+    # The least of several runs in turn, so that a busy machine slows both alike.
+    times = [(seconds(bare), seconds(helped)) for _ in range(12)]
+    ratio = min(h for _, h in times) / min(b for b, _ in times)
+    assert ratio <= 6, f"endonym --help takes {ratio:.1f} times a bare Python"
+
+
+def seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, capture_output=True, check=True)
+    return time.perf_counter() - start
