@@ -1,0 +1,76 @@
+"""Write the model card (README.md) of an export: what it is, where it comes from, how good it is, how to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from endonym import __version__
+from endonym.export.source import Source
+
+
+def write_card(model: Source, out: Path, library: str, use: str) -> None:
+    """Write `README.md` with the metadata block model hubs read."""
+    base = model.base.get("hub") or model.loaded.base.name
+    sections = [
+        _metadata(model, library),
+        f"# {model.name}",
+        _summary(model, base),
+        "## How to use it\n\n" + use.replace("{base}", base).replace("{{", "{").replace("}}", "}"),
+        "## Scores\n\n" + _scores(model.scores),
+        "## Where it comes from\n\n" + _provenance(model, base),
+        "## Licence\n\n" + _licence(model),
+    ]
+    (out / "README.md").write_text("\n\n".join(s.strip() for s in sections) + "\n", encoding="utf-8")
+
+
+def _metadata(model: Source, library: str) -> str:
+    lines = ["---", f"library_name: {library}"]
+    if model.base.get("hub"):
+        lines.append(f"base_model: {model.base['hub']}")
+    if model.licence:
+        lines.append(f'license: "{model.licence.lower()}"')
+    languages = [code for code in (model.language, model.pivot) if code]
+    if languages:
+        # Quoted, because a bare `no` (Norwegian) is a boolean in YAML.
+        lines.append("language: [" + ", ".join(f'"{code}"' for code in languages) + "]")
+    return "\n".join([*lines, "tags: [endonym]", "---"])
+
+
+def _summary(model: Source, base: str) -> str:
+    recipe = model.about.get("recipe", "")
+    taught = f" for the language `{model.language}`, through `{model.pivot}`" if model.language else ""
+    return f"`{base}`, trained further{f' ({recipe})' if recipe else ''} with Endonym {__version__}{taught}."
+
+
+def _scores(scores: Any) -> str:
+    rows = scores.get("rows", []) if isinstance(scores, dict) else []
+    if not rows:
+        return "It has not been evaluated on a sealed test set."
+    head = "| system | metric | direction | value | 95 % interval | items |\n|---|---|---|---|---|---|\n"
+    body = "".join(
+        f"| {r['system']} | {r['metric']} | {r['direction']} | {r['value']:.2f} | {r['low']:.2f} to {r['high']:.2f} | {r['items']} |\n"
+        for r in rows
+    )
+    signatures = sorted({f"`{r['signature']}`" for r in rows if r.get("signature")})
+    return f"On a sealed test set, with bootstrap intervals:\n\n{head}{body}\nSignatures: {', '.join(signatures)}"
+
+
+def _provenance(model: Source, base: str) -> str:
+    about, origin = model.about, model.base
+    lines = [f"- base model: `{base}`" + (f", from {origin['source']}" if origin.get("source") else "")]
+    if origin.get("source_sha256"):
+        lines.append(f"- SHA-256 of the base file: `{origin['source_sha256']}`")
+    if origin.get("note"):
+        lines.append(f"- {origin['note']} The certificate in `parity.json` was made with the weights used here.")
+    lines.append(f"- chat template and tokenizer (renderer) hash: `{about['renderer']}`")
+    lines.append("- `parity.json`: how this export was compared with the trained model before it was published")
+    return "\n".join(lines)
+
+
+def _licence(model: Source) -> str:
+    lines = [f"- this model: {model.licence or 'not stated by its makers; ask them before you use it'}"]
+    if model.base.get("licence"):
+        lines.append(f"- base model: {model.base['licence']}")
+    lines += [f"- training data: {licence}" for licence in model.data_licences]
+    return "\n".join(lines)

@@ -1,0 +1,153 @@
+"""Watch a model answer held-out rows: the same questions for the live model and for an export reloaded elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from endonym.types import Chat, Message
+
+if TYPE_CHECKING:
+    import torch
+
+LOGIT_POSITIONS = 4
+"""Answer positions a row whose full logits are compared; a vocabulary of 50,000 makes 0.8 MB of them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One held-out prompt with its reference answer, and what the live model made of it.
+
+    `greedy` is the live model's greedy continuation and `gap` the distance in logits between its best and second-best token.
+    """
+
+    messages: list[dict[str, str]]
+    answer: str
+    prompt_ids: list[int] = field(default_factory=list)
+    answer_ids: list[int] = field(default_factory=list)
+    greedy: list[int] = field(default_factory=list)
+    gap: list[float] = field(default_factory=list)
+    text: str = ""
+    nats: float = 0.0
+    num_bytes: int = 0
+    """UTF-8 length of the answer's first tokens, the ones `nats` is about."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a reloaded export made of a row; `choices` is its own best token after every prefix of the live greedy text."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    choices: list[int]
+    text: str
+    nats: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def reference(
+    loaded: Any, chats: Sequence[Chat], num_tokens: int, num_answer_tokens: int
+) -> tuple[list[Row], torch.Tensor]:
+    """Answer the chats with the live model; returns the rows and the logits at the first answer positions."""
+    import torch
+
+    rows, logits = [], []
+    for chat in chats:
+        prompt = loaded.renderer.prompt_ids(chat.prompt)
+        answer = loaded.renderer.answer_ids(chat.answer)[:num_answer_tokens]
+        greedy, gap = _greedy(loaded, prompt, num_tokens)
+        nats, first = _teacher(loaded, prompt, answer)
+        logits.append(first)
+        text = loaded.renderer.decode(_answer_part(greedy, loaded.renderer.stop_ids))
+        messages = [{"role": m.role, "content": m.content} for m in chat.prompt]
+        num_bytes = len(loaded.renderer.decode(answer).rstrip("\ufffd").encode())
+        rows.append(Row(messages, chat.answer, prompt, answer, greedy, gap, text, nats, num_bytes))
+    return rows, torch.cat(logits)
+
+
+def by_transformers(folder: Path, base: str, rows: Sequence[Row], num_tokens: int) -> tuple[list[Seen], torch.Tensor]:
+    """Load the export as its users do and answer the same rows; a folder with an adapter is put on `base`."""
+    import torch
+
+    from endonym.models.load import load_model
+
+    is_adapter = (folder / "adapter_config.json").is_file()
+    loaded = load_model(base, folder, dtype="float32") if is_adapter else load_model(folder, dtype="float32")
+    seen, logits = [], []
+    for row in rows:
+        prompt = loaded.renderer.prompt_ids([Message(**m) for m in row.messages])
+        answer = loaded.renderer.answer_ids(row.answer)[: len(row.answer_ids)]
+        choices = _logits(loaded, prompt, row.greedy[:-1])[0].argmax(-1).tolist()
+        nats, first = _teacher(loaded, prompt, answer)
+        logits.append(first)
+        own, _ = _greedy(loaded, prompt, num_tokens)
+        text = loaded.renderer.decode(_answer_part(own, loaded.renderer.stop_ids))
+        seen.append(Seen(prompt, answer, choices, text, nats))
+    return seen, torch.cat(logits)
+
+
+def by_llama_cpp(path: Path, rows: Sequence[Row], num_tokens: int) -> list[Seen]:
+    """Load a GGUF file in llama.cpp and answer the same rows, prompts rendered by llama.cpp itself."""
+    from endonym.models.llama_cpp import LlamaCpp
+
+    longest = max(len(row.prompt_ids) + max(num_tokens, len(row.answer_ids)) for row in rows)
+    engine = LlamaCpp(path, context=longest + 64)
+    seen = []
+    for row in rows:
+        messages = [Message(**m) for m in row.messages]
+        prompt = engine.tokenize(engine.prompt(messages)) if messages else row.prompt_ids
+        answer = engine.tokenize(row.answer, special=False)[: len(row.answer_ids)]
+        choices = [engine.ranked(prompt + row.greedy[:i])[0][0] for i in range(len(row.greedy))]
+        nats = -sum(dict(engine.ranked(prompt + answer[:i], answer[i]))[answer[i]] for i in range(len(answer)))
+        pieces = engine.complete(prompt, n_predict=num_tokens, temperature=0)
+        seen.append(Seen(prompt, answer, choices, "".join(piece["content"] for piece in pieces), nats))
+    engine.close()
+    return seen
+
+
+def _answer_part(ids: Sequence[int], stops: Sequence[int]) -> list[int]:
+    """The ids before the first stop token."""
+    return list(ids[: next((i for i, token in enumerate(ids) if token in stops), len(ids))])
+
+
+def _greedy(loaded: Any, prompt: Sequence[int], num_tokens: int) -> tuple[list[int], list[float]]:
+    """Greedy ids up to and including the stop token, with the gap between best and second-best logit of each."""
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=loaded.model.config)
+    ids = torch.tensor([list(prompt)], device=loaded.device)
+    made: list[int] = []
+    gaps: list[float] = []
+    for _ in range(num_tokens):
+        with torch.inference_mode():
+            output = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        best = output.logits[0, -1].float().topk(2)
+        made.append(int(best.indices[0]))
+        gaps.append(float(best.values[0] - best.values[1]))
+        if made[-1] in loaded.renderer.stop_ids:
+            break
+        ids = torch.tensor([[made[-1]]], device=loaded.device)
+    return made, gaps
+
+
+def _logits(loaded: Any, prompt: Sequence[int], rest: Sequence[int]) -> torch.Tensor:
+    """Logits (1, len(rest) + 1, vocabulary) from the end of the prompt on."""
+    import torch
+
+    ids = torch.tensor([[*prompt, *rest]], device=loaded.device)
+    with torch.inference_mode():
+        return loaded.model(input_ids=ids, use_cache=False, logits_to_keep=len(rest) + 1).logits.float().cpu()
+
+
+def _teacher(loaded: Any, prompt: Sequence[int], answer: Sequence[int]) -> tuple[float, torch.Tensor]:
+    """Nats of the reference answer, and the logits at its first positions."""
+    import torch
+
+    logits = _logits(loaded, prompt, answer)[0]
+    nats = torch.nn.functional.cross_entropy(logits[:-1].double(), torch.tensor(list(answer)), reduction="sum")
+    return float(nats), logits[:LOGIT_POSITIONS].clone()

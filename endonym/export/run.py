@@ -1,0 +1,134 @@
+"""Write the trained model as files to ship, and publish them only when they answer as the model does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.data.dataset import Dataset
+from endonym.errors import ParityError
+from endonym.export.parity import Tolerance, certify
+from endonym.export.source import Source
+from endonym.jobs.job import Job
+from endonym.store.files import file_hash, write_json
+from endonym.types import Chat
+
+KIND = "format"
+CHOICE = "one"
+DEFAULT = "gguf"
+INPUTS = {"model": "model", "chats": "chats", "scores": "scores?"}
+PRODUCES = "export"
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parity_rows: int = Field(16, ge=1, description="Held-out rows the export is compared on.")
+    parity_tokens: int = Field(24, ge=1, description="Greedy tokens generated per row for the comparison.")
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Export into a temporary folder, certify it in a fresh process, then move it into the job's output."""
+    from endonym.models.load import load_artifact
+
+    name, (module, settings) = next(iter(job.plugins.items()))
+    chats = job.dataset("chats")
+    rows, split = held_out(chats, cfg.parity_rows)
+    source = _source(job, load_artifact(Path(str(job.inputs["model"])), dtype="float32"), chats)
+    draft = job.folder / "uncertified"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        job.tick(0, 3, "steps")
+        shipped = module.export(source, settings, draft)
+        job.log(f"written as {name}, {_size(draft) / 1e6:.1f} MB; now reloading it in a fresh process")
+        job.tick(1, 3, "steps")
+        runtime = getattr(module, "RUNTIME", "transformers")
+        tolerance = module.tolerance(settings) if hasattr(module, "tolerance") else Tolerance(1e-3, 1e-3)
+        certificate = certify(source.loaded, shipped, runtime, tolerance, rows, cfg.parity_tokens)
+        job.tick(2, 3, "steps")
+        publish(
+            draft,
+            job.output,
+            {"format": name, "settings": settings.model_dump(mode="json"), "split": split, **certificate},
+        )
+        job.tick(3, 3, "steps")
+    except ParityError as error:
+        job.log(error.message)
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    job.summary(format=name, megabytes=round(_size(job.output) / 1e6, 1), **in_short(certificate))
+
+
+def held_out(chats: Dataset, num_rows: int) -> tuple[list[Chat], str]:
+    """Evenly spread rows with a prompt and an answer from `valid`; from `train` when `valid` has none. Also the split's name."""
+    for split in ("valid", "train"):
+        if split not in chats.splits:
+            continue
+        rows = [r for r in chats.records(split) if isinstance(r, Chat) and r.prompt and r.answer]
+        if rows:
+            step = max(1, len(rows) // num_rows)
+            return rows[::step][:num_rows], split
+    raise ParityError("there is no chat row to compare the export on", "Make some with: endonym compose")
+
+
+def publish(draft: Path, output: Path, certificate: dict[str, Any]) -> None:
+    """Add `parity.json` with the hash of every file, then move everything into `output`."""
+    files = {p.name: file_hash(p) for p in sorted(draft.iterdir()) if p.is_file()}
+    write_json(draft / "parity.json", {"result": "certified", **certificate, "files": files})
+    for path in sorted(draft.iterdir()):
+        target = output / path.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        path.rename(target)
+
+
+def in_short(certificate: dict[str, Any]) -> dict[str, Any]:
+    """The certificate's headline numbers."""
+    greedy, text = certificate["greedy"], certificate["text"]
+    return {
+        "same_text": f"{text['identical']}/{certificate['num_rows']}",
+        "greedy_agreement": round(greedy["agree"] / max(1, greedy["positions"]), 4),
+        "near_ties": len(greedy["near_ties"]),
+        "bits_per_byte_difference": round(certificate["bits_per_byte"]["difference"], 5),
+    }
+
+
+def _source(job: Job, loaded: Any, chats: Dataset) -> Source:
+    about = job.project.about
+    return Source(
+        loaded=loaded,
+        folder=Path(str(job.inputs["model"])),
+        name=job.project.name,
+        language=job.project.language,
+        pivot=job.project.pivot,
+        licence=str(about.get("licence", "")),
+        data_licences=_licences(chats, job.project.sources),
+        scores=_scores(job),
+    )
+
+
+def _licences(chats: Dataset, sources: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    named = [*chats.manifest.get("licences", {}), *(str(s["licence"]) for s in sources if s.get("licence"))]
+    credits = [str(s["attribution"]) for s in sources if s.get("attribution")]
+    return tuple(dict.fromkeys([*named, *credits]))
+
+
+def _scores(job: Job) -> dict[str, Any]:
+    """The newest scores, when it is this very model they are about."""
+    folder = job.inputs.get("scores")
+    if not isinstance(folder, Path) or not (folder / "scores.json").is_file():
+        return {}
+    if job.project.ancestry(folder).get("model") != job.inputs["model"]:
+        return {}
+    return dict(json.loads((folder / "scores.json").read_text(encoding="utf-8")))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
