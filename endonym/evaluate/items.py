@@ -75,14 +75,14 @@ def source_of(chat: Chat) -> str:
 def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[Item]:
     """Turn composed chats into items: at most `max_items` per task and direction, answers of equal questions pooled.
 
-    Two dictionary entries may ask for the same word; each answer is then acceptable for both. `chat.meta["answers"]`, when a
+    Two dictionary entries may ask for the same word; each answer is then acceptable for both. `chat.meta["accepted"]`, when a
     task gives it, lists further acceptable answers. Chats without an answer cannot be scored and are left out.
     """
     composed = [(chat, bare) for chat, bare in chats if chat.answer.strip()]
     pooled: dict[tuple[str, str, str], dict[str, None]] = {}
     for chat, _ in composed:
-        answers = pooled.setdefault((chat.task, direction_of(chat), source_of(chat)), {})
-        answers.update(dict.fromkeys([chat.answer, *map(str, chat.meta.get("answers", ()))]))
+        answers = pooled.setdefault((chat.task, direction_of(chat), source_of(chat) or chat.id), {})
+        answers.update(dict.fromkeys([chat.answer, *map(str, chat.meta.get("accepted", ()))]))
     items: list[Item] = []
     counts: dict[tuple[str, str], int] = {}
     for chat, bare in composed:
@@ -90,7 +90,7 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
         if counts.get(key, 0) >= max_items > 0:
             continue
         counts[key] = counts.get(key, 0) + 1
-        others = pooled[(*key, source_of(chat))]
+        others = pooled[(*key, source_of(chat) or chat.id)]
         references = tuple(dict.fromkeys([chat.answer, *others]))
         items.append(Item(chat.id, *key, source_of(chat), references, chat, bare))
     return items

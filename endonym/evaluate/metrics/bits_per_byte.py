@@ -15,6 +15,8 @@ from endonym.data.statistics import Floats, interval, ratio
 from endonym.evaluate.items import Run
 from endonym.types import Score
 
+NEEDS = "nats"
+"""Looks at probabilities alone: no answer has to be generated for it."""
 TASKS: tuple[str, ...] = ()
 
 

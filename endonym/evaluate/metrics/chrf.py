@@ -12,7 +12,7 @@ from endonym.data.statistics import Floats, as_table, interval
 from endonym.evaluate.items import Run
 from endonym.types import Score
 
-TASKS = ("translate", "define", "complete")
+TASKS = ("translate",)
 BETA = 2
 
 

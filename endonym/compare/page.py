@@ -1,0 +1,166 @@
+"""Fill the report's template: one HTML page with its style and charts inside, asking the network for nothing."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from endonym import __version__
+from endonym.compare import charts, samples, words
+from endonym.compare.facts import Facts
+from endonym.compare.significance import Comparison
+
+HERE = Path(__file__).parent
+ORDER = ("tuned", "tuned (no hints)", "base", "base (no hints)", "memory", "dictionary", "copy", "ppm")
+
+
+def strings(language: str, project: Path) -> dict[str, Any]:
+    """Texts of the report: the project's own `report.<language>.toml` when there is one, else those shipped, else English."""
+    texts = tomllib.loads((HERE / "report.en.toml").read_text(encoding="utf-8"))
+    for file in (HERE / f"report.{language}.toml", project / f"report.{language}.toml"):
+        if file.is_file():
+            for table, values in tomllib.loads(file.read_text(encoding="utf-8")).items():
+                texts.setdefault(table, {}).update(values)
+    return texts
+
+
+def render(
+    *,
+    about: dict[str, Any],
+    texts: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    first: str,
+    chosen: dict[str, dict[str, list[samples.Sample]]],
+    facts: Facts,
+    scores: dict[str, Any],
+    name: Callable[[str], str],
+) -> str:
+    """Return the page. `about` is the project table; `chosen` the samples by direction."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f").replace("-", "\u2212")
+    environment.filters["size"] = _size
+    environment.filters["bidi"] = bidi
+    signatures = list(dict.fromkeys([*(row["signature"] for row in rows), *(c.signature for c in comparisons)]))
+    return environment.get_template("report.html").render(
+        t=texts, p=texts["page"], about=about, facts=facts, scores=scores, name=name, version=__version__,
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")), date=time.strftime("%-d %B %Y"),
+        headline=words.headline(comparisons, first, texts),
+        sentences=words.sentences(rows, comparisons, first, texts, name),
+        figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
+        signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
+        target_of=words.target_of, source_of=words.source_language,
+    )  # fmt: skip
+
+
+def figures(
+    rows: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    first: str,
+    texts: dict[str, Any],
+    name: Callable[[str], str],
+) -> list[dict[str, Any]]:
+    """One dot-and-interval chart for each direction of translation."""
+    found = []
+    for direction in dict.fromkeys(row["direction"] for row in rows if row["task"] == "translate"):
+        here = [r for r in rows if (r["task"], r["metric"], r["direction"]) == ("translate", "chrf", direction)]
+        if not here:
+            continue
+        here.sort(key=lambda row: -row["value"])
+        points = [
+            charts.Dot(
+                label(row["system"], texts), row["value"], row["low"], row["high"], row["system"] == first,
+                f"{row['value']:.1f}  ({row['low']:.1f}–{row['high']:.1f})",
+            )
+            for row in here
+        ]  # fmt: skip
+        title = texts["page"]["to"].format(language=name(words.target_of(direction)))
+        said = "; ".join(f"{dot.label} {dot.text}" for dot in points)
+        axis = texts["page"]["chart_axis"].format(name=here[0]["name"])
+        found.append({"title": title, "n": here[0]["n"], "svg": charts.dots(points, title, said, axis)})
+    return found
+
+
+def tables(
+    rows: Sequence[dict[str, Any]],
+    comparisons: Sequence[Comparison],
+    first: str,
+    texts: dict[str, Any],
+    signatures: list[str],
+) -> list[dict[str, Any]]:
+    """Every number: one table per task and direction, rows grouped by metric, the systems in a fixed order."""
+    verdicts = {(c.task, c.direction, c.metric, c.name, c.second): c for c in comparisons if c.first == first}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(
+        rows, key=lambda r: (r["task"] != "translate", r["task"], r["direction"], r["metric"], _rank(r["system"]))
+    ):
+        table = found.setdefault(
+            (row["task"], row["direction"]), {"task": row["task"], "direction": row["direction"], "rows": []}
+        )
+        comparison = verdicts.get((row["task"], row["direction"], row["metric"], row["name"], row["system"]))
+        form = "{:.3f}" if row["metric"] == "bits_per_byte" else "{:.1f}"
+        table["rows"].append({
+            "metric": row["name"], "label": label(row["system"], texts), "chief": row["system"] == first, "n": row["n"],
+            "value": form.format(row["value"]), "low": form.format(row["low"]), "high": form.format(row["high"]),
+            "better_is": "higher" if row["higher_is_better"] else "lower",
+            "verdict": texts["verdicts"][comparison.verdict] if comparison else texts["verdicts"]["self"],
+            "tone": {"better": "good", "worse": "bad"}.get(comparison.verdict, "plain") if comparison else "plain",
+            "p": f"{comparison.p_value:.3f}" if comparison else "",
+            "signature": signatures.index(row["signature"]) + 1,
+        })  # fmt: skip
+    return list(found.values())
+
+
+def loss_curve(points: Sequence[dict[str, Any]], texts: dict[str, Any]) -> Markup | None:
+    """The training curve, None when there are fewer than two points."""
+    p = texts["page"]
+    lines = []
+    for label_, kind, keys in (
+        (p["loss_train"], "other", ("loss", "train_loss")),
+        (p["loss_valid"], "chief", ("valid_loss", "eval_loss", "valid")),
+    ):
+        found = [(float(r["step"]), float(r[k])) for r in points for k in keys if "step" in r and r.get(k) is not None]
+        if len(found) > 1:
+            lines.append(charts.Line(label_, kind, smooth(found) if kind == "other" else found))
+    if not lines:
+        return None
+    said = "; ".join(f"{line.label}: {line.points[0][1]:.2f} → {line.points[-1][1]:.2f}" for line in lines)
+    return charts.curve(lines, p["training"], said, p["steps"], p["loss"])
+
+
+def smooth(points: list[tuple[float, float]], wanted: int = 80) -> list[tuple[float, float]]:
+    """Average neighbours so that at most about `wanted` points are drawn."""
+    size = max(1, len(points) // wanted)
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(group[-1][0], sum(b for _, b in group) / len(group)) for group in groups]
+
+
+def label(system: str, texts: dict[str, Any]) -> str:
+    """Name of a system as the page shows it."""
+    return str(texts["systems"].get(system, system))
+
+
+def bidi(text: str, language: str = "") -> Markup:
+    """User text for the page: escaped, in its own direction, marked with its language, line breaks kept."""
+    lang = Markup(' lang="{}"').format(language) if language else Markup("")
+    return Markup('<span class="text" dir="auto"{}>{}</span>').format(lang, text)
+
+
+def _rank(system: str) -> int:
+    return ORDER.index(system) if system in ORDER else len(ORDER)
+
+
+def _size(count: int) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count = count / 1000  # type: ignore[assignment]
+    return f"{count:.1f} GB"

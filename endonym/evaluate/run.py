@@ -1,0 +1,206 @@
+"""Score the base model, the tuned model and simple baselines on the sealed test set, with intervals."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym import __version__
+from endonym.data.dataset import Dataset
+from endonym.errors import DataError, JobError, Problem
+from endonym.evaluate import systems as asking
+from endonym.evaluate.items import Item, collect, make_run
+from endonym.evaluate.outputs import Outputs
+from endonym.jobs.job import Job
+from endonym.retrieve.context import Context
+from endonym.store.files import write_json
+from endonym.types import Chat, Score
+
+KIND = "metric"
+CHOICE = "many"
+DEFAULT = ["chrf", "bleu", "bits_per_byte", "exact"]
+INPUTS = {"dataset": "split", "chats": "chats", "model": "model?"}
+PRODUCES = "scores"
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    systems: list[str] = Field(["tuned", "base"], description="Models to ask: tuned, base.")
+    baselines: list[str] = Field(["copy", "dictionary", "memory", "ppm"], description="Baselines to compare with.")
+    baseline: dict[str, dict[str, Any]] = Field(
+        {}, description="Settings of baselines: [evaluate.baseline.ppm] order = 6."
+    )
+    tasks: list[str] = Field([], description="Tasks to score; empty for all that were composed.")
+    max_items: int = Field(200, ge=0, description="Test items a task and direction, drawn with the seed; 0 for all.")
+    max_new_tokens: int = Field(96, ge=1, description="Longest answer, in tokens.")
+    batch_size: int = Field(32, ge=1, description="Answers generated together.")
+    also_without_hints: bool = Field(False, description="Ask the models a second time with bare prompts.")
+    seed: int = Field(20, description="Seed that draws the items.")
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Compose the test, ask every system, score, and write `scores.json`, `statistics.jsonl` and `outputs.jsonl`."""
+    dataset = Dataset.of(job, "dataset")
+    chats = Path(str(job.inputs["chats"]))
+    items = test_items(cfg, dataset, chats, job)
+    baselines = asking.load_baselines(cfg.baselines, cfg.baseline, job.project.path)
+    outputs = Outputs(job.output / "outputs.jsonl")
+    text_tasks = frozenset(task for module, _ in job.plugins.values() for task in _asked_for(module, items))
+    asked = asking.Asked(cfg.max_new_tokens, cfg.batch_size, text_tasks, job.cancelled)
+    progress = _Progress(job, len(items) * (len(_models(cfg, job)) * (1 + cfg.also_without_hints) + len(baselines)))
+    hashes: dict[str, str] = {}
+    for name, (module, settings) in baselines.items():
+        missing = outputs.missing(name, items)
+        _save(name, asking.ask_baseline(module, settings, dataset, missing, asked), outputs, progress)
+        hashes[name] = f"{name}:{settings.model_dump_json()}"
+    for name in _models(cfg, job):
+        hashes.update(_ask(name, cfg, job, items, outputs, asked, progress))
+    if job.cancelled():
+        return
+    rows, statistics = score_all(items, list(hashes), outputs, job.plugins)
+    data_hash = items_hash(dataset, items)
+    for row in rows:
+        row.update(data_hash=data_hash, model_hash=hashes[row["system"]])
+    _write(cfg, job, rows, statistics, {"data_hash": data_hash, "models": hashes, "items": len(items)})
+
+
+def test_items(cfg: Config, dataset: Dataset, chats: Path, job: Job) -> list[Item]:
+    """Compose the sealed test with the tasks and settings the training chats were made with; raises DataError when empty."""
+    context = Context.load(chats, job.project.path)
+    tasks = [task for task in context.tasks if not cfg.tasks or task in cfg.tasks]
+    pairs: list[tuple[Chat, Chat | None]] = []
+    for record in dataset.records("test"):
+        for task in tasks:
+            context.without_hints = False
+            hinted = list(context.compose(record, task))
+            context.without_hints = True
+            bare = context.compose(record, task) if cfg.also_without_hints else [None] * len(hinted)
+            pairs += zip(hinted, bare, strict=True)
+    pairs.sort(key=lambda pair: hashlib.sha256(f"{cfg.seed}:{pair[0].task}:{pair[0].id}".encode()).digest())
+    items = collect(pairs, cfg.max_items)
+    if not items:
+        raise DataError(
+            Problem(
+                dataset.folder.name,
+                0,
+                "test",
+                "the sealed test gives no questions for these tasks",
+                "make the test split larger",
+            )
+        )
+    job.log(f"{len(items)} questions from the sealed test, {len({(i.task, i.direction) for i in items})} kinds")
+    return items
+
+
+def items_hash(dataset: Dataset, items: list[Item]) -> str:
+    """SHA-256 over the dataset and the questions and answers drawn from it: equal hashes may be compared."""
+    digest = hashlib.sha256(dataset.hash.encode())
+    for item in sorted(items, key=lambda item: (item.task, item.id)):
+        digest.update(json.dumps([item.task, item.id, item.source, item.references], ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+def score_all(
+    items: list[Item], names: list[str], outputs: Outputs, metrics: dict[str, tuple[ModuleType, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Score every system on every task and direction; returns table rows, and the per-item statistics behind them."""
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in items:
+        groups.setdefault((item.task, item.direction), []).append(item)
+    rows, statistics = [], []
+    for (task, direction), group in sorted(groups.items()):
+        for system in names:
+            if outputs.missing(system, group):
+                continue
+            answered = make_run(system, group, lambda item, system=system: outputs.get(system, item) or {})
+            for metric, (module, settings) in metrics.items():
+                if getattr(module, "TASKS", ()) and task not in module.TASKS:
+                    continue
+                for score in module.score(answered, settings):
+                    key = {"system": system, "task": task, "direction": direction, "metric": metric, "name": score.name}
+                    rows.append(key | _row(score))
+                    statistics.append(key | {"ids": list(answered.ids), "values": list(score.per_item)})
+    return rows, statistics
+
+
+def _ask(
+    name: str, cfg: Config, job: Job, items: list[Item], outputs: Outputs, asked: asking.Asked, progress: _Progress
+) -> dict[str, str]:
+    """Ask one model, with hints and, if wished, without; returns the hash of each as it was asked."""
+    from endonym.models.load import load_artifact, load_model
+
+    tuned = Path(str(job.inputs["model"])) if name == "tuned" else None
+    job.log(f"asking {name}")
+    loaded = load_artifact(tuned) if tuned else load_model(job.project.base)
+    content = asking.weights_hash(loaded.base)
+    if tuned:
+        content = json.loads((tuned.parent / "artifact.json").read_text(encoding="utf-8"))["hash"]
+    hashes = {}
+    for bare in (False, True) if cfg.also_without_hints else (False,):
+        system = name + asking.BARE * bare
+        _save(system, asking.ask_model(loaded, outputs.missing(system, items), asked, bare), outputs, progress)
+        hashes[system] = content
+    del loaded
+    gc.collect()
+    return hashes
+
+
+def _save(system: str, answers: asking.Answers, outputs: Outputs, progress: _Progress) -> None:
+    for items, found in answers:
+        outputs.add(system, items, found)
+        progress.add(len(items), system)
+
+
+def _models(cfg: Config, job: Job) -> list[str]:
+    unknown = [name for name in cfg.systems if name not in asking.MODELS]
+    if unknown:
+        raise JobError(f"there is no system '{unknown[0]}'", f"Known: {', '.join(asking.MODELS)}.")
+    return [name for name in cfg.systems if name != "tuned" or "model" in job.inputs]
+
+
+def _asked_for(module: ModuleType, items: list[Item]) -> Iterator[str]:
+    """Tasks whose written answers a metric looks at; a metric names its tasks in `TASKS`, none means all."""
+    if getattr(module, "NEEDS", "text") == "text":
+        yield from getattr(module, "TASKS", ()) or {item.task for item in items if item.source}
+
+
+def _row(score: Score) -> dict[str, Any]:
+    return {
+        "value": score.value, "low": score.low, "high": score.high, "signature": score.signature, "n": score.num_items,
+        "higher_is_better": score.higher_is_better,
+    }  # fmt: skip
+
+
+def _write(
+    cfg: Config, job: Job, rows: list[dict[str, Any]], statistics: list[dict[str, Any]], about: dict[str, Any]
+) -> None:
+    with (job.output / "statistics.jsonl").open("w", encoding="utf-8") as file:
+        for row in statistics:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    settings = cfg.model_dump(mode="json")
+    write_json(job.output / "scores.json", {"rows": rows, "settings": settings, "version": __version__, **about})
+    chief = {
+        f"{r['system']} {r['direction']}": round(r["value"], 1)
+        for r in rows
+        if r["metric"] == "chrf" and r["task"] == "translate"
+    }
+    job.summary(questions=about["items"], **({"chrf": chief} if chief else {}))
+
+
+class _Progress:
+    """Counts answers over all systems and reports them as ticks."""
+
+    def __init__(self, job: Job, total: int):
+        self.job, self.total, self.done = job, total, 0
+
+    def add(self, count: int, system: str) -> None:
+        self.done += count
+        self.job.tick(min(self.done, self.total), self.total, "answers", system=system)

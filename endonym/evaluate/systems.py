@@ -1,0 +1,112 @@
+"""The systems an evaluation asks: the untuned base, the tuned model, both with bare prompts if wished, and the baselines."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from endonym import plugins
+from endonym.config import Layer, raise_problems, validate
+from endonym.data.dataset import Dataset
+from endonym.evaluate.items import Item
+from endonym.store.files import file_hash
+from endonym.types import Chat
+
+if TYPE_CHECKING:
+    from endonym.models.load import Loaded
+
+Answers = Iterator[tuple[list[Item], list[dict[str, Any]]]]
+"""Finished items with their answers, a chunk at a time, so that each chunk can be saved."""
+
+BARE = " (no hints)"
+MODELS = ("base", "tuned")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How models are asked."""
+
+    max_new_tokens: int
+    batch_size: int
+    text_tasks: frozenset[str]
+    """Tasks some metric needs the text of; the others are only given probabilities."""
+    cancelled: Callable[[], bool]
+
+
+def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> Answers:
+    """Let a model answer `items` greedily and say how probable the references are, chunk by chunk."""
+    from endonym.models.generate import Sampling, answer_nll, generate_batch
+
+    sampling = Sampling(max_new_tokens=asked.max_new_tokens)
+    size = asked.batch_size * 2
+    # Items of similar length go together, so that a batch is not padded to its longest prompt.
+    ordered = sorted(
+        items, key=lambda item: (item.task, len(chat_of(item, bare).prompt[-1].content) if item.chat.prompt else 0)
+    )
+    for start in range(0, len(ordered), size):
+        if asked.cancelled():
+            return
+        chunk = ordered[start : start + size]
+        chats = [chat_of(item, bare) for item in chunk]
+        answers: list[dict[str, Any]] = [
+            {"nats": nats, "prompt": _prompt(chat)}
+            for chat, (nats, _) in zip(chats, answer_nll(loaded, chats), strict=True)
+        ]
+        wanted = [i for i, item in enumerate(chunk) if item.task in asked.text_tasks]
+        prompts = [loaded.renderer.prompt_ids(chats[i].prompt) for i in wanted]
+        texts = generate_batch(loaded, prompts, sampling, batch_size=asked.batch_size) if prompts else []
+        for i, found in zip(wanted, texts, strict=True):
+            answers[i]["text"] = found[0]
+        yield chunk, answers
+
+
+def ask_baseline(module: ModuleType, cfg: Any, train: Dataset, items: list[Item], asked: Asked) -> Answers:
+    """Let a baseline answer the items of the tasks it is meant for; one that gives nats gets each direction as a whole."""
+    tasks = getattr(module, "TASKS", ())
+    fitting = [item for item in items if not tasks or item.task in tasks]
+    if not fitting:
+        return
+    answer = module.prepare(train, cfg)
+    groups: dict[tuple[str, str], list[Item]] = {}
+    for item in fitting:
+        groups.setdefault((item.task, item.direction), []).append(item)
+    for group in groups.values():
+        if asked.cancelled():
+            return
+        if getattr(module, "GIVES", "text") == "nats":
+            yield group, [{"nats": nats} for nats in answer([item.chat for item in group])]
+        else:
+            yield group, [{"text": answer(item.chat)} for item in group]
+
+
+def load_baselines(names: list[str], settings: Mapping[str, Any], project: Path) -> dict[str, tuple[ModuleType, Any]]:
+    """Import baselines and check their settings; raises ConfigError with every problem at once."""
+    problems: list[str] = []
+    found = {}
+    for name in names:
+        module = plugins.load("baseline", name, project)
+        layer = Layer("endonym.toml", settings.get(name, {}))
+        found[name] = (module, validate(module.Config, [layer], f"evaluate.baseline.{name}", problems))
+    raise_problems(problems)
+    return found
+
+
+def chat_of(item: Item, bare: bool) -> Chat:
+    """The prompt a system is asked with."""
+    return item.bare if bare and item.bare is not None else item.chat
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files of a model folder, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name}:{file_hash(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _prompt(chat: Chat) -> str:
+    return "\n\n".join(message.content for message in chat.prompt)
