@@ -93,11 +93,10 @@ def load(kind: str, name: str, project: Path | None = None) -> ModuleType:
 def requires(path: Path) -> dict[str, str]:
     """Read `REQUIRES = {"module": "extra"}` from a plugin's source without importing it."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        if any(isinstance(t, ast.Name) and t.id == "REQUIRES" for t in targets) and node.value is not None:  # type: ignore[union-attr]
-            return dict(ast.literal_eval(node.value))  # type: ignore[union-attr]
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(target, ast.Name) and target.id == "REQUIRES" for target in targets):
+                return dict(ast.literal_eval(node.value))
     return {}
 
 

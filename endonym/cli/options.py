@@ -25,7 +25,7 @@ def add_fields(group: Any, model: Any, prefix: str = "") -> None:
         if kind is bool:
             group.add_argument(
                 f"--{flag}",
-                f"--no-{flag}",
+                f"--{prefix}no-{flag.removeprefix(prefix)}",
                 dest=f"{prefix}{name}",
                 action=Switch,
                 default=argparse.SUPPRESS,
@@ -51,7 +51,7 @@ class Switch(argparse.Action):
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
-        setattr(namespace, self.dest, not (option_string or "").startswith("--no-"))
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
 
     def format_usage(self) -> str:
         return " | ".join(self.option_strings)
@@ -93,7 +93,7 @@ def describe(model: Any) -> list[dict[str, Any]]:
     """The settings of a Config as data: name, type, default, description."""
     rows = []
     for name, field in model.model_fields.items():
-        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        default: Any = None if field.is_required() else field.get_default(call_default_factory=True)
         if hasattr(default, "model_dump"):
             default = default.model_dump(mode="json")
         rows.append(
