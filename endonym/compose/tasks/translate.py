@@ -1,0 +1,69 @@
+"""Translate sentences in both directions, with the nearest known pairs and word translations as hints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.retrieve.context import Context
+from endonym.retrieve.hints import Hints, Kind
+from endonym.types import Chat, Message, Pair, Record, record_id
+
+
+class Config(BaseModel):
+    """Settings of the translation task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weight: float = Field(1.0, ge=0, description="How often a row is seen per epoch; 0.5 is every second epoch.")
+    hints: Kind = Field("both", description="Hints in the prompt: none, dictionary, memory or both.")
+    num_pairs: int = Field(3, ge=0, description="Known pairs shown as hints.")
+    num_glosses: int = Field(2, ge=0, description="Translations shown per word.")
+    novelty: float = Field(0.6, ge=0, lt=1, description="How much a further hint should cover what earlier ones do not.")
+    share_without: float = Field(0.2, ge=0, le=1, description="Share of training rows without hints, for use without an index.")
+
+
+def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
+    """Two chats a pair, one per direction; a side that is empty is only asked for, never asked about."""
+    if not isinstance(record, Pair) or {record.source_language, record.target_language} != {context.language, context.pivot}:
+        return
+    sides = (record.source_language, record.target_language)
+    for source, target in (sides, sides[::-1]):
+        text, answer = record.text(source), record.text(target)
+        if not text:
+            continue
+        hints = context.hints(
+            record, source, target, cfg.hints, cfg.share_without,
+            num_pairs=cfg.num_pairs, num_glosses=cfg.num_glosses, novelty=cfg.novelty,
+        )  # fmt: skip
+        names = {"source": context.name(source), "target": context.name(target)}
+        messages = [
+            Message("system", context.prompt("translate", "system", **names)),
+            Message("user", question(text, hints, context, names)),
+        ]
+        if answer:
+            messages.append(Message("assistant", answer))
+        direction = f"{source}>{target}"
+        yield Chat(
+            id=record_id(record.id, "translate", direction),
+            messages=tuple(messages),
+            origin=record.origin,
+            task="translate",
+            language=target,
+            weight=cfg.weight,
+            meta={"direction": direction, "record": record.id, "source": text, "hints": bool(hints)},
+        )
+
+
+def question(text: str, hints: Hints, context: Context, names: dict[str, str]) -> str:
+    """The user turn: hints, if any, then the text."""
+    parts = []
+    if hints.pairs:
+        lines = [context.prompt("translate", "pair", text=a, translation=b) for a, b in reversed(hints.pairs)]
+        parts.append(context.prompt("translate", "pairs", lines="\n".join(lines), **names))
+    if hints.words:
+        listed = [context.prompt("translate", "word", word=w, translations=", ".join(best)) for w, best in hints.words]
+        parts.append(context.prompt("translate", "words", words="; ".join(listed), **names))
+    parts.append(context.prompt("translate", "text", text=text, **names))
+    return "\n".join(parts)

@@ -1,0 +1,106 @@
+"""Load a base model, with an adapter or without, in the number format this machine computes fastest."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from endonym.errors import MissingError, ParityError
+from endonym.models.render import Renderer
+from endonym.models.weights import get
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to use, with the tokenizer and renderer that belong to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    renderer: Renderer
+    base: Path
+    """Folder of the base weights."""
+    device: torch.device
+
+
+def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto") -> Loaded:
+    """Load `base` (catalog alias or folder), and on it the peft adapter in `adapter` when given.
+
+    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
+    weights are not on this machine.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    folder = get(str(base))
+    chosen_device = device()
+    chosen = number_format(dtype, chosen_device)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen, use_safetensors=True, attn_implementation="sdpa")
+    if adapter is not None:
+        from peft import PeftModel
+
+        if not (adapter / "adapter_config.json").is_file():
+            raise MissingError(f"{adapter} holds no adapter", "Train one first: endonym train lora")
+        model = PeftModel.from_pretrained(model, adapter)
+    model.to(chosen_device)
+    model.eval()
+    return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
+
+
+def load_artifact(folder: Path, dtype: str = "auto") -> Loaded:
+    """Load what a training job made. Raises ParityError when its prompts were rendered differently from now."""
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    adapter = folder / "adapter"
+    loaded = load_model(folder / "weights" if not adapter.is_dir() else about["base"], adapter if adapter.is_dir() else None, dtype)
+    if loaded.renderer.hash != about["renderer"]:
+        raise ParityError(
+            "the model was trained with another tokenizer or chat template than the one found now",
+            "Put the base model back as it was, or train again.",
+        )
+    return loaded
+
+
+def device() -> torch.device:
+    """The fastest device there is: CUDA, Apple MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def number_format(name: str, where: torch.device) -> torch.dtype:
+    """Resolve `auto`: bf16 on a GPU, on a CPU whichever multiplies faster."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if where.type == "cpu":
+        return torch.bfloat16 if bf16_is_faster() else torch.float32
+    return torch.bfloat16
+
+
+@lru_cache
+def bf16_is_faster() -> bool:
+    """Measure one layer-sized matrix product both ways (about 30 ms); processor flags alone do not tell the speed."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a, b = torch.ones(256, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+        a @ b
+        best = float("inf")
+        for _ in range(5):
+            start = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    return seconds(torch.bfloat16) < 0.8 * seconds(torch.float32)

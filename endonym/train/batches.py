@@ -1,0 +1,144 @@
+"""Which rows a step sees, and how rows are packed without seeing each other.
+
+The order is a pure function of (seed, epoch, cursor): a checkpoint holds the cursor, not an iterator. Rows are laid end to end
+without padding; attention runs inside each row alone, so packing changes speed and nothing else.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from endonym.models.render import IGNORE, Example
+
+ATTENTION = "endonym_packed"
+"""Name under which the packed attention is registered with transformers."""
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in the data: rows of `epoch` before `row` have been used."""
+
+    epoch: int = 0
+    row: int = 0
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows laid end to end. Shapes: `ids`, `labels`, `positions` (1, T); `starts` holds row bounds, length rows + 1."""
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    positions: torch.Tensor
+    starts: tuple[int, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.ids.numel())
+
+    @property
+    def num_learned(self) -> int:
+        """Positions with a label that has a token before it in its row."""
+        return int((self.targets() != IGNORE).sum())
+
+    def targets(self) -> torch.Tensor:
+        """Labels moved one to the left inside each row, shape (T,); a row's last position predicts nothing."""
+        shifted = torch.full_like(self.labels[0], IGNORE)
+        shifted[:-1] = self.labels[0, 1:]
+        shifted[torch.tensor(self.starts[1:]) - 1] = IGNORE
+        return shifted
+
+
+def order(num_rows: int, weights: Sequence[float], seed: int, epoch: int) -> list[int]:
+    """Row numbers of one epoch in random order; a row of weight w comes floor(w) times, and once more with the rest's chance."""
+    chooser = random.Random(f"{seed}:{epoch}")
+    rows = []
+    for i in range(num_rows):
+        times = int(weights[i]) + (chooser.random() < weights[i] % 1.0)
+        rows += [i] * times
+    chooser.shuffle(rows)
+    return rows
+
+
+def steps(
+    num_rows: int, weights: Sequence[float], batch_size: int, seed: int, cursor: Cursor
+) -> Iterator[tuple[list[int], Cursor]]:
+    """Yield endlessly `(row numbers of the next optimiser step, cursor after it)`; a step may span two epochs."""
+    if not any(w > 0 for w in weights):
+        raise ValueError("every row has weight 0")
+    epoch, at = cursor.epoch, cursor.row
+    rows = order(num_rows, weights, seed, epoch)
+    while True:
+        chosen: list[int] = []
+        while len(chosen) < batch_size:
+            if at >= len(rows):
+                epoch, at = epoch + 1, 0
+                rows = order(num_rows, weights, seed, epoch)
+            taken = rows[at : at + batch_size - len(chosen)]
+            chosen += taken
+            at += len(taken)
+        yield chosen, Cursor(epoch, at)
+
+
+def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Example]]:
+    """Cut one step's rows into packs of at most `most_tokens` tokens (a longer row stands alone), longest rows first."""
+    packs: list[list[Example]] = []
+    room: list[int] = []
+    for example in sorted(examples, key=lambda e: -len(e.ids)):
+        for n, left in enumerate(room):
+            if len(example.ids) <= left:
+                packs[n].append(example)
+                room[n] -= len(example.ids)
+                break
+        else:
+            packs.append([example])
+            room.append(most_tokens - len(example.ids))
+    return packs
+
+
+def pack(examples: Sequence[Example], device: torch.device) -> Packed:
+    """Lay rows end to end with positions that start at 0 in each."""
+    ids = [t for e in examples for t in e.ids]
+    labels = [t for e in examples for t in e.labels]
+    positions = [p for e in examples for p in range(len(e.ids))]
+    starts = [0]
+    for e in examples:
+        starts.append(starts[-1] + len(e.ids))
+    as_row = lambda values: torch.tensor([values], device=device)  # noqa: E731
+    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(starts))
+
+
+def register_attention() -> None:
+    """Make `ATTENTION` known to transformers: causal attention inside each row of a pack, exactly, without any mask."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(ATTENTION, _packed_attention)
+    AttentionMaskInterface.register(ATTENTION, lambda *args, **kwargs: None)
+
+
+def _packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    starts: Sequence[int] = (),
+    **unused: Any,
+) -> tuple[torch.Tensor, None]:
+    """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
+    assert starts, "packed attention needs the row bounds"
+    grouped = query.shape[1] != key.shape[1]
+    rows = [
+        torch.nn.functional.scaled_dot_product_attention(
+            query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped
+        )
+        for a, b in zip(starts[:-1], starts[1:], strict=True)
+    ]
+    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None

@@ -1,0 +1,131 @@
+"""Checkpoints that are whole or not there: temporary folder, hashed manifest, fsync, rename; the newest that verifies is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from endonym.store.files import file_hash
+from endonym.train.batches import Cursor
+
+KEEP = 2
+
+
+@dataclass
+class State:
+    """Where a run stands, apart from tensors."""
+
+    step: int = 0
+    cursor: Cursor = Cursor()
+    best_loss: float = float("inf")
+    best_step: int = 0
+    evaluations_without_gain: int = 0
+    learned_tokens: int = 0
+    seconds: float = 0.0
+
+
+def save(
+    folder: Path, state: State, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]
+) -> Path:
+    """Write a checkpoint of the trained `weights` (in the order of `names`), the optimiser, random states and cursor."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"step-{state.step:08d}"
+    if target.exists():
+        return target
+    temporary = folder / f".tmp-{uuid.uuid4().hex[:8]}"
+    temporary.mkdir()
+    save_file({n: t.detach().cpu().contiguous() for n, t in weights.items()}, temporary / "weights.safetensors")
+    save_file(_optimizer_tensors(optimizer, names), temporary / "optimizer.safetensors")
+    save_file(_random_states(), temporary / "random.safetensors")
+    (temporary / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+    manifest = {p.name: file_hash(p) for p in sorted(temporary.iterdir())}
+    (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for path in temporary.iterdir():
+        _sync(path)
+    _sync(temporary)
+    temporary.rename(target)
+    _sync(folder)
+    _retire(folder, keep={target.name})
+    return target
+
+
+def newest(folder: Path) -> Path | None:
+    """The newest checkpoint whose every file matches its hash; leftovers of an interrupted save are removed."""
+    if not folder.is_dir():
+        return None
+    for debris in folder.glob(".tmp-*"):
+        shutil.rmtree(debris, ignore_errors=True)
+    return next((path for path in sorted(folder.glob("step-*"), reverse=True) if verifies(path)), None)
+
+
+def verifies(path: Path) -> bool:
+    """Whether a checkpoint is complete and undamaged."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        return bool(manifest) and all(file_hash(path / name) == wanted for name, wanted in manifest.items())
+    except (OSError, ValueError):
+        return False
+
+
+def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]) -> State:
+    """Put a checkpoint back into `weights` (in place), the optimiser and the random generators; returns its state."""
+    with torch.no_grad():
+        for name, tensor in load_file(path / "weights.safetensors").items():
+            weights[name].copy_(tensor)
+    _restore_optimizer(optimizer, names, load_file(path / "optimizer.safetensors"))
+    states = load_file(path / "random.safetensors")
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+    data: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    data["cursor"] = Cursor(**data["cursor"])
+    return State(**data)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for number, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            tensors[f"{names[number]}|{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    return tensors
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: Mapping[str, torch.Tensor]) -> None:
+    number_of = {name: n for n, name in enumerate(names)}
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for label, tensor in tensors.items():
+        name, _, key = label.rpartition("|")
+        state.setdefault(number_of[name], {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _retire(folder: Path, keep: set[str]) -> None:
+    """Delete all but the newest `KEEP` checkpoints."""
+    found = sorted(folder.glob("step-*"), reverse=True)
+    for path in found[KEEP:]:
+        if path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
