@@ -69,8 +69,8 @@ def test_help_says_description_default_and_choices():
     for words in (
         "--rank N Size of the adapter. (default: 8)",
         "--rate X Learning rate. (default: none)",
-        "--no-cosine",
-        "100 % to 0. (default: yes)",
+        "--[no-]cosine Let the rate fall",
+        ", 100 % to 0. (default: yes)",
         "(default: 1,2)",
         "--hints none|both",
     ):

@@ -26,7 +26,7 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line.startswith(("endonym ", "make "))]
 
 
-COMMANDS = sorted({command for page in PAGES for command in commands(page.read_text(encoding="utf-8"))})
+COMMANDS = sorted({(page.name, command) for page in PAGES for command in commands(page.read_text(encoding="utf-8"))})
 
 
 def test_readme_names_the_two_commands():
@@ -34,8 +34,8 @@ def test_readme_names_the_two_commands():
     assert len([c for c in commands(README) if c.startswith("endonym ")]) >= 10
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_documented_command_parses(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_documented_command_parses(page, command, tmp_path, monkeypatch):
     program, *words = shlex.split(command)
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -44,7 +44,8 @@ def test_documented_command_parses(command, tmp_path, monkeypatch):
     assert verbs.home(words[0]), f"there is no verb {words[0]}"
     monkeypatch.chdir(tmp_path)
     args = build(words[0], words[1:]).parse()
-    if hasattr(args, "settings"):
+    # The plugins of add-a-plugin.md exist only in the project that its own test makes.
+    if hasattr(args, "settings") and page != "add-a-plugin.md":
         check_settings(words[0], args)
 
 

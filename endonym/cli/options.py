@@ -16,30 +16,19 @@ def add_fields(group: Any, model: Any, prefix: str = "") -> None:
     that all problems are reported at once. An option not given is absent from the result.
     """
     for name, field in model.model_fields.items():
-        flag = f"{prefix}{name.replace('_', '-')}"
+        table, flag = _dashed(prefix), _dashed(name)
         kind = _kind(field.annotation)
         if hasattr(kind, "model_fields"):
-            add_fields(group, kind, f"{flag}.")
+            add_fields(group, kind, f"{prefix}{name}.")
             continue
         words = _help(field)
         if kind is bool:
-            group.add_argument(
-                f"--{flag}",
-                f"--{prefix}no-{flag.removeprefix(prefix)}",
-                dest=f"{prefix}{name}",
-                action=Switch,
-                default=argparse.SUPPRESS,
-                help=words,
-            )
+            flags: tuple[str, ...] = (f"--{table}{flag}", f"--{table}no-{flag}")
+            more: dict[str, Any] = {"action": Switch}
         else:
-            group.add_argument(
-                f"--{flag}",
-                dest=f"{prefix}{name}",
-                type=_reader(field.annotation),
-                metavar=_metavar(kind),
-                default=argparse.SUPPRESS,
-                help=words,
-            )
+            flags = (f"--{table}{flag}",)
+            more = {"type": _reader(field.annotation), "metavar": _metavar(kind)}
+        group.add_argument(*flags, dest=f"{prefix}{name}", default=argparse.SUPPRESS, help=words, **more)
 
 
 class Switch(argparse.Action):
@@ -53,8 +42,11 @@ class Switch(argparse.Action):
     ) -> None:
         setattr(namespace, self.dest, option_string == self.option_strings[0])
 
-    def format_usage(self) -> str:
-        return " | ".join(self.option_strings)
+    @property
+    def shown(self) -> str:
+        """How help writes both options: `--[no-]flag`."""
+        table, dot, flag = self.option_strings[0].removeprefix("--").rpartition(".")
+        return f"--{table}{dot}[no-]{flag}"
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,8 +112,10 @@ def _help(field: Any) -> str:
 def _show(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value is None or value == "" or value == [] or value == () or value == {}:
+    if value is None:
         return "none"
+    if value in ("", [], (), {}):
+        return "empty"
     if isinstance(value, Mapping):
         return ",".join(f"{k}={_show(v)}" for k, v in value.items())
     if isinstance(value, list | tuple | set | frozenset):
@@ -188,6 +182,10 @@ def _number(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _key(name: str) -> str:

@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, prog: str, description: str, **more: Any):
         more.setdefault("add_help", False)
-        super().__init__(prog=prog, description=description, formatter_class=_formatter, allow_abbrev=False, **more)
+        super().__init__(prog=prog, description=description, formatter_class=Formatter, allow_abbrev=False, **more)
         self._optionals.title = "Options"
         self._positionals.title = "Arguments"
 
@@ -109,5 +109,11 @@ def add_common_quietly(parser: argparse.ArgumentParser) -> None:
         group.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=words)
 
 
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.HelpFormatter(prog, max_help_position=34, width=columns())
+class Formatter(argparse.HelpFormatter):
+    """Help as wide as the terminal, with one short spelling of an option that has several."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=34, width=columns())
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return getattr(action, "shown", "") or super()._format_action_invocation(action)

@@ -66,15 +66,16 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
     if choice == "many":
         group = parser.add_argument_group(f"{kind.capitalize()}s")
         default = ",".join(stage.defaults) or "as the stage finds fit"
-        group.add_argument(
-            "--plugins",
-            f"--{kind}",
+        action = group.add_argument(
             f"--{kind}s",
+            f"--{kind}",
+            "--plugins",
             dest="plugins",
             metavar="A,B",
             default=argparse.SUPPRESS,
             help=f"Which {kind}s, in order (default: {default}).",
         )
+        action.shown = f"--{kind}s A,B"  # type: ignore[attr-defined]
     own = parser.add_argument_group(f"Settings of {stage.verb}")
     add_fields(own, stage.module.Config)
     chosen = list(found) if choice == "many" else [name or stage.defaults[0]] if choice == "one" else []
@@ -134,7 +135,8 @@ def _add_plugin(parser: Parser, stage: Stage, plugin: plugins.Plugin, project: P
     except MissingError as error:
         parser.add_argument_group(title, f"{plugin.help} ({error.message}. {error.hint})".replace("%", "%%"))
         return
-    group = parser.add_argument_group(title, plugin.help.replace("%", "%%"))
+    words = plugin.help.replace("%", "%%") if plugin.help != parser.description else None
+    group = parser.add_argument_group(title, words)
     add_fields(group, module.Config, prefix)
 
 
