@@ -34,7 +34,7 @@ class Loaded:
 def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto") -> Loaded:
     """Load `base` (catalog alias or folder), and on it the peft adapter in `adapter` when given.
 
-    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
+    An adapter is merged into the weights in fp32 before they are narrowed, as an export does. `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
     weights are not on this machine.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,13 +46,14 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     chosen_device = device()
     chosen = number_format(dtype, chosen_device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen, use_safetensors=True, attn_implementation="sdpa")
+    wide = torch.float32 if adapter is not None else chosen
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=wide, use_safetensors=True, attn_implementation="sdpa")
     if adapter is not None:
         from peft import PeftModel
 
         if not (adapter / "adapter_config.json").is_file():
             raise MissingError(f"{adapter} holds no adapter", "Train one first: endonym train lora")
-        model = PeftModel.from_pretrained(model, adapter)
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(chosen)
     model.to(chosen_device)
     model.eval()
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)

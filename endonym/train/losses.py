@@ -8,6 +8,7 @@ from torch.utils.checkpoint import checkpoint
 from endonym.models.generate import decoder
 from endonym.models.render import IGNORE
 from endonym.train.batches import Packed
+from endonym.train.network import computing
 
 CHUNK = 1024
 """Positions whose logits exist at the same time."""
@@ -19,6 +20,11 @@ def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     Logits are computed at learned positions only, `CHUNK` at a time, and once more on the way back, so that the
     vocabulary-wide matrix never stands in memory whole.
     """
+    with computing(model):
+        return _next_token(model, batch)
+
+
+def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     hidden = decoder(model)(
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False, starts=batch.starts
     ).last_hidden_state[0]

@@ -1,0 +1,49 @@
+"""What a recipe leaves beside the weights: `model.json` and the curve, so that the model explains itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from endonym.models.load import Loaded
+from endonym.store import events
+from endonym.store.files import hash_folder, write_json
+from endonym.train.fit import FitConfig, Fitted
+from endonym.train.preflight import Check
+
+if TYPE_CHECKING:
+    from endonym.jobs.job import Job
+
+
+def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:
+    """Write `model.json` and `curve.jsonl` into the job's output and set the job's summary."""
+    trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
+    about: dict[str, Any] = {
+        "recipe": recipe,
+        "base": str(loaded.base),
+        "base_name": job.project.base,
+        "base_hash": hash_folder(loaded.base),
+        "renderer": loaded.renderer.hash,
+        "dtype": str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
+        "settings": cfg.model_dump(mode="json"),
+        "trained_parameters": trained,
+        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "best_valid_loss": result.best_loss,
+    }
+    write_json(job.output / "model.json", about)
+    with (job.output / "curve.jsonl").open("w", encoding="utf-8") as file:
+        for name in ("loss", "valid_loss"):
+            for step, value in events.curve(job.project.db, job.id, name):
+                file.write(json.dumps({"name": name, "step": step, "value": value}) + "\n")
+    job.summary(
+        steps=result.steps,
+        best_step=result.best_step,
+        best_valid_loss=round(result.best_loss, 4),
+        tokens_per_second=round(result.tokens_per_second),
+        peak_memory_bytes=result.peak_bytes,
+        trained_parameters=trained,
+    )

@@ -1,0 +1,121 @@
+"""Checks on the user's own model and rows before step 1; the run stops when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from endonym.errors import JobError
+from endonym.models.render import IGNORE, Example, Renderer
+from endonym.train.batches import micro_batches, pack
+from endonym.train.fit import Loss
+
+if TYPE_CHECKING:
+    from endonym.jobs.job import Job
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what should hold, whether it does, and the measured numbers."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def preflight(
+    model: torch.nn.Module, examples: Sequence[Example], loss: Loss, renderer: Renderer, batch_tokens: int, job: Job
+) -> list[Check]:
+    """Run all checks on eight of `examples` and show each as an event; raises JobError naming those that fail."""
+    few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
+    model.eval()
+    tests: list[Callable[[], Check]] = [
+        lambda: _end_marker(examples, renderer),
+        lambda: _round_trip(few, renderer),
+        lambda: _packed(model, few, loss),
+        lambda: _masked(model, few, loss),
+        lambda: _longest(model, examples, loss, batch_tokens),
+    ]
+    checks = []
+    for test in tests:
+        check = test()
+        checks.append(check)
+        job.event("check", name=check.name, passed=check.passed, detail=check.detail)
+        job.log(f"{'ok' if check.passed else 'FAILED'}: {check.name} ({check.detail})")
+    model.zero_grad(set_to_none=True)
+    failed = [c for c in checks if not c.passed]
+    if failed:
+        what = "; ".join(f"{c.name} ({c.detail})" for c in failed)
+        raise JobError(f"the model failed its checks before training: {what}", "This model or its tokenizer cannot be trained as it is.")
+    return checks
+
+
+def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:
+    stops = set(renderer.stop_ids)
+    without = sum(1 for e in examples if not any(label in stops for label in e.labels))
+    return Check("every row teaches where to stop", without == 0, f"{without} of {len(examples)} rows without an end marker")
+
+
+def _round_trip(few: Sequence[Example], renderer: Renderer) -> Check:
+    wrong = 0
+    for example in few:
+        answer = [label for label in example.labels if label != IGNORE][:-1]
+        wrong += renderer.answer_ids(renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False)) != answer
+    return Check("answers survive tokenising and back", wrong == 0, f"{wrong} of {len(few)} answers changed")
+
+
+def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:
+    """One pack of eight rows must give the loss and gradient of eight packs of one."""
+    device = next(model.parameters()).device
+    together, gradient = _loss_and_gradient(model, [list(few)], loss, device)
+    alone, gradient_alone = _loss_and_gradient(model, [[e] for e in few], loss, device)
+    gap = abs(together - alone) / max(abs(alone), 1e-9)
+    angle = float(torch.nn.functional.cosine_similarity(gradient, gradient_alone, dim=0))
+    low = next(model.parameters()).dtype != torch.float32
+    fine = gap < (1e-2 if low else 1e-4) and angle > (0.98 if low else 0.9999)
+    return Check("one batch of eight equals eight of one", fine, f"loss differs by {gap:.1e}, gradients point alike to {angle:.5f}")
+
+
+def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:
+    """Rows whose learned tokens are all masked must give no loss at all."""
+    device = next(model.parameters()).device
+    blind = [Example(e.ids, [IGNORE] * len(e.ids)) for e in few]
+    with torch.no_grad():
+        value = float(loss(model, pack(blind, device)))
+    learned = [sum(label != IGNORE for label in e.labels) for e in few]
+    counted = pack(list(few), device).num_learned
+    fine = value == 0.0 and counted == sum(learned)
+    return Check("masked tokens teach nothing", fine, f"loss {value:g} when all are masked; {counted} of {sum(learned)} learned tokens counted")
+
+
+def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> Check:
+    """Rehearse the largest batch there can be, forward and back, so that memory runs out now or not at all."""
+    device = next(model.parameters()).device
+    longest = sorted(examples, key=lambda e: -len(e.ids))
+    taken, tokens = [], 0
+    for example in longest:
+        if taken and tokens + len(example.ids) > batch_tokens:
+            break
+        taken.append(example)
+        tokens += len(example.ids)
+    model.train()
+    for rows in micro_batches(taken, batch_tokens):
+        loss(model, pack(rows, device)).backward()
+    model.zero_grad(set_to_none=True)
+    return Check("the largest batch fits", True, f"{tokens} tokens")
+
+
+def _loss_and_gradient(
+    model: torch.nn.Module, packs: Sequence[Sequence[Example]], loss: Loss, device: torch.device
+) -> tuple[float, torch.Tensor]:
+    model.zero_grad(set_to_none=True)
+    total = 0.0
+    for rows in packs:
+        value = loss(model, pack(rows, device))
+        value.backward()
+        total += float(value.detach())
+    grads = [p.grad.float().flatten() for p in model.parameters() if p.grad is not None]
+    return total, torch.cat(grads)

@@ -1,0 +1,63 @@
+"""Train small low-rank adapters on a frozen base model (LoRA, Hu et al. 2021)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from endonym.train.fit import FitConfig
+
+if TYPE_CHECKING:
+    from endonym.data.dataset import Dataset
+    from endonym.jobs.job import Job
+
+REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
+
+
+class Config(FitConfig):
+    """Settings of LoRA training."""
+
+    rank: int = Field(16, ge=1, description="Rank of the adapters: how much they can learn.")
+    alpha: float = Field(32.0, gt=0, description="Scale of the adapters; their output is multiplied by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of adapter inputs dropped in training.")
+    targets: list[str] = Field(["all-linear"], description="Names of the layers that get adapters, or all-linear.")
+    rank_stabilised: bool = Field(False, description="Scale by alpha / sqrt(rank) instead (rsLoRA).")
+    dora: bool = Field(False, description="Learn magnitude and direction apart (DoRA).")
+
+
+def train(cfg: Config, data: Dataset, job: Job) -> Path:
+    """Train adapters on the `train` chats of `data`, keep those best on `valid`, and write them to `output/adapter`."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from endonym.models.load import load_model
+    from endonym.train.finish import describe
+    from endonym.train.fit import fit
+    from endonym.train.losses import next_token
+    from endonym.train.network import ready
+    from endonym.train.preflight import preflight
+    from endonym.train.rows import prepare, sampler
+
+    torch.manual_seed(cfg.seed)
+    loaded = load_model(job.project.base, dtype=cfg.dtype)
+    train_rows, valid, chats = prepare(data, loaded.renderer, cfg, job)
+    settings = LoraConfig(
+        r=cfg.rank,
+        lora_alpha=cfg.alpha,
+        lora_dropout=cfg.dropout,
+        target_modules=cfg.targets[0] if cfg.targets == ["all-linear"] else cfg.targets,
+        use_rslora=cfg.rank_stabilised,
+        use_dora=cfg.dora,
+        task_type="CAUSAL_LM",
+    )
+    model: Any = get_peft_model(loaded.model, settings)
+    loaded = ready(loaded, model)
+    checks = preflight(model, train_rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
+    result = fit(model, train_rows, valid, next_token, cfg, job, sampler(loaded, chats, cfg.samples, job))
+    if result.cancelled:
+        return job.output
+    model.save_pretrained(job.output / "adapter")
+    describe(loaded, "lora", cfg, checks, result, job)
+    return job.output

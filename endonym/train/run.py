@@ -1,0 +1,30 @@
+"""Train a model on the chats, with a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from endonym.jobs.job import Job
+
+KIND = "recipe"
+CHOICE = "one"
+DEFAULT = "lora"
+INPUTS = {"dataset": "chats"}
+PRODUCES = "model"
+
+
+class Config(BaseModel):
+    """Training has no settings beside those of its recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Run the chosen recipe on the `chats` dataset; it writes the model into the job's output."""
+    from endonym.data.dataset import Dataset
+
+    (module, settings), = job.plugins.values()
+    module.train(settings, Dataset.of(job, "dataset"), job)
