@@ -1,0 +1,163 @@
+"""Precision, recall and F1 of every aligner on gold alignments, strict and lax, counted as vecalign counts them.
+
+    python benchmarks/alignment.py PATH [--json]
+
+PATH holds data sets: a folder with `NAME.SOURCE`, `NAME.TARGET` and `NAME.SOURCETARGET` (sentences one a line, and gold), or one
+with three folders `SOURCE/`, `TARGET/` and `gold/` of files of one name. Gold lines are `[source numbers]:[target numbers]`.
+
+Counting follows Thompson and Koehn, Vecalign (EMNLP 2019), after Sennrich and Volk, Iterative, MT-based Sentence Alignment of
+Parallel Texts (NODALIDA 2011): strict takes only equal beads, lax any bead that shares a link with a gold bead. Precision counts
+unaligned sentences as beads, recall leaves them out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from endonym import plugins
+
+Bead = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Two texts and how they correspond."""
+
+    name: str
+    source: list[str]
+    target: list[str]
+    gold: list[Bead]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print one row a data set and aligner; `--json` prints all numbers."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--aligners", default="", help="Names separated by commas; all when left out.")
+    options = parser.parse_args(arguments)
+    sets = dict(read_sets(options.path))
+    if not sets:
+        print(f"error: no gold alignments in {options.path}", file=sys.stderr)
+        return 4
+    names = options.aligners.split(",") if options.aligners else list(plugins.available("aligner"))
+    rows = [row for name in names for row in measure(name, sets)]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"{'set':<14}{'aligner':<12}{'gold':>5}   strict P / R / F1        lax P / R / F1           AUROC  seconds")
+    for row in rows:
+        strict, lax = (" / ".join(f"{row[k][n]:.3f}" for n in ("precision", "recall", "f1")) for k in ("strict", "lax"))
+        print(f"{row['set']:<14}{row['aligner']:<12}{row['gold']:>5}   {strict}    {lax}    {row['auroc']:.3f}  {row['seconds']:7.2f}")
+    return 0
+
+
+def measure(name: str, sets: dict[str, list[Document]]) -> Iterator[dict]:
+    """Run one aligner on every set."""
+    module = plugins.load("aligner", name)
+    for title, documents in sets.items():
+        started = time.perf_counter()
+        found = [list(module.align(d.source, d.target, module.Config())) for d in documents]
+        seconds = time.perf_counter() - started
+        beads = [[(link.source, link.target) for link in links] for links in found]
+        judged = [
+            (link.confidence, (link.source, link.target) in set(d.gold))
+            for d, links in zip(documents, found) for link in links if link.source and link.target
+        ]  # fmt: skip
+        yield {
+            "set": title, "aligner": name, "gold": sum(bool(s and t) for d in documents for s, t in d.gold),
+            **score([d.gold for d in documents], beads), "auroc": auroc(judged), "seconds": round(seconds, 2),
+        }  # fmt: skip
+
+
+def score(gold: Sequence[Sequence[Bead]], found: Sequence[Sequence[Bead]]) -> dict[str, dict[str, float]]:
+    """Strict and lax precision, recall and F1 over several documents."""
+    precision: Counter[str] = Counter()
+    recall: Counter[str] = Counter()
+    for right, guess in zip(gold, found):
+        precision += _hits(right, guess)
+        recall += _hits([b for b in guess if b[0] and b[1]], [b for b in right if b[0] and b[1]])
+    scores = {}
+    for kind in ("strict", "lax"):
+        p = precision[kind] / precision["all"] if precision["all"] else 0.0
+        r = recall[kind] / recall["all"] if recall["all"] else 0.0
+        scores[kind] = {"precision": p, "recall": r, "f1": 2 * p * r / (p + r) if p + r else 0.0}
+    return scores
+
+
+def _hits(right: Sequence[Bead], guess: Sequence[Bead]) -> Counter[str]:
+    """How many different beads of `guess` there are, are in `right`, or share a link with one there."""
+    beads = {b for b in right if b[0] or b[1]}
+    links = {(i, j) for s, t in beads for i in s for j in t}
+    counts: Counter[str] = Counter()
+    for bead in {b for b in guess if b[0] or b[1]}:
+        strict = bead in beads
+        counts["all"] += 1
+        counts["strict"] += strict
+        counts["lax"] += strict or any((i, j) in links for i in bead[0] for j in bead[1])
+    return counts
+
+
+def auroc(judged: Sequence[tuple[float, bool]]) -> float:
+    """Chance that a right link has a higher confidence than a wrong one; a tie counts half."""
+    right = [c for c, ok in judged if ok]
+    wrong = [c for c, ok in judged if not ok]
+    if not right or not wrong:
+        return float("nan")
+    return sum((a > b) + 0.5 * (a == b) for a in right for b in wrong) / (len(right) * len(wrong))
+
+
+def read_sets(path: Path) -> Iterator[tuple[str, list[Document]]]:
+    """Data sets under `path`; `dev` and the rest of a set are told apart, since settings may be chosen on `dev` only."""
+    for folder in sorted(p for p in path.iterdir() if p.is_dir()):
+        documents = list(_by_suffix(folder)) + list(_by_folder(folder))
+        for title, wanted in ((f"{folder.name}-dev", True), (folder.name, False)):
+            chosen = [d for d in documents if d.name.startswith("dev") == wanted]
+            if chosen:
+                yield title, chosen
+
+
+def _by_suffix(folder: Path) -> Iterator[Document]:
+    for gold in sorted(folder.glob("*.*")):
+        suffix = gold.suffix[1:]
+        half = len(suffix) // 2
+        source, target = gold.with_suffix("." + suffix[:half]), gold.with_suffix("." + suffix[half:])
+        if len(suffix) in (4, 6) and source.is_file() and target.is_file():
+            yield Document(gold.stem, _lines(source), _lines(target), _gold(gold))
+
+
+def _by_folder(folder: Path) -> Iterator[Document]:
+    sides = sorted(p for p in folder.iterdir() if p.is_dir() and p.name != "gold")
+    if (folder / "gold").is_dir() and len(sides) == 2:
+        for gold in sorted((folder / "gold").iterdir()):
+            yield Document(gold.stem, _lines(sides[0] / gold.name), _lines(sides[1] / gold.name), _gold(gold))
+
+
+def _lines(path: Path) -> list[str]:
+    """Sentences, without the line numbers some sets carry."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    numbered = bool(lines) and all(re.match(rf"{i}\t", line) for i, line in enumerate(lines) if line)
+    return [line.partition("\t")[2] if numbered else line for line in lines]
+
+
+def _gold(path: Path) -> list[Bead]:
+    beads = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if ":" in line:
+            source, target = (tuple(int(n) for n in re.findall(r"\d+", side)) for side in line.split(":")[:2])
+            beads.append((source, target))
+    return beads
+
+
+if __name__ == "__main__":
+    sys.exit(main())

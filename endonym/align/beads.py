@@ -1,0 +1,173 @@
+"""Find the cheapest way to cut two texts into beads, groups of sentences that say the same, kept in order on both sides.
+
+Dynamic programming over (sentences read of the source, sentences read of the target). Only a band around the expected path is
+looked at, so time and memory grow with the length of the texts and not with its square; where the best path runs along
+the edge of the band, the band is doubled and the search repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from endonym.types import Link
+
+Floats = NDArray[np.float64]
+Shape = tuple[int, int]
+Bead = tuple[tuple[int, int], tuple[int, int]]
+"""Source span and target span, each `(start, end)`."""
+Cost = Callable[[Shape, int, int, int], Floats]
+"""`cost(shape, i, low, high)`: the cost of ending a bead of `shape` at source position `i` and each target position in
+`low .. high - 1`, as an array of that length; positions count sentences read, and the caller asks for no bead that starts before 0."""
+
+NARROWEST = 48
+
+
+@dataclass(frozen=True)
+class Path:
+    """Beads in order, with the cost of each."""
+
+    beads: list[Bead]
+    costs: list[float]
+
+
+def cheapest(num_source: int, num_target: int, shapes: Sequence[Shape], cost: Cost, expected: Sequence[int]) -> Path:
+    """Return the cheapest path from `(0, 0)` to `(num_source, num_target)`.
+
+    `shapes` are the bead shapes allowed, `(1, 0)` and `(0, 1)` among them, so that there is always a path. `expected[i]` is the target
+    position where the path is likely to be after `i` source sentences; it must not fall.
+    """
+    half = max(NARROWEST, num_target // 16)
+    while True:
+        low, high = _band(num_source, num_target, expected, half)
+        back = _fill(num_source, shapes, cost, low, high)
+        path, touches = _trace(num_source, num_target, shapes, cost, back, low, high)
+        if not touches or half > num_target:
+            return path
+        half *= 2
+
+
+def in_segments(num_source: int, num_target: int, anchors: Sequence[tuple[int, int]]) -> Iterator[tuple[slice, slice]]:
+    """Cut both texts at `anchors`, positions known to correspond; they must rise on both sides."""
+    previous = (0, 0)
+    for anchor in [*anchors, (num_source, num_target)]:
+        if anchor != previous:
+            yield slice(previous[0], anchor[0]), slice(previous[1], anchor[1])
+        previous = anchor
+
+
+def proportional(source_lengths: Floats, target_lengths: Floats) -> list[int]:
+    """Expected target position after each source sentence when both texts advance evenly in characters."""
+    source = np.concatenate([[0.0], np.cumsum(source_lengths)])
+    target = np.concatenate([[0.0], np.cumsum(target_lengths)])
+    share = source * (target[-1] / source[-1]) if source[-1] else source
+    return [int(j) for j in np.searchsorted(target, share - 1e-9).clip(0, len(target_lengths))]
+
+
+def lengths(sentences: Sequence[str]) -> Floats:
+    """Characters of each sentence, white space around it left out."""
+    return np.array([len(s.strip()) for s in sentences], dtype=np.float64)
+
+
+def length_cost(source: Floats, target: Floats, ratio: float, variance: float) -> Cost:
+    """How unlikely the lengths of a bead are for a translation, as minus log probability (Gale and Church 1993, section 3.2).
+
+    The target is expected to be `ratio` times as long as the source with a variance of `variance` per character; what is
+    measured is the chance of a difference at least as large, which is 1 for a perfect fit.
+    """
+    x = np.concatenate([[0.0], np.cumsum(source)])
+    y = np.concatenate([[0.0], np.cumsum(target)])
+
+    def cost(shape: Shape, i: int, low: int, high: int) -> Floats:
+        n, m = shape
+        here = x[i] - x[i - n]
+        there = y[low:high] - y[low - m : high - m]
+        mean = np.maximum(1.0, (here + there / ratio) / 2)
+        return -log_two_sided((there - ratio * here) / np.sqrt(variance * ratio * mean))
+
+    return cost
+
+
+def log_two_sided(deviation: Floats) -> Floats:
+    """Log of the chance that a standard normal variable is at least this far from 0.
+
+    Numerical Recipes' erfc approximation (Press et al. 1992, section 6.2; relative error below 1.2e-7), kept in logs so that
+    far deviations do not underflow.
+    """
+    z = np.abs(deviation) / np.sqrt(2)
+    t = 1 / (1 + z / 2)
+    series = np.zeros_like(t)
+    for c in (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368):
+        series = (series + c) * t
+    return np.log(t) - z * z - 1.26551223 + series
+
+
+def links(path: Path, part: tuple[slice, slice], confidences: Sequence[float]) -> Iterator[Link]:
+    """The beads of a path as links, their positions shifted to where the part begins."""
+    for ((a, b), (c, d)), confidence in zip(path.beads, confidences):
+        i, j = part[0].start, part[1].start
+        yield Link(tuple(range(a + i, b + i)), tuple(range(c + j, d + j)), round(confidence, 4))
+
+
+def _band(num_source: int, num_target: int, expected: Sequence[int], half: int) -> tuple[list[int], list[int]]:
+    """For each source position the target positions looked at, `low .. high - 1`; first and last corner are always in."""
+    low = [max(0, expected[i] - half) for i in range(num_source + 1)]
+    high = [min(num_target, expected[i] + half) + 1 for i in range(num_source + 1)]
+    low[0], high[-1] = 0, num_target + 1
+    low[-1] = min(low[-1], num_target)
+    return low, high
+
+
+def _fill(num_source: int, shapes: Sequence[Shape], cost: Cost, low: list[int], high: list[int]) -> list[NDArray[np.int8]]:
+    """Best shape to arrive by at every position of the band."""
+    best: list[Floats] = []
+    back: list[NDArray[np.int8]] = []
+    skip_target = shapes.index((0, 1))
+    for i in range(num_source + 1):
+        lo, hi = low[i], high[i]
+        row = np.full(hi - lo, np.inf)
+        arrived = np.full(hi - lo, -1, np.int8)
+        if i == 0:
+            row[0] = 0.0
+        for number, (n, m) in enumerate(shapes):
+            if n == 0 or n > i:
+                continue
+            start, stop = max(lo, low[i - n] + m), min(hi, high[i - n] + m)
+            if start >= stop:
+                continue
+            before = best[i - n][start - m - low[i - n] : stop - m - low[i - n]]
+            total = before + cost((n, m), i, start, stop)
+            better = total < row[start - lo : stop - lo]
+            row[start - lo : stop - lo][better] = total[better]
+            arrived[start - lo : stop - lo][better] = number
+        if hi - lo > 1:
+            # Skipping target sentences stays inside the row: the cheapest start of a run of skips, by prefix sums.
+            skips = np.concatenate([[0.0], np.cumsum(cost((0, 1), i, lo + 1, hi))])
+            reached = np.minimum.accumulate(row - skips) + skips
+            arrived[reached < row - 1e-9] = skip_target
+            row = np.minimum(row, reached)
+        best.append(row)
+        back.append(arrived)
+        if i >= 8:
+            best[i - 8] = np.empty(0)
+    return back
+
+
+def _trace(
+    num_source: int, num_target: int, shapes: Sequence[Shape], cost: Cost, back: list[NDArray[np.int8]], low: list[int], high: list[int]
+) -> tuple[Path, bool]:
+    """The best path, and whether it runs along an edge of the band that is not an edge of the texts."""
+    i, j = num_source, num_target
+    beads: list[Bead] = []
+    costs: list[float] = []
+    touches = False
+    while i or j:
+        shape = shapes[int(back[i][j - low[i]])]
+        costs.append(float(cost(shape, i, j, j + 1)[0]))
+        beads.append(((i - shape[0], i), (j - shape[1], j)))
+        i, j = i - shape[0], j - shape[1]
+        touches |= (j <= low[i] + 1 and low[i] > 0) or (j >= high[i] - 2 and high[i] <= num_target)
+    return Path(beads[::-1], costs[::-1]), touches
