@@ -48,6 +48,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tseltal: list[tuple[str
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    # Two layers of 64 gain nothing from threads, and lose much where tests share the cores.
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tokenizer = _tokenizer([text for pair in tseltal for text in pair])
     tokenizer.save_pretrained(folder)

@@ -41,8 +41,9 @@ def render(
     facts: Facts,
     scores: dict[str, Any],
     name: Callable[[str], str],
+    own_name: str,
 ) -> str:
-    """Return the page. `about` is the project table; `chosen` the samples by direction."""
+    """Return the page. `about` is the project table; `chosen` the samples by direction; `own_name` the endonym."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -57,7 +58,7 @@ def render(
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
-        target_of=words.target_of, source_of=words.source_language,
+        own_name=own_name, target_of=words.target_of, source_of=words.source_language,
     )  # fmt: skip
 
 
@@ -99,16 +100,13 @@ def tables(
     """Every number: one table per task and direction, rows grouped by metric, the systems in a fixed order."""
     verdicts = {(c.task, c.direction, c.metric, c.name, c.second): c for c in comparisons if c.first == first}
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in sorted(
-        rows, key=lambda r: (r["task"] != "translate", r["task"], r["direction"], r["metric"], _rank(r["system"]))
-    ):
-        table = found.setdefault(
-            (row["task"], row["direction"]), {"task": row["task"], "direction": row["direction"], "rows": []}
-        )
+    for row in sorted(rows, key=lambda r: (r["task"] != "translate", r["task"], r["direction"], *_rank(r))):
+        table = {"task": row["task"], "direction": row["direction"], "metrics": {}}
+        table = found.setdefault((row["task"], row["direction"]), table)
         comparison = verdicts.get((row["task"], row["direction"], row["metric"], row["name"], row["system"]))
         form = "{:.3f}" if row["metric"] == "bits_per_byte" else "{:.1f}"
-        table["rows"].append({
-            "metric": row["name"], "label": label(row["system"], texts), "chief": row["system"] == first, "n": row["n"],
+        table["metrics"].setdefault(row["name"], []).append({
+            "label": label(row["system"], texts), "chief": row["system"] == first, "n": row["n"],
             "value": form.format(row["value"]), "low": form.format(row["low"]), "high": form.format(row["high"]),
             "better_is": "higher" if row["higher_is_better"] else "lower",
             "verdict": texts["verdicts"][comparison.verdict] if comparison else texts["verdicts"]["self"],
@@ -116,7 +114,7 @@ def tables(
             "p": f"{comparison.p_value:.3f}" if comparison else "",
             "signature": signatures.index(row["signature"]) + 1,
         })  # fmt: skip
-    return list(found.values())
+    return [table | {"metrics": list(table["metrics"].items())} for table in found.values()]
 
 
 def loss_curve(points: Sequence[dict[str, Any]], texts: dict[str, Any]) -> Markup | None:
@@ -154,8 +152,11 @@ def bidi(text: str, language: str = "") -> Markup:
     return Markup('<span class="text" dir="auto"{}>{}</span>').format(lang, text)
 
 
-def _rank(system: str) -> int:
-    return ORDER.index(system) if system in ORDER else len(ORDER)
+def _rank(row: dict[str, Any]) -> tuple[int, str, int]:
+    """Place of a row inside its table: the chief metric of the task first, then the systems in their fixed order."""
+    system = row["system"]
+    place = ORDER.index(system) if system in ORDER else len(ORDER)
+    return int(row["metric"] != words.CHIEF.get(row["task"])), row["metric"], place
 
 
 def _size(count: int) -> str:

@@ -58,7 +58,8 @@ def run(cfg: Config, job: Job) -> None:
     chosen = choose_samples(cfg, job, newest, statistics, first)
     html = page.render(
         about=job.project.about | {"name": job.project.name}, texts=page.strings(cfg.language, job.project.path), rows=rows,
-        comparisons=comparisons, first=first, chosen=chosen, facts=gathered, scores=scores, name=language_name,
+        comparisons=comparisons, first=first, chosen=chosen, facts=gathered, scores=scores,
+        name=lambda code: languages.name(code, languages.language(cfg.language).code), own_name=own_name(job.project.language),
     )  # fmt: skip
     (job.output / "report.html").write_text(html, encoding="utf-8")
     about = {"first": first, "data_hash": scores["data_hash"], "models": scores["models"], "alpha": cfg.alpha}
@@ -109,9 +110,9 @@ def said(comparisons: list[Comparison]) -> list[str]:
     ]
 
 
-def language_name(code: str) -> str:
-    """Name of a language in the page's language."""
-    return languages.name(code, "eng")
+def own_name(code: str) -> str:
+    """What a people calls its language; its English name where that is not known."""
+    return languages.name(code, code)
 
 
 def _add_earlier(

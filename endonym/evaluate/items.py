@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,9 +96,8 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
     return items
 
 
-def make_run(system: str, items: list[Item], outputs: Callable[[Item], dict[str, Any]]) -> Run:
-    """Gather what `system` answered to `items` of one task and direction; `outputs(item)` has `text` and `nats`, or neither."""
-    found = [outputs(item) for item in items]
+def make_run(system: str, items: list[Item], found: list[dict[str, Any]]) -> Run:
+    """Gather what `system` answered to `items` of one task and direction: `text` and `nats` of each, where there are any."""
     return Run(
         system=system,
         task=items[0].task,

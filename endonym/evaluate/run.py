@@ -16,12 +16,13 @@ from endonym import __version__
 from endonym.data.dataset import Dataset
 from endonym.errors import DataError, JobError, Problem
 from endonym.evaluate import systems as asking
-from endonym.evaluate.items import Item, collect, make_run
+from endonym.evaluate.items import Item, collect
 from endonym.evaluate.outputs import Outputs
+from endonym.evaluate.scoring import items_hash, score_all
 from endonym.jobs.job import Job
 from endonym.retrieve.context import Context
 from endonym.store.files import write_json
-from endonym.types import Chat, Score
+from endonym.types import Chat
 
 KIND = "metric"
 CHOICE = "many"
@@ -59,9 +60,13 @@ def run(cfg: Config, job: Job) -> None:
     hashes: dict[str, str] = {}
     for name, (module, settings) in baselines.items():
         missing = outputs.missing(name, items)
-        _save(name, asking.ask_baseline(module, settings, dataset, missing, asked), outputs, progress)
+        for group, answers in asking.ask_baseline(module, settings, dataset, missing, asked):
+            outputs.add(name, group, answers)
+        progress.add(len(items), name)
         hashes[name] = f"{name}:{settings.model_dump_json()}"
     for name in _models(cfg, job):
+        if job.cancelled():
+            return
         hashes.update(_ask(name, cfg, job, items, outputs, asked, progress))
     if job.cancelled():
         return
@@ -100,37 +105,6 @@ def test_items(cfg: Config, dataset: Dataset, chats: Path, job: Job) -> list[Ite
     return items
 
 
-def items_hash(dataset: Dataset, items: list[Item]) -> str:
-    """SHA-256 over the dataset and the questions and answers drawn from it: equal hashes may be compared."""
-    digest = hashlib.sha256(dataset.hash.encode())
-    for item in sorted(items, key=lambda item: (item.task, item.id)):
-        digest.update(json.dumps([item.task, item.id, item.source, item.references], ensure_ascii=False).encode())
-    return digest.hexdigest()
-
-
-def score_all(
-    items: list[Item], names: list[str], outputs: Outputs, metrics: dict[str, tuple[ModuleType, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Score every system on every task and direction; returns table rows, and the per-item statistics behind them."""
-    groups: dict[tuple[str, str], list[Item]] = {}
-    for item in items:
-        groups.setdefault((item.task, item.direction), []).append(item)
-    rows, statistics = [], []
-    for (task, direction), group in sorted(groups.items()):
-        for system in names:
-            if outputs.missing(system, group):
-                continue
-            answered = make_run(system, group, lambda item, system=system: outputs.get(system, item) or {})
-            for metric, (module, settings) in metrics.items():
-                if getattr(module, "TASKS", ()) and task not in module.TASKS:
-                    continue
-                for score in module.score(answered, settings):
-                    key = {"system": system, "task": task, "direction": direction, "metric": metric, "name": score.name}
-                    rows.append(key | _row(score))
-                    statistics.append(key | {"ids": list(answered.ids), "values": list(score.per_item)})
-    return rows, statistics
-
-
 def _ask(
     name: str, cfg: Config, job: Job, items: list[Item], outputs: Outputs, asked: asking.Asked, progress: _Progress
 ) -> dict[str, str]:
@@ -146,17 +120,17 @@ def _ask(
     hashes = {}
     for bare in (False, True) if cfg.also_without_hints else (False,):
         system = name + asking.BARE * bare
-        _save(system, asking.ask_model(loaded, outputs.missing(system, items), asked, bare), outputs, progress)
+        for chunk in asking.chunks(items, cfg.batch_size, bare):
+            if job.cancelled():
+                break
+            missing = outputs.missing(system, chunk)
+            if missing:
+                outputs.add(system, missing, asking.ask_model(loaded, missing, asked, bare))
+            progress.add(len(chunk), system)
         hashes[system] = content
     del loaded
     gc.collect()
     return hashes
-
-
-def _save(system: str, answers: asking.Answers, outputs: Outputs, progress: _Progress) -> None:
-    for items, found in answers:
-        outputs.add(system, items, found)
-        progress.add(len(items), system)
 
 
 def _models(cfg: Config, job: Job) -> list[str]:
@@ -170,13 +144,6 @@ def _asked_for(module: ModuleType, items: list[Item]) -> Iterator[str]:
     """Tasks whose written answers a metric looks at; a metric names its tasks in `TASKS`, none means all."""
     if getattr(module, "NEEDS", "text") == "text":
         yield from getattr(module, "TASKS", ()) or {item.task for item in items if item.source}
-
-
-def _row(score: Score) -> dict[str, Any]:
-    return {
-        "value": score.value, "low": score.low, "high": score.high, "signature": score.signature, "n": score.num_items,
-        "higher_is_better": score.higher_is_better,
-    }  # fmt: skip
 
 
 def _write(

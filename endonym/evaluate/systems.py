@@ -37,31 +37,34 @@ class Asked:
     cancelled: Callable[[], bool]
 
 
-def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> Answers:
-    """Let a model answer `items` greedily and say how probable the references are, chunk by chunk."""
-    from endonym.models.generate import Sampling, answer_nll, generate_batch
-
-    sampling = Sampling(max_new_tokens=asked.max_new_tokens)
-    size = asked.batch_size * 2
-    # Items of similar length go together, so that a batch is not padded to its longest prompt.
+def chunks(items: list[Item], size: int, bare: bool) -> Iterator[list[Item]]:
+    """Items in the parts they are asked in. Always the same parts, so that a resumed evaluation pads, and thus computes, as one
+    that was never interrupted; items of similar length go together, so that little is padded.
+    """
     ordered = sorted(
-        items, key=lambda item: (item.task, len(chat_of(item, bare).prompt[-1].content) if item.chat.prompt else 0)
+        items, key=lambda item: (item.task, sum(len(m.content) for m in chat_of(item, bare).prompt), item.id)
     )
     for start in range(0, len(ordered), size):
-        if asked.cancelled():
-            return
-        chunk = ordered[start : start + size]
-        chats = [chat_of(item, bare) for item in chunk]
-        answers: list[dict[str, Any]] = [
-            {"nats": nats, "prompt": _prompt(chat)}
-            for chat, (nats, _) in zip(chats, answer_nll(loaded, chats), strict=True)
-        ]
-        wanted = [i for i, item in enumerate(chunk) if item.task in asked.text_tasks]
+        yield ordered[start : start + size]
+
+
+def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> list[dict[str, Any]]:
+    """Let a model answer `items` greedily and say how probable the references are."""
+    from endonym.models.generate import Sampling, answer_nll, generate_batch
+
+    chats = [chat_of(item, bare) for item in items]
+    answers: list[dict[str, Any]] = [
+        {"nats": nats, "prompt": _prompt(chat)}
+        for chat, (nats, _) in zip(chats, answer_nll(loaded, chats), strict=True)
+    ]
+    wanted = [i for i, item in enumerate(items) if item.task in asked.text_tasks]
+    if wanted:
         prompts = [loaded.renderer.prompt_ids(chats[i].prompt) for i in wanted]
-        texts = generate_batch(loaded, prompts, sampling, batch_size=asked.batch_size) if prompts else []
+        sampling = Sampling(max_new_tokens=asked.max_new_tokens)
+        texts = generate_batch(loaded, prompts, sampling, batch_size=asked.batch_size)
         for i, found in zip(wanted, texts, strict=True):
             answers[i]["text"] = found[0]
-        yield chunk, answers
+    return answers
 
 
 def ask_baseline(module: ModuleType, cfg: Any, train: Dataset, items: list[Item], asked: Asked) -> Answers:

@@ -41,7 +41,7 @@ def normalise(text: str) -> str:
 
 def acceptable(references: tuple[str, ...], separators: str) -> set[str]:
     """All normalised answers that count as right: each reference whole, and each of its parts."""
-    answers = set()
+    answers: set[str] = set()
     for reference in references:
         cut = reference
         for separator in separators:
