@@ -1,0 +1,246 @@
+"""Stages run from the command line: a job each, skipped when done, followed, detached, cancelled, resumed, and read as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from endonym import plugins
+from endonym.cli.main import main
+from endonym.data.dataset import DatasetWriter
+from endonym.project import Project
+from endonym.store import jobs
+from endonym.types import Pair, record_id
+
+ROOT = Path(__file__).parent.parent
+PLAN = 'steps = ["compose", "tokenizer report"]\n'
+
+
+def put_split(project: Project, pairs: list[tuple[str, str]]) -> None:
+    """Put a finished `split` artifact into a project, as `endonym split` leaves one."""
+    row = jobs.create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
+    output = project.runs / row.folder / "output"
+    with DatasetWriter(output) as out:
+        for i, (source, target) in enumerate(pairs):
+            record = Pair(record_id(source, target), source, target, "spa", "tzh", f"raw/pairs.tsv:{i + 2}")
+            out.keep(record, ("train", "train", "train", "train", "train", "train", "valid", "test")[i % 8])
+    about = {"job": row.id, "kind": "split", "hash": "0" * 64, "parents": [], "inputs": {}, "summary": {}}
+    (output.parent / "artifact.json").write_text(json.dumps(about))
+    jobs.claim(project.db, row.id, jobs.identity())
+    jobs.register_artifact(project.db, row.id, "split", "0" * 64, [])
+    jobs.finish(project.db, row.id, "succeeded", {}, {})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, tiny_model, tseltal) -> Path:
+    """A project with a sealed split and its own plan, on the tiny model."""
+    folder = tmp_path_factory.mktemp("cli") / "home"
+    project = Project.create(folder, language="tzh", pivot="spa", base=str(tiny_model))
+    (folder / "endonym.toml").write_text(PLAN + (folder / "endonym.toml").read_text())
+    put_split(Project(folder), tseltal[:120])
+    project.db.close()
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(home: Path, *words: str) -> Ran:
+    """Run a command in this process; its jobs run in theirs."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([*words, "--project", str(home)])
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def as_json(home: Path, *words: str) -> dict:
+    ran = run(home, *words, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def wait_until(true, seconds=120):
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def test_a_stage_runs_once_and_says_so(home):
+    first = as_json(home, "compose", "--tasks", "translate", "--translate.num-pairs", "2")
+    again = run(home, "compose", "--tasks", "translate", "--translate.num-pairs", "2", "--json")
+    other = as_json(home, "compose", "--tasks", "translate", "--translate.num-pairs", "1")
+    assert not first["skipped"] and Path(first["output"], "compose.json").is_file()
+    assert json.loads(again.stdout) == {**first, "skipped": True}
+    assert "nothing to do" in again.stderr
+    assert other["job"] != first["job"]
+    settings = as_json(home, "jobs", "show", str(first["job"]))["settings"]
+    assert settings["plugins"]["translate"]["num_pairs"] == 2
+
+
+def test_all_problems_are_told_at_once_and_nothing_starts(home):
+    before = len(as_json(home, "jobs")["jobs"])
+    ran = run(home, "compose", "--mst", "3", "--translate.hints", "some", "--lookup.weight=heavy")
+    assert ran.returncode == 2
+    assert "3 problems" in ran.stderr, ran.stderr
+    assert "Did you mean 'most'?" in ran.stderr
+    assert len(as_json(home, "jobs")["jobs"]) == before
+
+
+def test_plan_and_run_do_only_what_is_left(home):
+    steps = as_json(home, "plan")["steps"]
+    assert [step["name"] for step in steps] == ["compose", "tokenizer report"]
+    assert all(step["state"] == "will run" for step in steps)
+    ran = run(home, "run")
+    assert ran.returncode == 0, ran.stderr
+    assert "[1/2] compose" in ran.stderr and "2 of 2 steps ran" in ran.stderr
+    assert {step["state"] for step in as_json(home, "plan")["steps"]} == {"done"}
+    changed = home / "changed.toml"
+    changed.write_text("[tokenizer.report]\nmax_texts = 20\n")
+    plan = as_json(home, "plan", "--plan", str(changed))["steps"]
+    assert [step["state"] for step in plan] == ["done", "will run"]
+
+
+def test_running_again_takes_no_time_and_no_torch(home):
+    run(home, "run")
+    start = time.monotonic()
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "endonym", "run", "--project", str(home)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert time.monotonic() - start < 5
+    assert "nothing to do" in ran.stderr
+    imported = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    assert "endonym.jobs.plan" in imported
+    assert not {"torch", "transformers"} & imported
+
+
+TRAIN = ("train", "lora", "--batch-size", "4", "--samples", "0", "--save-every", "5", "--evaluate-every", "50")
+
+
+def test_a_job_is_detached_cancelled_resumed_and_interrupted(home):
+    as_json(home, "compose")
+    started = as_json(home, *TRAIN, "--steps", "4000", "--detach")
+    number = str(started["job"])
+    assert started["state"] in ("queued", "running")
+
+    def state():
+        return as_json(home, "jobs", "show", number)["state"]
+
+    wait_until(lambda: list(Path(started["folder"]).glob("checkpoints/*")))
+    assert as_json(home, "jobs", "cancel", number)["state"] == "running"
+    wait_until(lambda: state() == "cancelled")
+    # Resumed in the foreground, then Ctrl-C: it saves, says how to go on, and ends with the exit code of a stopped job.
+    words = [sys.executable, "-m", "endonym", "jobs", "resume", number, "--project", str(home)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: state() == "running")
+    os.kill(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 7
+    assert not out
+    assert "stopping" in err and f"endonym jobs resume {number}" in err
+    assert {str(job["id"]): job["state"] for job in as_json(home, "jobs", "ls")["jobs"]}[number] == "cancelled"
+    assert run(home, "jobs", "logs", number).stdout
+    events = [json.loads(line) for line in run(home, "jobs", "logs", number, "--json").stdout.splitlines()]
+    assert {"state", "tick"} <= {event["kind"] for event in events}
+
+
+def test_plain_progress_is_lines_without_colour(home):
+    ran = run(home, "compose", "--tasks", "translate", "--most", "60")
+    assert ran.returncode == 0
+    assert "\x1b" not in ran.stderr + ran.stdout and "\r" not in ran.stderr
+
+
+def test_a_failed_job_gives_its_error_code_and_hint(home):
+    # The data has no dictionary entry, so that nothing can be defined.
+    ran = run(home, "compose", "--tasks", "define", "--json")
+    assert ran.returncode == 2, ran.stderr
+    error = json.loads(ran.stdout)["error"]
+    assert error["exit_code"] == 2 and error["hint"] and "no training example" in error["message"]
+    number = re.search(r"job (\d+)", error["message"])[1]
+    shown = run(home, "jobs", "show", number).stdout
+    assert "failed" in shown and "no training example" in shown
+
+
+def blocks() -> dict[str, str]:
+    """The files that docs/add-a-plugin.md tells to write."""
+    page = (ROOT / "docs" / "add-a-plugin.md").read_text(encoding="utf-8")
+    return dict(re.findall(r'```python title="([^"]+)"\n(.*?)```', page, flags=re.DOTALL))
+
+
+@pytest.fixture(scope="module")
+def extended(home) -> Path:
+    for name, text in blocks().items():
+        path = home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return home
+
+
+def test_the_page_shows_a_reader_a_metric_and_a_recipe():
+    assert {Path(name).parent.name for name in blocks()} == {"reader", "metric", "recipe"}
+
+
+@pytest.mark.parametrize("name", blocks())
+def test_a_plugin_is_one_file(extended, name):
+    kind, plugin = Path(name).parent.name, Path(name).stem
+    listed = {(p["kind"], p["name"]): p for p in as_json(extended, "plugins", kind)["plugins"]}
+    assert listed[(kind, plugin)]["origin"] == "project"
+    assert listed[(kind, plugin)]["help"].endswith(".")
+    shown = as_json(extended, "plugins", "show", kind, plugin)["settings"]
+    assert shown and all(field["description"] for field in shown)
+    module = plugins.load(kind, plugin, extended)
+    assert callable(getattr(module, plugins.KINDS[kind][1]))
+
+
+def test_own_plugins_are_in_the_help(extended, capsys, monkeypatch):
+    monkeypatch.chdir(extended)
+    for words, said in (
+        (["evaluate", "--help"], "--ter.[no-]normalized"),
+        (["train", "--help"], "Train the last layers of the base model themselves"),
+        (["train", "top", "--help"], "--layers N"),
+    ):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert said in capsys.readouterr().out
+
+
+def test_own_recipe_trains_through_cli_and_api(extended):
+    as_json(extended, "compose")
+    made = as_json(extended, "train", "top", "--layers", "1", "--steps", "2", "--batch-size", "4", "--samples", "0")
+    assert Path(made["output"], "weights", "model.safetensors").is_file()
+    settings = as_json(extended, "jobs", "show", str(made["job"]))["settings"]
+    assert settings["plugins"]["top"]["layers"] == 1
+    again = Project(extended).train("top", layers=1, steps=2, batch_size=4, samples=0)
+    assert again.id == made["job"]
+
+
+def test_own_metric_scores(extended):
+    as_json(extended, "compose")
+    made = as_json(
+        extended, "evaluate", "--metric", "ter,chrf", "--systems", "base", "--baselines", "copy", "--max-items", "4",
+        "--max-new-tokens", "4",
+    )  # fmt: skip
+    rows = json.loads(Path(made["output"], "scores.json").read_text())["rows"]
+    assert {row["name"] for row in rows} >= {"TER", "chrF2++"}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
