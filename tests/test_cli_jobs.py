@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from endonym import plugins
-from endonym.cli.main import main
+from endonym.cli.main import build, main
+from endonym.config import Layer
 from endonym.data.dataset import DatasetWriter
+from endonym.jobs.stage import load_stage, resolve
 from endonym.project import Project
 from endonym.store import jobs
 from endonym.types import Pair, record_id
@@ -223,6 +226,43 @@ def test_own_plugins_are_in_the_help(extended, capsys, monkeypatch):
         with pytest.raises(SystemExit):
             main(words)
         assert said in capsys.readouterr().out
+
+
+def test_the_commands_of_the_page_parse(extended, monkeypatch):
+    monkeypatch.chdir(extended)
+    page = (ROOT / "docs" / "add-a-plugin.md").read_text(encoding="utf-8")
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, flags=re.DOTALL) for line in block.splitlines()]
+    assert len(lines) >= 3
+    for line in lines:
+        _, verb, *words = shlex.split(line)
+        args = build(verb, words).parse()
+        if hasattr(args, "settings"):
+            resolve(load_stage(verb), args.plugin_name, [Layer("command line", args.settings)], extended)
+
+
+SFM = """\\_sh v3.0  400  MDF
+
+\\lx na
+\\ps s
+\\gn casa
+\\xv Ay jna ta
+Jobel.
+\\xn Tengo mi casa en San Cristóbal.
+
+\\lx ixim
+\\ps s
+"""
+
+
+def test_own_reader_reads(extended):
+    path = extended / "raw" / "dictionary.sfm"
+    path.write_text(SFM, encoding="utf-8")
+    reader = plugins.load("reader", "sfm", extended)
+    entry, pair, drop = reader.read(path, reader.Config(language="tzh", pivot="spa", gloss="gn", translation="xn"))
+    assert (entry.headword, entry.senses[0].definition, entry.part_of_speech) == ("na", "casa", "s")
+    assert (pair.text("tzh"), pair.text("spa")) == ("Ay jna ta Jobel.", "Tengo mi casa en San Cristóbal.")
+    assert pair.meta["entry"] == entry.id
+    assert drop.reason == "sfm.no_gloss" and drop.record.headword == "ixim"
 
 
 def test_own_recipe_trains_through_cli_and_api(extended):

@@ -154,5 +154,6 @@ def test_file_keeps_the_house_rules(path):
     assert text.count("\n") <= 400
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
-            assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
+            body = node.body[1:] if ast.get_docstring(node) and node.body[1:] else node.body
+            assert node.end_lineno - body[0].lineno < 60, f"{node.name} is too long"
     assert not re.search(r"#\s*(TODO|FIXME|XXX)|NotImplementedError", text)

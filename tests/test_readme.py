@@ -26,7 +26,9 @@ def commands(text: str) -> list[str]:
     return [line for line in lines if line.startswith(("endonym ", "make "))]
 
 
-COMMANDS = sorted({(page.name, command) for page in PAGES for command in commands(page.read_text(encoding="utf-8"))})
+# The commands of add-a-plugin.md need the plugins it tells to write; tests/test_cli_jobs.py runs those.
+CHECKED = [page for page in PAGES if page.name != "add-a-plugin.md"]
+COMMANDS = sorted({command for page in CHECKED for command in commands(page.read_text(encoding="utf-8"))})
 
 
 def test_readme_names_the_two_commands():
@@ -34,8 +36,8 @@ def test_readme_names_the_two_commands():
     assert len([c for c in commands(README) if c.startswith("endonym ")]) >= 10
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS)
-def test_documented_command_parses(page, command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_documented_command_parses(command, tmp_path, monkeypatch):
     program, *words = shlex.split(command)
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -44,8 +46,7 @@ def test_documented_command_parses(page, command, tmp_path, monkeypatch):
     assert verbs.home(words[0]), f"there is no verb {words[0]}"
     monkeypatch.chdir(tmp_path)
     args = build(words[0], words[1:]).parse()
-    # The plugins of add-a-plugin.md exist only in the project that its own test makes.
-    if hasattr(args, "settings") and page != "add-a-plugin.md":
+    if hasattr(args, "settings"):
         check_settings(words[0], args)
 
 
