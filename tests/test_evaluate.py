@@ -215,3 +215,18 @@ def test_outputs_keep_text_with_any_line_separator(tmp_path):
     path = tmp_path / "outputs.jsonl"
     Outputs(path).add("base", [item], [{"text": "uno\u2028dos\u0085tres\ncuatro"}])
     assert Outputs(path).get("base", item)["text"] == "uno\u2028dos\u0085tres\ncuatro"
+
+
+def test_an_answer_may_be_as_long_as_the_longest_learned_one(split, chats, tiny_model):
+    from endonym.models.load import load_model
+
+    loaded = load_model(tiny_model)
+    lengths = asking.answer_lengths(Dataset(chats, "evaluate"))
+    longest = max(len(r.answer) for r in Dataset(chats, "evaluate").records("train") if r.task == "translate")
+    [item] = collect([(chat("na"), None)], 0)
+    asked = asking.Asked({("lookup", "spa>tzh"): 20}, 96, 8, frozenset(), lambda: False)
+    rate = len(loaded.renderer.answer_ids("na")) / 2
+    assert asking.token_limit(loaded, [item], asked) == 20 * rate + 8
+    assert max(lengths["translate", "spa>tzh"], lengths["translate", "tzh>spa"]) == longest
+    unknown = asking.Asked({}, 96, 8, frozenset(), lambda: False)
+    assert asking.token_limit(loaded, [item], unknown) == 96

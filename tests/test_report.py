@@ -84,8 +84,10 @@ def make_report(tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, 
         out.drop(Drop(Pair("q", evil, pairs[-1][1], "spa", "tzh", "raw/a.tsv:9"), "length.too_long", "9 of 3"))
     model = runs / "0005-train" / "output"
     model.mkdir(parents=True)
-    (model / "model.json").write_text("{}", encoding="utf-8")
-    curve = [{"step": step, "loss": 5 - step / 40, "valid_loss": 5 - step / 50} for step in range(1, 101)]
+    about = {"recipe": "lora", "steps": 100, "best_step": 90, "trained_parameters": 5, "parameters": 10}
+    about["checks"] = [{"name": "masked tokens", "passed": True, "detail": "gradient 0"}]
+    (model / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    curve = [{"name": n, "step": i, "value": 5 - i / 50} for n in ("loss", "valid_loss") for i in range(1, 101)]
     (model / "curve.jsonl").write_text("\n".join(map(json.dumps, curve)), encoding="utf-8")
     ancestors = {"raw": raw, "clean": clean, "model": model, "scores": scores}
     for number, folder in enumerate(ancestors.values(), 1):

@@ -121,13 +121,10 @@ def loss_curve(points: Sequence[dict[str, Any]], texts: dict[str, Any]) -> Marku
     """The training curve, None when there are fewer than two points."""
     p = texts["page"]
     lines = []
-    for label_, kind, keys in (
-        (p["loss_train"], "other", ("loss", "train_loss")),
-        (p["loss_valid"], "chief", ("valid_loss", "eval_loss", "valid")),
-    ):
-        found = [(float(r["step"]), float(r[k])) for r in points for k in keys if "step" in r and r.get(k) is not None]
+    for text, kind, name in ((p["loss_train"], "other", "loss"), (p["loss_valid"], "chief", "valid_loss")):
+        found = [(float(row["step"]), float(row["value"])) for row in points if row["name"] == name]
         if len(found) > 1:
-            lines.append(charts.Line(label_, kind, smooth(found) if kind == "other" else found))
+            lines.append(charts.Line(text, kind, smooth(found) if kind == "other" else found))
     if not lines:
         return None
     said = "; ".join(f"{line.label}: {line.points[0][1]:.2f} → {line.points[-1][1]:.2f}" for line in lines)

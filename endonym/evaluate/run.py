@@ -55,7 +55,8 @@ def run(cfg: Config, job: Job) -> None:
     baselines = asking.load_baselines(cfg.baselines, cfg.baseline, job.project.path)
     outputs = Outputs(job.output / "outputs.jsonl")
     text_tasks = frozenset(task for module, _ in job.plugins.values() for task in _asked_for(module, items))
-    asked = asking.Asked(cfg.max_new_tokens, cfg.batch_size, text_tasks, job.cancelled)
+    lengths = asking.answer_lengths(Dataset.of(job, "chats"))
+    asked = asking.Asked(lengths, cfg.max_new_tokens, cfg.batch_size, text_tasks, job.cancelled)
     progress = _Progress(job, len(items) * (len(_models(cfg, job)) * (1 + cfg.also_without_hints) + len(baselines)))
     hashes: dict[str, str] = {}
     for name, (module, settings) in baselines.items():

