@@ -94,7 +94,7 @@ def make_report(tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, 
         about = {"job": number, "hash": str(number) * 64, "kind": "x"}
         (folder.parent / "artifact.json").write_text(json.dumps(about), encoding="utf-8")
     project = SimpleNamespace(
-        path=tmp_path, runs=runs, name="my words", language="tzh", ancestry=lambda folder: ancestors,
+        path=tmp_path, runs=runs, name="my words", language="tzh", base="smollm2-135m", ancestry=lambda folder: ancestors,
         about={"name": "", "language": "tzh", "pivot": "spa", "base": "smollm2-135m", "description": "", "licence": ""},
         sources=[{"files": ["raw/a.tsv"], "licence": "CC BY 4.0", "attribution": "A & B"}],
     )  # fmt: skip
@@ -193,6 +193,7 @@ def test_every_row_of_numbers_names_its_signature(report):
 def test_what_was_left_out_is_told(report):
     text, _ = report
     assert TEXTS["reasons"]["length.too_long"] in text and "9 of 3" in text
+    assert "smollm2-135m (Apache-2.0)" in text
     assert "CC BY 4.0" in text and "A &amp; B" in text and "Latin" in text
 
 
@@ -202,6 +203,7 @@ def test_what_was_left_out_is_told(report):
         ({"tuned": 0.2, "base": 0.9, "memory": 0.6}, "verdict_good"),
         ({"tuned": 0.6, "base": 0.9, "memory": 0.2}, "verdict_mixed"),
         ({"tuned": 0.9, "base": 0.9, "memory": 0.2}, "verdict_none"),
+        ({"tuned": 0.9, "base": 0.4, "memory": 0.2}, "verdict_harm"),
         ({"base": 0.9, "memory": 0.2}, "verdict_unknown"),
     ],
 )

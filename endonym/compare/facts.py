@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,9 @@ def gather(
         facts.tokenizer = _json(tokenizer / "report.json")
         facts.tokenizer_svg = (tokenizer / "report.svg").read_text(encoding="utf-8")
     if "model" in ancestors:
+        _ledger(facts, "train", ancestors["model"])
         facts.model = _json(ancestors["model"] / "model.json")
-        facts.curve = _lines(ancestors["model"] / "curve.jsonl")
+        facts.curve = list(_rows(ancestors["model"] / "curve.jsonl"))
     if export is not None:
         facts.files = sorted(
             (f"{export.relative_to(runs.parent).as_posix()}/{p.name}", p.stat().st_size)
@@ -87,17 +89,23 @@ def _sources(raw: Path | None, sources: list[dict[str, Any]]) -> list[dict[str, 
 
 def _stage(facts: Facts, verb: str, manifest: dict[str, Any], folder: Path) -> None:
     kept = sum(about["records"] for about in manifest["files"].values())
-    facts.stages.append({"verb": verb, "read": manifest.get("read", 0), "kept": kept})
-    waiting = dict(manifest.get("dropped", {}))
-    examples: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {}
-    for row in Dataset(folder, "compare").ledger():
-        if row["reason"] not in examples:
-            examples[row["reason"]] = (row["detail"], from_json(row["record"]).texts())
-            if len(examples) == len(waiting):
-                break
-    for reason, count in sorted(waiting.items(), key=lambda item: -item[1]):
-        detail, texts = examples.get(reason, ("", ()))
-        facts.dropped.append(Dropped(verb, reason, count, detail, texts[:2]))
+    # Reading files makes records; what came in is what it made or could not use.
+    read = manifest.get("read", 0) or kept + sum(manifest.get("dropped", {}).values())
+    facts.stages.append({"verb": verb, "read": read, "kept": kept})
+    _ledger(facts, verb, folder)
+
+
+def _ledger(facts: Facts, verb: str, folder: Path) -> None:
+    """Count the reasons of one stage's ledger and keep the first record of each as its example."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, dict[str, Any]] = {}
+    for row in _rows(folder / "ledger.jsonl"):
+        counts[row["reason"]] += 1
+        examples.setdefault(row["reason"], row)
+    for reason, count in counts.most_common():
+        row = examples[reason]
+        texts = from_json(row["record"]).texts()
+        facts.dropped.append(Dropped(verb, reason, count, row["detail"], texts[-2:]))
 
 
 def _blocks(manifests: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -140,8 +148,10 @@ def _json(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Stream a JSONL file; nothing when it is not there."""
+    if path.is_file():
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)

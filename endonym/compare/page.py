@@ -42,6 +42,7 @@ def render(
     scores: dict[str, Any],
     name: Callable[[str], str],
     own_name: str,
+    base_licence: str,
 ) -> str:
     """Return the page. `about` is the project table; `chosen` the samples by direction; `own_name` the endonym."""
     environment = Environment(
@@ -58,7 +59,7 @@ def render(
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
-        own_name=own_name, target_of=words.target_of, source_of=words.source_language,
+        own_name=own_name, base=Path(about["base"]).name, base_licence=base_licence, target_of=words.target_of, source_of=words.source_language,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from endonym.compare.significance import Comparison, compare_all, higher_is_bett
 from endonym.data import languages
 from endonym.errors import UsageError
 from endonym.jobs.job import Job
+from endonym.models import weights
 from endonym.store.files import write_json
 
 CHOICE = "none"
@@ -60,6 +61,7 @@ def run(cfg: Config, job: Job) -> None:
         about=job.project.about | {"name": job.project.name}, texts=page.strings(cfg.language, job.project.path), rows=rows,
         comparisons=comparisons, first=first, chosen=chosen, facts=gathered, scores=scores,
         name=lambda code: languages.name(code, languages.language(cfg.language).code), own_name=own_name(job.project.language),
+        base_licence=str(weights.catalog().get(job.project.base, {}).get("licence", "")),
     )  # fmt: skip
     (job.output / "report.html").write_text(html, encoding="utf-8")
     about = {"first": first, "data_hash": scores["data_hash"], "models": scores["models"], "alpha": cfg.alpha}

@@ -81,6 +81,8 @@ def headline(comparisons: Sequence[Comparison], first: str, texts: dict[str, Any
     if first != "tuned" or not with_base:
         return str(short["verdict_unknown"])
     helped = sum("base" in j.better for j in with_base)
+    if any("base" in j.worse for j in with_base):
+        return str(short["verdict_harm"])
     if not helped:
         return str(short["verdict_none"])
     if helped < len(with_base):

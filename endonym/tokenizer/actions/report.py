@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data import languages
 from endonym.data.dataset import Dataset
 from endonym.errors import DataError, Problem
 from endonym.store.files import write_json
@@ -60,8 +61,9 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
     report["context"] = limit if 0 < limit < 10_000_000 else None
     report["context_share"] = report["target"]["tokens_per_text"] / limit if report["context"] else None
     report["tokenizer_hash"] = tokenizer_hash(tokenizer)
+    names = {code: languages.name(code) for code in (language, pivot)}
     write_json(job.output / "report.json", report)
-    (job.output / "report.svg").write_text(plot(report), encoding="utf-8")
+    (job.output / "report.svg").write_text(plot(report, names), encoding="utf-8")
     (job.output / "report.txt").write_text(table(report), encoding="utf-8")
     job.log(table(report))
     job.summary(cost_factor=round(report["cost_factor"], 2), verdict=report["verdict"])
