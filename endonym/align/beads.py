@@ -34,13 +34,15 @@ class Path:
     costs: list[float]
 
 
-def cheapest(num_source: int, num_target: int, shapes: Sequence[Shape], cost: Cost, expected: Sequence[int]) -> Path:
+def cheapest(
+    num_source: int, num_target: int, shapes: Sequence[Shape], cost: Cost, expected: Sequence[int], half: int = 0
+) -> Path:
     """Return the cheapest path from `(0, 0)` to `(num_source, num_target)`.
 
     `shapes` are the bead shapes allowed, `(1, 0)` and `(0, 1)` among them, so that there is always a path. `expected[i]` is the target
-    position where the path is likely to be after `i` source sentences; it must not fall.
+    position where the path is likely to be after `i` source sentences; it must not fall. `half` is half the width of the band.
     """
-    half = max(NARROWEST, num_target // 16)
+    half = half or max(NARROWEST, num_target // 16)
     while True:
         low, high = _band(num_source, num_target, expected, half)
         back = _fill(num_source, shapes, cost, low, high)
@@ -100,7 +102,17 @@ def log_two_sided(deviation: Floats) -> Floats:
     z = np.abs(deviation) / np.sqrt(2)
     t = 1 / (1 + z / 2)
     series = np.zeros_like(t)
-    for c in (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368):
+    for c in (
+        0.17087277,
+        -0.82215223,
+        1.48851587,
+        -1.13520398,
+        0.27886807,
+        -0.18628806,
+        0.09678418,
+        0.37409196,
+        1.00002368,
+    ):
         series = (series + c) * t
     return np.log(t) - z * z - 1.26551223 + series
 
@@ -121,7 +133,9 @@ def _band(num_source: int, num_target: int, expected: Sequence[int], half: int) 
     return low, high
 
 
-def _fill(num_source: int, shapes: Sequence[Shape], cost: Cost, low: list[int], high: list[int]) -> list[NDArray[np.int8]]:
+def _fill(
+    num_source: int, shapes: Sequence[Shape], cost: Cost, low: list[int], high: list[int]
+) -> list[NDArray[np.int8]]:
     """Best shape to arrive by at every position of the band."""
     best: list[Floats] = []
     back: list[NDArray[np.int8]] = []
@@ -157,7 +171,13 @@ def _fill(num_source: int, shapes: Sequence[Shape], cost: Cost, low: list[int], 
 
 
 def _trace(
-    num_source: int, num_target: int, shapes: Sequence[Shape], cost: Cost, back: list[NDArray[np.int8]], low: list[int], high: list[int]
+    num_source: int,
+    num_target: int,
+    shapes: Sequence[Shape],
+    cost: Cost,
+    back: list[NDArray[np.int8]],
+    low: list[int],
+    high: list[int],
 ) -> tuple[Path, bool]:
     """The best path, and whether it runs along an edge of the band that is not an edge of the texts."""
     i, j = num_source, num_target

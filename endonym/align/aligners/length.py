@@ -6,12 +6,12 @@ the ratio of lengths is taken from the texts themselves, and a sentence may corr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.align.beads import Cost, Floats, Path, Shape, cheapest, in_segments, length_cost, lengths, links, proportional
+from endonym.align.beads import Floats, Path, Shape, cheapest, in_segments, length_cost, lengths, links, proportional
 from endonym.data.lexicon import Lexicon
 from endonym.types import Link
 
@@ -21,7 +21,7 @@ PRIORS: dict[Shape, float] = {
 }  # fmt: skip
 """Gale and Church's, table 5, each count split over its two mirror shapes; those above two sentences are ours."""
 
-CALIBRATION = (-2.0, 0.5, 0.5)
+CALIBRATION = (3.0, -0.3, -0.3)
 """Constant, weight of a bead's cost and of the mean cost of five beads around it."""
 
 
@@ -45,19 +45,30 @@ def align(
     x, y = lengths(source), lengths(target)
     ratio = y.sum() / x.sum() if x.sum() and y.sum() else 1.0
     for part in in_segments(len(x), len(y), anchors):
-        xs, ys = x[part[0]], y[part[1]]
-        length = length_cost(xs, ys, ratio, cfg.variance)
-
-        def cost(shape: Shape, i: int, low: int, high: int, length: Cost = length) -> Floats:
-            return length(shape, i, low, high) - np.log(PRIORS[shape])
-
-        path = cheapest(len(xs), len(ys), tuple(PRIORS), cost, proportional(xs, ys))
-        yield from links(path, part, path_confidence(path))
+        path = search(x[part[0]], y[part[1]], ratio, cfg.variance)
+        yield from links(path, part, confidence(path))
 
 
-def path_confidence(path: Path) -> list[float]:
+def search(source: Floats, target: Floats, ratio: float, variance: float) -> Path:
+    """The likeliest beads for sentences of these lengths."""
+    by_lengths = length_cost(source, target, ratio, variance)
+
+    def cost(shape: Shape, i: int, low: int, high: int) -> Floats:
+        return by_lengths(shape, i, low, high) - np.log(PRIORS[shape])
+
+    return cheapest(len(source), len(target), tuple(PRIORS), cost, proportional(source, target))
+
+
+def confidence(path: Path) -> list[float]:
     """Chance that each bead is right: a bead is as good as it is cheap, and as its neighbours are."""
     costs = np.array(path.costs)
-    padded = np.pad(costs, 2, mode="edge")
-    around = np.array([padded[k : k + 5].mean() for k in range(len(costs))])
-    return [float(1 / (1 + np.exp(c))) for c in CALIBRATION[0] + CALIBRATION[1] * costs + CALIBRATION[2] * around]
+    values = np.column_stack([np.ones_like(costs), costs, around(costs)])
+    return [float(p) for p in 1 / (1 + np.exp(-(values @ np.array(CALIBRATION))))]
+
+
+def around(values: Floats) -> Floats:
+    """Mean of each value with the two before and the two after it."""
+    if not len(values):
+        return values
+    padded = np.pad(values, 2, mode="edge")
+    return np.array([padded[k : k + 5].mean() for k in range(len(values))])

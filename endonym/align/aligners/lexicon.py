@@ -1,0 +1,176 @@
+"""Align by length and by words that translate each other, found in the project's dictionary, its pairs and the texts themselves.
+
+Words count as translations when they look alike (names, numbers, loans), when the lexicon says so, and when they keep meeting in
+the beads of the pass before: two or three passes of align and learn (as in Varga et al., hunalign, RANLP 2005; Moore, AMTA
+2002). A bead is scored by how much of it is said on both sides, by its lengths (Gale and Church 1993) and by its shape. The
+weights were chosen on the German-French `dev` text of the vecalign repository alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.align.aligners import length as by_length
+from endonym.align.beads import Bead, Floats, Path, Shape, cheapest, in_segments, length_cost, lengths, links
+from endonym.align.cognates import cognates
+from endonym.align.overlap import Overlap, Table, best_of
+from endonym.data.lexicon import Lexicon, model1, words
+from endonym.types import Link
+
+SHAPES: dict[Shape, float] = {
+    (1, 1): 0.0, (1, 2): 2.3, (2, 1): 2.3, (2, 2): 4.4, (1, 3): 4.6, (3, 1): 4.6, (1, 4): 6.0, (4, 1): 6.0,
+    (1, 0): 0.0, (0, 1): 0.0,
+}  # fmt: skip
+"""Cost of each shape of bead."""
+CORRIDOR = (24, 10)
+"""Sentences looked at to either side of the path before, in the first pass and in later ones."""
+LEAST_LEARNED = 0.1
+WORST_LENGTH = 30.0
+"""Lengths say no more than this against a bead."""
+
+
+class Config(BaseModel):
+    """Settings of aligning by words and length."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passes: int = Field(
+        3, ge=1, le=9, description="Times the texts are aligned; each pass learns words from the one before."
+    )
+    overlap_weight: float = Field(20.0, gt=0, description="Weight of the words that translate each other.")
+    length_weight: float = Field(1.0, ge=0, description="Weight of the lengths.")
+    skip_cost: float = Field(3.0, ge=0, description="Cost of leaving a sentence without a partner.")
+    variance: float = Field(6.8, gt=0, description="Variance of the target's length per character of source.")
+    cognate: float = Field(0.6, ge=0, le=1, description="Likeness from which two words count as the same word.")
+
+
+def align(
+    source: Sequence[str],
+    target: Sequence[str],
+    cfg: Config,
+    *,
+    lexicon: Lexicon | None = None,
+    anchors: Sequence[tuple[int, int]] = (),
+) -> Iterator[Link]:
+    """Yield the links in order. `lexicon` knows translations; `anchors` are positions `(i, j)` known to correspond."""
+    text = _Texts(source, target, cfg, lexicon, anchors)
+    table = text.known
+    spans = text.by_length()
+    paths: list[Path] = []
+    overlap = Overlap(text.source, text.target, table)
+    for number in range(cfg.passes):
+        if number:
+            table = best_of(text.known, learned(text.source, text.target, [b for p in spans for b in p]))
+            overlap = Overlap(text.source, text.target, table)
+        paths = text.search(overlap, spans, CORRIDOR[min(number, 1)])
+        spans = text.shifted(paths)
+    for path, part, beads in zip(paths, text.parts, spans):
+        yield from links(
+            path, part, confidence(path, [overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads])
+        )
+
+
+def confidence(path: Path, overlaps: Sequence[float]) -> list[float]:
+    """Chance that each bead is right, from how much it says on both sides, its cost, and the beads around it."""
+    costs, shared = np.array(path.costs), np.array(overlaps)
+    values = np.column_stack([np.ones_like(costs), costs, shared, by_length.around(costs), by_length.around(shared)])
+    return [float(p) for p in 1 / (1 + np.exp(-(values @ np.array(CALIBRATION))))]
+
+
+CALIBRATION = (0.0, -0.1, 1.0, -0.1, 1.0)
+
+
+class _Texts:
+    """Two texts as words and lengths, with what is known of them before the first pass."""
+
+    def __init__(
+        self,
+        source: Sequence[str],
+        target: Sequence[str],
+        cfg: Config,
+        lexicon: Lexicon | None,
+        anchors: Sequence[tuple[int, int]],
+    ):
+        self.cfg = cfg
+        self.source = [words(s.casefold()) for s in source]
+        self.target = [words(s.casefold()) for s in target]
+        self.lengths = lengths(source), lengths(target)
+        totals = self.lengths[0].sum(), self.lengths[1].sum()
+        self.ratio = totals[1] / totals[0] if all(totals) else 1.0
+        self.parts = list(in_segments(len(source), len(target), anchors))
+        vocabulary = sorted({w for s in self.source for w in s})
+        other = sorted({w for s in self.target for w in s})
+        given = {word: lexicon.p(word) for word in vocabulary if word in lexicon} if lexicon else {}
+        self.known: Table = best_of(
+            cognates(vocabulary, other, cfg.cognate), {w: _relative(row) for w, row in given.items()}
+        )
+        self.anchors = anchors
+
+    def by_length(self) -> list[list[Bead]]:
+        """Beads of the first guess, by part."""
+        x, y = self.lengths
+        return self.shifted([by_length.search(x[s], y[t], self.ratio, self.cfg.variance) for s, t in self.parts])
+
+    def search(self, overlap: Overlap, guess: Sequence[Sequence[Bead]], corridor: int) -> list[Path]:
+        """Best path of every part, near the guess."""
+        return [self._search(overlap, part, beads, corridor) for part, beads in zip(self.parts, guess)]
+
+    def shifted(self, paths: Sequence[Path]) -> list[list[Bead]]:
+        """Beads with positions in the whole texts."""
+        moved = []
+        for path, (s, t) in zip(paths, self.parts):
+            i, j = s.start, t.start
+            moved.append([((a + i, b + i), (c + j, d + j)) for (a, b), (c, d) in path.beads])
+        return moved
+
+    def _search(self, overlap: Overlap, part: tuple[slice, slice], guess: Sequence[Bead], corridor: int) -> Path:
+        cfg, (s, t) = self.cfg, part
+        x, y = self.lengths[0][s], self.lengths[1][t]
+        by_lengths = length_cost(x, y, self.ratio, cfg.variance)
+
+        def cost(shape: Shape, i: int, low: int, high: int) -> Floats:
+            n, m = shape
+            if not n or not m:
+                return np.full(high - low, cfg.skip_cost)
+            a, b, c = s.start + i - n, s.start + i, t.start
+            shared = np.array([overlap(a, b, c + j - m, c + j) for j in range(low, high)])
+            far = np.minimum(by_lengths(shape, i, low, high), WORST_LENGTH)
+            return SHAPES[shape] + cfg.length_weight * far - cfg.overlap_weight * shared
+
+        expected = [0] * (len(x) + 1)
+        for (a, b), (_, d) in guess:
+            expected[a - s.start + 1 : b - s.start + 1] = [d - t.start] * (b - a)
+        for i in range(1, len(expected)):
+            expected[i] = max(expected[i], expected[i - 1])
+        return cheapest(len(x), len(y), tuple(SHAPES), cost, expected, corridor)
+
+
+def learned(
+    source: Sequence[Sequence[str]], target: Sequence[Sequence[str]], beads: Sequence[Bead]
+) -> dict[str, dict[str, float]]:
+    """Translations that small beads suggest: words that met at least twice and that model 1 pairs in both directions."""
+    pairs = [
+        ([w for s in source[a:b] for w in s], [w for s in target[c:d] for w in s])
+        for (a, b), (c, d) in beads if a < b and c < d and b - a + d - c <= 4
+    ]  # fmt: skip
+    met = Counter((w, t) for x, y in pairs for w in set(x) for t in set(y))
+    forward = model1([x for x, _ in pairs], [y for _, y in pairs])
+    backward = model1([y for _, y in pairs], [x for x, _ in pairs])
+    table: dict[str, dict[str, float]] = {}
+    for word, row in forward.items():
+        for other, p in row.items():
+            times = met[word, other]
+            score = (p * backward.get(other, {}).get(word, 0.0)) ** 0.5 * times / (times + 1)
+            if times >= 2 and score >= LEAST_LEARNED:
+                table.setdefault(word, {})[other] = score
+    return table
+
+
+def _relative(row: dict[str, float]) -> dict[str, float]:
+    """Scores of a word's translations relative to the likeliest: each of its senses may be the one meant."""
+    most = max(row.values(), default=1.0)
+    return {other: p / most for other, p in row.items() if p >= 0.1 * most}

@@ -1,0 +1,208 @@
+"""Pair the sentences of documents that translate each other, with a confidence for every pair."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.types import Doc, Drop, Entry, Keep, Link, Pair, record_id
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from endonym.data.lexicon import Lexicon
+    from endonym.jobs.job import Job
+
+KIND = "aligner"
+CHOICE = "one"
+DEFAULT = "lexicon"
+INPUTS = {"dataset": "clean"}
+PRODUCES = "aligned"
+
+
+class Config(BaseModel):
+    """Settings of alignment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    floor: float = Field(0.3, ge=0, le=1, description="Confidence below which a pair goes to the ledger.")
+    paragraphs: bool = Field(True, description="Keep paragraphs together where both documents have the same ones.")
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Pass every record on but the paragraphs of parallel documents, which become sentence pairs.
+
+    A sentence without a partner stays a `Doc`; a link below the floor goes to the ledger as the pair it would have been.
+    """
+    dataset = Dataset.of(job, "dataset")
+    name, (module, settings) = next(iter(job.plugins.items()))
+    parallel = find_parallel(dataset, {job.project.language, job.project.pivot})
+    taken = {doc.id for sides in parallel.values() for side in sides for doc in side}
+    counts: Counter[str] = Counter()
+    confidences: list[float] = []
+    with DatasetWriter(job.output, parents=[dataset.hash], aligner=name) as out:
+        out.keep_empty()
+        for record in dataset.records():
+            out.read(record)
+            if record.id not in taken:
+                out.keep(record)
+        for done, (document, (source, target)) in enumerate(parallel.items(), 1):
+            lexicon = known_words(dataset, source[0].language, target[0].language)
+            for made in pair_up(document, source, target, cfg, module, settings, lexicon):
+                if isinstance(made, Drop):
+                    out.drop(made)
+                else:
+                    out.keep(made.record)
+                counts[_kind(made)] += 1
+                confidences += [made.record.meta["confidence"]] if isinstance(made.record, Pair) else []
+            job.log(f"{document}: {len(source)} and {len(target)} paragraphs, {counts['pairs']} pairs so far")
+            job.tick(done, len(parallel), "documents")
+            if job.cancelled():
+                return
+    mean = sum(confidences) / len(confidences) if confidences else 0.0
+    job.summary(documents=len(parallel), mean_confidence=round(mean, 3), **counts)
+
+
+def find_parallel(dataset: Dataset, wanted: set[str]) -> dict[str, tuple[list[Doc], list[Doc]]]:
+    """Documents in two languages that share `meta["parallel"]`, or their name, each side in reading order.
+
+    Of three or more languages the project's two are aligned; without both of them the first two that come.
+    """
+    found: dict[str, dict[str, list[Doc]]] = defaultdict(lambda: defaultdict(list))
+    for record in dataset.records():
+        if isinstance(record, Doc):
+            name = record.meta.get("parallel") or record.meta.get("document")
+            if name:
+                found[str(name)][record.language].append(record)
+    parallel = {}
+    for name, sides in found.items():
+        languages = [code for code in sides if code in wanted] if wanted <= set(sides) else list(sides)
+        if len(languages) >= 2:
+            first, second = (sorted(sides[code], key=_order) for code in languages[:2])
+            parallel[name] = (first, second)
+    return parallel
+
+
+def known_words(dataset: Dataset, source_language: str, target_language: str) -> Lexicon | None:
+    """A lexicon of the project's own pairs and dictionary glosses, None when there are none in these languages."""
+    from endonym.data.glosses import glosses
+    from endonym.data.lexicon import Lexicon
+
+    pairs = []
+    for record in dataset.records():
+        if isinstance(record, Pair) and {record.source_language, record.target_language} == {
+            source_language,
+            target_language,
+        }:
+            pairs.append((record.text(source_language).casefold(), record.text(target_language).casefold()))
+        elif isinstance(record, Entry):
+            for sense in record.senses:
+                if {record.language, sense.language} == {source_language, target_language}:
+                    said = [(record.headword.casefold(), gloss.casefold()) for gloss in glosses(sense.definition)]
+                    pairs += said if record.language == source_language else [(b, a) for a, b in said]
+    return Lexicon.learn(pairs) if pairs else None
+
+
+def pair_up(
+    document: str,
+    source: Sequence[Doc],
+    target: Sequence[Doc],
+    cfg: Config,
+    module: ModuleType,
+    settings: Any,
+    lexicon: Lexicon | None,
+) -> Iterator[Keep | Drop]:
+    """Align two documents; every sentence of both comes out once, in a pair or in a document of its own."""
+    left, right = _Sentences(source), _Sentences(target)
+    anchors = anchors_of(left, right) if cfg.paragraphs else []
+    number = 0
+    for link in module.align(left.texts, right.texts, settings, lexicon=lexicon, anchors=anchors):
+        for side, places in ((left, link.source), (right, link.target)):
+            if not (link.source and link.target) and places:
+                yield Keep(side.alone(places))
+        if link.source and link.target:
+            pair = _pair(document, left, right, link, number)
+            number += 1
+            if link.confidence < cfg.floor:
+                yield Drop(pair, "align.low_confidence", f"{link.confidence:.2f}, floor {cfg.floor:.2f}")
+            else:
+                yield Keep(pair)
+
+
+def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
+    """Paragraph ends that correspond: all of them when both sides have the same numbering and the lengths agree, else none.
+
+    Equal counts alone prove little (one paragraph may lack at the top and another be added below), so paragraphs are first
+    aligned by length; at least nine in ten must fall on the one of the same number.
+    """
+    from endonym.align.aligners import length
+    from endonym.align.beads import lengths
+
+    if left.parts != right.parts or len(left.parts) < 2:
+        return []
+    x, y = (lengths([doc.text for doc in side.docs]) for side in (left, right))
+    if not x.sum() or not y.sum():
+        return []
+    path = length.search(x, y, y.sum() / x.sum(), 6.8)
+    same = sum(s == t and s[1] - s[0] == 1 for s, t in path.beads)
+    return list(zip(left.ends, right.ends))[:-1] if same >= 0.9 * len(left.parts) else []
+
+
+class _Sentences:
+    """The sentences of one side and the paragraph each comes from."""
+
+    def __init__(self, docs: Sequence[Doc]):
+        from endonym.data.sentences import sentences
+
+        self.docs = docs
+        self.parts = [doc.meta.get("part", i) for i, doc in enumerate(docs)]
+        self.texts: list[str] = []
+        self.owners: list[int] = []
+        self.ends: list[int] = []
+        for i, doc in enumerate(docs):
+            pieces = sentences(doc.text)
+            self.texts += pieces
+            self.owners += [i] * len(pieces)
+            self.ends.append(len(self.texts))
+
+    def text(self, places: Sequence[int]) -> str:
+        """Sentences as one text; a paragraph that ends inside a link leaves a space."""
+        joined = ""
+        for k in places:
+            joined += ("" if not joined or joined[-1].isspace() else " ") + self.texts[k]
+        return joined.strip()
+
+    def alone(self, places: Sequence[int]) -> Doc:
+        """Sentences without a partner, as a document part of their own."""
+        doc, text = self.docs[self.owners[places[0]]], self.text(places)
+        meta = {**doc.meta, "sentence": places[0], "aligned": False}
+        return Doc(record_id(doc.id, str(places[0]), text), text, doc.language, doc.origin, meta)
+
+
+def _pair(document: str, left: _Sentences, right: _Sentences, link: Link, number: int) -> Pair:
+    first = left.docs[left.owners[link.source[0]]]
+    second = right.docs[right.owners[link.target[0]]]
+    source, target = left.text(link.source), right.text(link.target)
+    meta: dict[str, Any] = {
+        "document": document, "part": first.meta.get("part", 0), "sentence": number, "confidence": round(link.confidence, 3),
+        "sentences": [len(link.source), len(link.target)], "target_origin": second.origin,
+    }  # fmt: skip
+    licences = [str(doc.meta["licence"]) for doc in (first, second) if doc.meta.get("licence")]
+    if licences:
+        meta["licence"] = " / ".join(dict.fromkeys(licences))
+    identity = record_id(first.id, second.id, str(number), source, target)
+    return Pair(identity, source, target, first.language, second.language, first.origin, meta)
+
+
+def _order(doc: Doc) -> tuple[str, int]:
+    return str(doc.meta.get("document", "")), int(doc.meta.get("part", 0))
+
+
+def _kind(made: Keep | Drop) -> str:
+    if isinstance(made, Drop):
+        return "below_floor"
+    return "pairs" if isinstance(made.record, Pair) else "unpaired"
