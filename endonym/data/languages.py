@@ -56,3 +56,13 @@ def name(code: str, said_in: str = "eng") -> str:
     """Name of a language, in the language `said_in` when the table has it, else in English."""
     names = language(code).names
     return names.get(said_in) or names["eng"]
+
+
+def codes() -> list[str]:
+    """All ISO 639-3 codes of the table."""
+    return list(_table()[0])
+
+
+def aliases() -> list[str]:
+    """All other codes the table understands: ISO 639-1, and codes of members of a macrolanguage."""
+    return list(_table()[1])

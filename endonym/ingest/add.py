@@ -1,0 +1,76 @@
+"""Add files to a project: find out what each is, say so, and write it to endonym.toml."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from endonym.errors import Problem
+from endonym.ingest.finding import Finding
+from endonym.ingest.sniff import look, shown
+from endonym.store.files import file_hash
+
+if TYPE_CHECKING:
+    from endonym.project import Project
+
+
+def add(
+    project: Project,
+    paths: Iterable[Path | str],
+    *,
+    reader: str = "",
+    settings: Mapping[str, Any] | None = None,
+    licence: str = "",
+    attribution: str = "",
+) -> list[Finding]:
+    """Add files (of a folder: all in it) as sources. A file that cannot be read does not stop the others.
+
+    Files outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in
+    endonym.toml are left as they are.
+    """
+    files = list(dict.fromkeys(_files(paths)))
+    present = {str(name) for source in project.sources for name in source["files"]}
+    known = [path for path in files if shown(project, path) in present]
+    findings = [Finding([shown(project, path)], good_for="already a source; nothing changed") for path in known]
+    for finding in look(project, [path for path in files if path not in known], reader, settings):
+        finding.licence, finding.attribution = licence, attribution
+        if finding.ok:
+            _bring(project, finding)
+        if finding.ok:
+            project.add_source(finding.table())
+            finding.added = True
+        findings.append(finding)
+    return findings
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        else:
+            yield path
+
+
+def _bring(project: Project, finding: Finding) -> None:
+    """Copy files that lie outside the project into `raw/`; a different file of the same name there is a problem."""
+    moved = []
+    for name in finding.files:
+        path = Path(name)
+        if not path.is_absolute():
+            moved.append(name)
+            continue
+        target = project.path / "raw" / path.name
+        if target.exists() and file_hash(target) != file_hash(path):
+            finding.problems.append(Problem(str(path), 0, "", f"raw/{path.name} is there already and is another file",
+                                            "rename one of the two"))  # fmt: skip
+            return
+        moved.append(f"raw/{path.name}")
+    for name, new in zip(finding.files, moved):
+        target = project.path / new
+        if name != new and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(name, target)
+            finding.notes.append(f"copied to {new}")
+    finding.files = moved

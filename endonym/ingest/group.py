@@ -1,0 +1,97 @@
+"""Files that belong together: the linked tables of a dictionary, and one document in two languages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from endonym.ingest.columns import guess
+from endonym.ingest.names import split_name
+from endonym.ingest.sample import Sample
+from endonym.ingest.table import Row, rows
+
+LEAST_SHARED = 0.5
+"""Share of the keys of a table that another must hold for the two to be linked."""
+
+
+@dataclass
+class Group:
+    """Files that are one source, the main one first, with the settings that say how they belong together."""
+
+    samples: list[Sample]
+    reader: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encodings(self) -> str:
+        return ", ".join(dict.fromkeys(sample.encoding.said for sample in self.samples))
+
+
+def groups(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) -> list[Group]:
+    """Put files together that are one source; the rest stand alone."""
+    left = list(samples)
+    found = []
+    for group in [*_linked(left), *_parallel(left, language, pivot)]:
+        used = {id(sample) for sample in group.samples}
+        left = [(sample, reader) for sample, reader in left if id(sample) not in used]
+        found.append(group)
+    return found + [Group([sample], reader) for sample, reader in left]
+
+
+def _linked(samples: Sequence[tuple[Sample, str]]) -> Iterator[Group]:
+    tables = [sample for sample, reader in samples if reader == "lexicon"]
+    used: set[int] = set()
+    for main in tables:
+        if not guess(main.columns, "headword") or not guess(main.columns, "id"):
+            continue
+        beside = [t for t in tables if t.path.parent == main.path.parent and t is not main and id(t) not in used]
+        keys = _keys(main, guess(main.columns, "id", [guess(main.columns, "headword")]))
+        senses = next((t for t in beside if not guess(t.columns, "headword") and guess(t.columns, "definition")
+                       and _refers(t, "entry_link", keys)), None)  # fmt: skip
+        examples = _examples(beside, senses, keys)
+        group = Group([main], "lexicon")
+        for role, table in (("senses", senses), ("examples", examples)):
+            if table is not None:
+                group.samples.append(table)
+                group.settings[role] = {"file": table.path.name}
+                used.add(id(table))
+        if len(group.samples) > 1:
+            yield group
+
+
+def _examples(tables: Sequence[Sample], senses: Sample | None, entry_keys: set[str]) -> Sample | None:
+    of_senses = _keys(senses, guess(senses.columns, "id")) if senses else set()
+    for table in tables:
+        if table is senses or not guess(table.columns, "example"):
+            continue
+        if (of_senses and _refers(table, "sense_link", of_senses)) or _refers(table, "entry_link", entry_keys):
+            return table
+    return None
+
+
+def _keys(sample: Sample, column: str) -> set[str]:
+    return {
+        str(row.values.get(column, ""))
+        for row in rows(sample.path, sample.encoding.name, sample.layout)
+        if isinstance(row, Row)
+    }
+
+
+def _refers(sample: Sample, role: str, keys: set[str]) -> bool:
+    column = guess(sample.columns, role)
+    named = [part.strip() for cell in sample.column(column) for part in cell.split(";")] if column else []
+    return bool(named) and sum(name in keys for name in named) >= LEAST_SHARED * len(named)
+
+
+def _parallel(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) -> Iterator[Group]:
+    found: dict[tuple[str, str, str], dict[str, Sample]] = defaultdict(dict)
+    for sample, reader in samples:
+        name, code = split_name(sample.path, language, pivot)
+        if reader in ("text", "html") and code:
+            found[str(sample.path.parent), name, reader].setdefault(code, sample)
+    for (_, _, reader), sides in found.items():
+        if len(sides) > 1:
+            order = sorted(sides, key=lambda code: {language: 0, pivot: 1}.get(code, 2))
+            yield Group([sides[code] for code in order], reader, {"parallel": True})

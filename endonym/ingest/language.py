@@ -1,0 +1,109 @@
+"""Decide which language a text is in, and say how it was decided."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from endonym.data.languages import language, name
+from endonym.data.scripts import count_scripts
+
+MOST_CHARS = 4000
+LEAST_CHARS = 40
+SURE = 0.9
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A language code (empty when nothing tells) and the reason in words."""
+
+    code: str
+    how: str
+
+
+@dataclass
+class Known:
+    """What is known before looking: the project's two languages, and texts whose language something certain told."""
+
+    language: str
+    pivot: str
+    profiles: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def learn(self, code: str, texts: Iterable[str]) -> None:
+        """Remember the trigrams of texts in a language that is sure."""
+        self.profiles.setdefault(code, Counter()).update(trigrams(" ".join(texts)[:MOST_CHARS]))
+
+
+def identify(texts: Iterable[str], known: Known) -> Guess:
+    """Tell the language of texts between the project's two, or name another one that is certain.
+
+    In this order: the script, when it fits only one of the two; the trigrams of texts whose language is known; py3langid,
+    which knows 97 languages. A text that is not in the pivot and in no language py3langid is sure of is taken for the
+    project's language, because few of the languages this is for are known to any identifier.
+    """
+    text = " ".join(texts)[:MOST_CHARS]
+    if not any(char.isalpha() for char in text):
+        return Guess("", "it has no letters")
+    by_script = _by_script(text, known)
+    if by_script:
+        return by_script
+    if len(known.profiles) > 1 and len(text) >= LEAST_CHARS:
+        near = sorted(((similarity(trigrams(text), p), code) for code, p in known.profiles.items()), reverse=True)
+        if near[0][0] > 1.3 * near[1][0]:
+            return Guess(near[0][1], f"its letters run as in the other {name(near[0][1])} texts")
+    if len(text) < LEAST_CHARS:
+        return Guess("", "it is too short to tell")
+    code, sure = classify(text)
+    if code == known.pivot:
+        return Guess(code, f"py3langid says {name(code)} ({sure:.0%})")
+    if code == known.language or (sure >= SURE and not _unknown(known.language)):
+        return Guess(code, f"py3langid says {name(code)} ({sure:.0%})")
+    return Guess(known.language, f"it is not {name(known.pivot)}, and no identifier knows {name(known.language)}"
+                 if _unknown(known.language) else f"py3langid is not sure ({name(code)}, {sure:.0%})")  # fmt: skip
+
+
+def _by_script(text: str, known: Known) -> Guess | None:
+    counts = count_scripts(text)
+    if not counts:
+        return None
+    script, number = counts.most_common(1)[0]
+    fits = [code for code in (known.language, known.pivot) if script in language(code).scripts]
+    others = [code for code in (known.language, known.pivot) if language(code).scripts and code not in fits]
+    if len(fits) == 1 and len(others) == 1 and number > 0.6 * sum(counts.values()):
+        return Guess(fits[0], f"it is written in {script}, as {name(fits[0])} is and {name(others[0])} is not")
+    return None
+
+
+def trigrams(text: str) -> Counter[str]:
+    """Counts of character trigrams of the words of a text, word ends marked."""
+    padded = " " + " ".join(text.casefold().split()) + " "
+    return Counter(padded[i : i + 3] for i in range(len(padded) - 2))
+
+
+def similarity(one: Mapping[str, int], other: Mapping[str, int]) -> float:
+    """Cosine of two count vectors."""
+    shared = sum(number * other.get(key, 0) for key, number in one.items())
+    norm = math.sqrt(sum(n * n for n in one.values()) * sum(n * n for n in other.values()))
+    return shared / norm if norm else 0.0
+
+
+def classify(text: str) -> tuple[str, float]:
+    """ISO 639-3 code and probability by py3langid among all languages it knows."""
+    short, sure = _identifier().classify(text)
+    return language(short).code, float(sure)
+
+
+def _unknown(code: str) -> bool:
+    return code not in {language(short).code for short in _identifier().nb_classes}
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    # Takes a second to load, hence only when the names and the scripts have not told.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

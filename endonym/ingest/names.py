@@ -1,0 +1,25 @@
+"""What a file's name says: `udhr.tzh.txt` is the document `udhr` in Tseltal, and `udhr.spa.txt` is the same one in Spanish."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from endonym.data import languages
+
+
+def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, str]:
+    """Return (name without language, language code); the code is `""` when the name holds none.
+
+    A code stands before the extension after a dot, hyphen or underscore. `language` and `pivot` are accepted as written
+    also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word).
+    """
+    match = re.fullmatch(r"(.+?)([._-])([A-Za-z]{2,3})", path.stem)
+    if match is None:
+        return path.stem, ""
+    name, mark, code = match.groups()
+    if code.lower() in (language, pivot):
+        return name, code.lower()
+    if languages.known(code) and (mark == "." or len(code) == 3):
+        return name, languages.language(code).code
+    return path.stem, ""

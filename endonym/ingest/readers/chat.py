@@ -1,0 +1,140 @@
+"""Read conversations and instructions from JSONL, JSON or a table: messages, ShareGPT, Alpaca, prompt and response."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.errors import Problem
+from endonym.ingest.ids import Ids
+from endonym.ingest.table import Bad, Row, rows, usable
+from endonym.types import Chat, Drop, Message, Record
+
+if TYPE_CHECKING:
+    from endonym.ingest.sample import Sample
+
+EXTENSIONS = (".jsonl", ".json", ".csv", ".tsv")
+ROLES = {
+    "system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant",
+    "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
+}  # fmt: skip
+LISTS = ("messages", "conversations", "conversation", "turns")
+QUESTIONS = ("instruction", "prompt", "question", "query", "pregunta", "input")
+ANSWERS = ("output", "response", "completion", "answer", "chosen", "respuesta", "target")
+EXTRAS = ("input", "context")
+
+
+class Config(BaseModel):
+    """Settings of reading conversations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field("", description="Language of the answers; the project's when empty.")
+    prompt: str = Field("", description="Field with the prompt; found by its name when empty.")
+    response: str = Field("", description="Field with the response; found by its name when empty.")
+    encoding: str = Field("", description="Encoding of the file; found when empty.")
+    bad_rows: Literal["error", "ledger"] = Field(
+        "error", description="What a malformed row does: stop with the list of all, or go to the ledger."
+    )
+
+
+def sniff(sample: Sample) -> float:
+    """High where the fields are those of a known conversation format."""
+    rows_seen = sample.rows[:50]
+    if not rows_seen:
+        return 0.0
+    good = sum(1 for row in rows_seen if any(isinstance(row.get(key), list) for key in LISTS) or _fields(row, Config()))
+    return 0.95 * good / len(rows_seen)
+
+
+def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
+    """Yield a `Chat` for every conversation that ends with an answer; what comes after the last answer is left out."""
+    ids = Ids()
+    for row in usable(_checked(path, cfg), cfg.bad_rows, "chat"):
+        if isinstance(row, Drop):
+            yield row
+            continue
+        messages = row.values["messages"]
+        origin = f"{path.name}:{row.line}"
+        last = max((i for i, m in enumerate(messages) if m.role == "assistant"), default=-1)
+        ident = ids("chat", *(f"{m.role}: {m.content}" for m in messages))
+        chat = Chat(ident, messages[: last + 1] or messages, origin, "chat", cfg.language, 1.0, row.values["meta"])
+        if last < 1 or not chat.answer.strip():
+            yield Drop(chat, "chat.no_answer", "it has no answer after a question")
+            continue
+        yield chat
+        if messages[last + 1 :]:
+            rest = Chat(ids("rest", chat.id), messages[last + 1 :], origin, "chat", cfg.language)
+            yield Drop(rest, "chat.after_last_answer", "turns that no answer follows")
+
+
+def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
+    for row in rows(path, cfg.encoding):
+        if isinstance(row, Bad):
+            yield row
+            continue
+        try:
+            messages = _messages(row.values, cfg)
+        except ValueError as error:
+            what, repair = error.args
+            yield Bad(Problem(path.name, row.line, "", what, repair), str(row.values))
+            continue
+        meta = {key: row.values[key] for key in ("category", "topic", "source") if isinstance(row.values.get(key), str)}
+        yield Row(row.line, {"messages": messages, "meta": meta})
+
+
+def _messages(values: dict[str, Any], cfg: Config) -> tuple[Message, ...]:
+    """The turns of one object; raises ValueError(what, repair) when it has none."""
+    turns = next((values[key] for key in LISTS if isinstance(values.get(key), list)), None)
+    if turns is not None and not cfg.prompt:
+        found = [_turn(turn, number) for number, turn in enumerate(turns, 1)]
+        if (
+            isinstance(values.get("system"), str)
+            and values["system"].strip()
+            and (not found or found[0].role != "system")
+        ):
+            found.insert(0, Message("system", values["system"]))
+        return tuple(found)
+    fields = _fields(values, cfg)
+    if fields is None:
+        known = ", ".join(f"'{key}'" for key in values)
+        raise ValueError(
+            f"no prompt and response among its fields: {known}",
+            'name them in the settings: prompt = "...", response = "..."',
+        )
+    question, answer = fields
+    extras = [values[k] for k in EXTRAS if k != question and isinstance(values.get(k), str) and values[k].strip()]
+    prompt = "\n\n".join([str(values[question]), *extras])
+    system = (
+        [Message("system", values["system"])]
+        if isinstance(values.get("system"), str) and values["system"].strip()
+        else []
+    )
+    return (*system, Message("user", prompt), Message("assistant", str(values[answer])))
+
+
+def _turn(turn: Any, number: int) -> Message:
+    if not isinstance(turn, dict):
+        raise ValueError(f"turn {number} is not an object", 'write turns as {"role": "user", "content": "..."}')
+    role = str(turn.get("role") or turn.get("from") or turn.get("speaker") or "").lower()
+    content = next((turn[key] for key in ("content", "value", "text") if isinstance(turn.get(key), str)), None)
+    if isinstance(turn.get("content"), list):
+        pieces = [part.get("text", "") for part in turn["content"] if isinstance(part, dict)]
+        content = "\n".join(piece for piece in pieces if piece)
+    if role not in ROLES or content is None:
+        what = f"the role '{role}' is not known" if content is not None else "it has no text"
+        raise ValueError(
+            f"turn {number}: {what}", "roles are system, user and assistant (or human and gpt); the text is `content`"
+        )
+    return Message(ROLES[role], content)
+
+
+def _fields(values: dict[str, Any], cfg: Config) -> tuple[str, str] | None:
+    """Names of the fields with the question and the answer."""
+    lower = {key.lower(): key for key, value in values.items() if isinstance(value, str)}
+    question = cfg.prompt or next((lower[key] for key in QUESTIONS if key in lower), "")
+    answer = cfg.response or next((lower[key] for key in ANSWERS if key in lower and lower[key] != question), "")
+    return (question, answer) if question in values and answer in values else None

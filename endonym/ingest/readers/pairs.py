@@ -1,0 +1,135 @@
+"""Read sentence pairs from a CSV, TSV, JSON or JSONL table with a column for each language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.errors import DataError, Problem
+from endonym.ingest.columns import guess, language_of, need
+from endonym.ingest.ids import Ids
+from endonym.ingest.table import Layout, Row, find_layout, is_json, rows, usable
+from endonym.types import Drop, Pair, Record
+
+if TYPE_CHECKING:
+    from endonym.ingest.sample import Sample
+
+EXTENSIONS = (".tsv", ".csv", ".jsonl", ".json")
+
+
+class Config(BaseModel):
+    """Settings of reading sentence pairs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field("", description="Language of the column `text`; the project's when empty.")
+    pivot: str = Field("", description="Language of the column `translation`; the project's pivot when empty.")
+    text: str = Field("", description="Column with the sentence in the language; guessed when empty.")
+    translation: str = Field("", description="Column with the sentence in the pivot language; guessed when empty.")
+    header: Literal["auto", "yes", "no"] = Field("auto", description="Whether the first line names the columns.")
+    document: str = Field("", description="Column that names the document a pair is from; kept with the pair.")
+    dialect: str = Field("", description="Column that names the dialect; kept with the pair.")
+    confidence: str = Field("", description="Column with the confidence (0 to 1) that the two sides match.")
+    where: dict[str, str] = Field({}, description="Use only rows that have these values in these columns.")
+    encoding: str = Field("", description="Encoding of the file; found when empty.")
+    delimiter: str = Field("", description="Character between fields; found when empty.")
+    bad_rows: Literal["error", "ledger"] = Field(
+        "error", description="What a malformed row does: stop with the list of all, or go to the ledger."
+    )
+
+
+def sniff(sample: Sample) -> float:
+    """High where two columns are named after languages, or one source and one target."""
+    columns = sample.columns
+    if len(columns) < 2:
+        return 0.0
+    if len({language_of(column) for column in columns} - {""}) >= 2:
+        return 0.85
+    if guess(columns, "source") and guess(columns, "target"):
+        return 0.7
+    return 0.5 if sample.layout is not None and len(columns) == 2 else 0.0
+
+
+def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
+    """Yield a `Pair` for every row; a row with an empty side goes to the ledger."""
+    layout = None if is_json(path) else layout_of(path, cfg)
+    cfg = resolved(path, cfg, layout)
+    ids = Ids()
+    problems: list[Problem] = []
+    for row in usable(rows(path, cfg.encoding, layout), cfg.bad_rows, "pairs"):
+        if isinstance(row, Drop):
+            yield row
+            continue
+        source, target = _cell(row, cfg.text), _cell(row, cfg.translation)
+        meta = {key: _cell(row, column) for key, column in (("document", cfg.document), ("dialect", cfg.dialect))
+                if column and _cell(row, column)}  # fmt: skip
+        pair = Pair(ids("pair", cfg.language, source, cfg.pivot, target), source, target, cfg.language, cfg.pivot,
+                    f"{path.name}:{row.line}", {**meta, **_confidence(path, row, cfg, problems)})  # fmt: skip
+        other = next((c for c, value in cfg.where.items() if str(row.values.get(c, "")) != value), "")
+        if other:
+            yield Drop(pair, "pairs.other_value", f"{other} is '{row.values.get(other, '')}', not '{cfg.where[other]}'")
+        elif source and target:
+            yield pair
+        else:
+            yield Drop(pair, "pairs.one_side", f"{cfg.translation if source else cfg.text} is empty")
+    if problems:
+        raise DataError(problems)
+
+
+def layout_of(path: Path, cfg: Config) -> Layout:
+    """Delimiter, quoting and header of a delimited file under these settings."""
+    header = {"yes": True, "no": False}.get(cfg.header)
+    return find_layout(path, cfg.encoding, cfg.delimiter, header)
+
+
+def resolved(path: Path, cfg: Config, layout: Layout | None) -> Config:
+    """Fill empty column names in by guessing. Raises DataError for a column that must be there and is not."""
+    columns = list(layout.header) if layout else _keys(path, cfg)
+    text, translation = cfg.text, cfg.translation
+    if not text:
+        text = next((c for c in columns if cfg.language and language_of(c) == cfg.language and c != translation), "")
+    if not translation:
+        translation = next((c for c in columns if cfg.pivot and language_of(c) == cfg.pivot and c != text), "")
+    free = [column for column in columns if column not in (text, translation)]
+    text = text or guess(free, "target" if not translation or guess([translation], "source") else "source")
+    free = [column for column in columns if column not in (text, translation)]
+    translation = translation or guess(free, "source") or guess(free, "target")
+    if len(columns) == 2 and bool(text) != bool(translation):
+        text, translation = text or free[0], translation or free[0]
+    need(path, columns, text, f"the sentence in {cfg.language or 'the language'}", "text")
+    need(path, columns, translation, f"the sentence in {cfg.pivot or 'the pivot language'}", "translation")
+    for column in (cfg.document, cfg.dialect, cfg.confidence, *cfg.where):
+        if column:
+            need(path, columns, column, "", "column")
+    return cfg.model_copy(update={"text": text, "translation": translation})
+
+
+def _keys(path: Path, cfg: Config) -> list[str]:
+    found: dict[str, None] = {}
+    for number, row in enumerate(rows(path, cfg.encoding)):
+        if isinstance(row, Row):
+            found.update(dict.fromkeys(row.values))
+        if number >= 100:
+            break
+    return list(found)
+
+
+def _confidence(path: Path, row: Row, cfg: Config, problems: list[Problem]) -> dict[str, float]:
+    if not cfg.confidence or not _cell(row, cfg.confidence):
+        return {}
+    try:
+        return {"confidence": float(_cell(row, cfg.confidence))}
+    except ValueError:
+        what = f"'{_cell(row, cfg.confidence)}' is not a number"
+        problems.append(
+            Problem(path.name, row.line, cfg.confidence, what, "write a number from 0 to 1, or take the setting out")
+        )
+        return {}
+
+
+def _cell(row: Row, column: str) -> str:
+    value = row.values.get(column)
+    return "" if value is None else str(value).strip()

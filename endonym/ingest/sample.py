@@ -1,0 +1,81 @@
+"""The head of a file as the readers look at it to say whether they can read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from endonym.errors import DataError
+from endonym.ingest.encoding import Encoding, detect
+from endonym.ingest.table import DELIMITERS, Layout, Row, find_layout, is_json, rows
+
+HEAD_CHARS = 64_000
+NUM_ROWS = 200
+WHOLE = (".json", ".html", ".htm", ".xhtml", ".tmx", ".xml")
+"""Extensions of formats without lines; their line lengths mean nothing."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is seen of a file before it is read."""
+
+    path: Path
+    encoding: Encoding
+    head: str
+    layout: Layout | None = None
+    columns: list[str] = field(default_factory=list)
+    """Column names of a table, keys of JSON objects; empty for other files."""
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def delimiter(self) -> str:
+        """The delimiter in words, `""` when there is none."""
+        return DELIMITERS.get(self.layout.delimiter, self.layout.delimiter) if self.layout else ""
+
+    def column(self, name: str) -> list[str]:
+        """The texts of one column of the sample."""
+        return [str(row[name]) for row in self.rows if row.get(name)]
+
+
+def take(path: Path) -> Sample:
+    """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
+    suffix = path.suffix.lower()
+    encoding = detect(path, whole=suffix in WHOLE)
+    with path.open(encoding=encoding.name, errors="replace", newline=None) as file:
+        head = file.read(HEAD_CHARS)
+    layout = None
+    if is_json(path):
+        found = _rows(path, encoding.name, None)
+    elif suffix in (".csv", ".tsv", ".tab") or (suffix not in WHOLE and _is_table(head)):
+        try:
+            layout = find_layout(path, encoding.name)
+        except DataError:
+            if suffix in (".csv", ".tsv", ".tab"):
+                raise
+            return Sample(path, encoding, head)
+        found = _rows(path, encoding.name, layout)
+    else:
+        return Sample(path, encoding, head)
+    columns = list(layout.header) if layout else list(dict.fromkeys(key for row in found for key in row))
+    return Sample(path, encoding, head, layout, columns, found)
+
+
+def _rows(path: Path, encoding: str, layout: Layout | None) -> list[dict[str, Any]]:
+    found = []
+    for number, row in enumerate(rows(path, encoding, layout)):
+        if isinstance(row, Row):
+            found.append(row.values)
+        if number >= NUM_ROWS:
+            break
+    return found
+
+
+def _is_table(head: str) -> bool:
+    """Whether lines without a telling name are a table: nearly all have the same number of tabs."""
+    counts = Counter(line.count("\t") for line in head.splitlines()[:200] if line.strip())
+    if not counts:
+        return False
+    tabs, number = counts.most_common(1)[0]
+    return tabs > 0 and number >= 0.95 * sum(counts.values())

@@ -1,0 +1,313 @@
+"""Find out what files are: format, linked tables, languages, script, how much, and what they are good for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from endonym import plugins
+from endonym.data.languages import language
+from endonym.data.scripts import count_scripts
+from endonym.errors import ConfigError, DataError, EndonymError, MissingError, Problem
+from endonym.ingest.columns import guess, language_of
+from endonym.ingest.finding import Finding, Said, good_for
+from endonym.ingest.group import Group, groups
+from endonym.ingest.language import Known, identify
+from endonym.ingest.names import split_name
+from endonym.ingest.sample import Sample, take
+from endonym.ingest.source import Source, configure, records
+from endonym.types import Drop, Pair
+
+if TYPE_CHECKING:
+    from endonym.project import Project
+
+LEAST_SCORE = 0.1
+
+
+def choose_reader(path: Path, project: Path | None) -> str:
+    """Name of the reader that fits a file best. Raises DataError when none does."""
+    return choose(take(path), project)
+
+
+def choose(sample: Sample, project: Path | None) -> str:
+    """The reader with the highest score. A reader without `sniff` claims its extensions: 1 in a project, 0.6 elsewhere."""
+    best, name = LEAST_SCORE, ""
+    suffix = sample.path.suffix.lower()
+    for plugin in plugins.available("reader", project).values():
+        try:
+            module = plugins.load("reader", plugin.name, project)
+        except MissingError:
+            continue
+        if hasattr(module, "sniff"):
+            score = float(module.sniff(sample))
+        else:
+            fits = suffix in getattr(module, "EXTENSIONS", ())
+            score = fits * (1.0 if plugin.origin == "project" else 0.6)
+        if score > best:
+            best, name = score, plugin.name
+    if not name:
+        known = ", ".join(plugins.available("reader", project))
+        raise DataError(
+            Problem(sample.path.name, 0, "", "no reader recognises this file", f"name one with --reader: {known}")
+        )
+    return name
+
+
+def look(
+    project: Project, paths: Iterable[Path], reader: str = "", settings: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Find out what each file is; one finding a source, and one for each file that cannot be read."""
+    samples, findings = [], []
+    for path in paths:
+        try:
+            sample = take(path)
+            samples.append((sample, reader or choose(sample, project.path)))
+        except EndonymError as error:
+            findings.append(Finding([shown(project, path)], problems=_problems(error, path)))
+    known = Known(project.language, project.pivot)
+    found = groups(samples, project.language, project.pivot)
+    # Sources whose language is written somewhere come first: they help to tell the others.
+    for group in sorted(found, key=lambda group: not _says(group, known)):
+        findings.append(_find(project, group, known, settings or {}))
+    order = {shown(project, path): number for number, path in enumerate(paths)}
+    return sorted(findings, key=lambda finding: min(order.get(name, 0) for name in finding.files))
+
+
+def shown(project: Project, path: Path) -> str:
+    """A path relative to the project folder where it lies in it, else absolute."""
+    full = path.resolve()
+    return full.relative_to(project.path).as_posix() if project.path in full.parents else str(full)
+
+
+def _problems(error: EndonymError, path: Path) -> list[Problem]:
+    return error.problems if isinstance(error, DataError) else [Problem(path.name, 0, "", error.message, error.hint)]
+
+
+def _says(group: Group, known: Known) -> bool:
+    sample = group.samples[0]
+    return (
+        bool(guess(sample.columns, "language"))
+        or bool(split_name(sample.path, known.language, known.pivot)[1])
+        or any(language_of(column) for column in sample.columns)
+    )
+
+
+def _find(project: Project, group: Group, known: Known, settings: Mapping[str, Any]) -> Finding:
+    first = group.samples[0]
+    finding = Finding(
+        [shown(project, sample.path) for sample in group.samples], group.reader, group.encodings, first.delimiter
+    )
+    try:
+        module = plugins.load("reader", group.reader, project.path)
+        values: dict[str, Any] = {**group.settings, **settings}
+        _languages(finding, group, module, values, known)
+        config = _configure(module, values, project)
+        values = _mapping(module, config, first, values)
+        _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
+        finding.settings = values
+        _remark(finding, project, known)
+    except EndonymError as error:
+        finding.problems = _problems(error, first.path)
+    return finding
+
+
+def _configure(module: ModuleType, values: Mapping[str, Any], project: Project) -> Any:
+    problems: list[str] = []
+    config = configure(module, values, project, problems)
+    if problems:
+        raise ConfigError("; ".join(problems), "Correct the settings given.")
+    return config
+
+
+def _mapping(module: ModuleType, config: Any, sample: Sample, values: dict[str, Any]) -> dict[str, Any]:
+    """The settings with every guessed column written out, so that the user sees and can correct them."""
+    if not hasattr(module, "resolved"):
+        return values
+    layout = module.layout_of(sample.path, config) if hasattr(module, "layout_of") and sample.layout else None
+    full = (
+        module.resolved(sample.path, config, layout)
+        if hasattr(module, "layout_of")
+        else module.resolved(sample.path, config)
+    )
+    return {
+        **_filled(full.model_dump(mode="json", exclude_defaults=True)),
+        **values,
+        **_filled(full.model_dump(mode="json", exclude_defaults=True)),
+    }
+
+
+def _filled(data: dict[str, Any]) -> dict[str, Any]:
+    cleaned = {key: _filled(value) if isinstance(value, dict) else value for key, value in data.items()}
+    return {key: value for key, value in cleaned.items() if value not in ("", None, {}, [])}
+
+
+def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[str, Any], known: Known) -> None:
+    """Decide the languages and put them into the settings."""
+    sample, fields = group.samples[0], module.Config.model_fields
+    role = guess(sample.columns, "language")
+    codes = Counter(sample.column(role)) if role else Counter()
+    if group.reader in ("text", "html"):
+        _of_files(finding, group, values, known)
+    elif group.reader == "lexicon":
+        word, meaning = _lexicon_texts(group)
+        _say(finding, values, "language", "headwords", word, known, codes, role)
+        _say(finding, values, "pivot", "definitions", meaning, known, Counter(), "")
+    elif group.reader == "pairs":
+        _of_columns(finding, sample, values, known)
+    elif group.reader == "chat":
+        texts = [str(value) for row in sample.rows[:20] for value in row.values()]
+        _say(finding, values, "language", "answers", texts, known, codes, role)
+    elif group.reader == "documents":
+        finding.languages = [Said(f"field {role}", language(code).code, f"{number} objects in the first {len(sample.rows)}")
+                             for code, number in codes.most_common(4)]  # fmt: skip
+    elif group.reader == "po" and module.declared(sample) and not values.get("language"):
+        values["language"] = module.declared(sample)
+        finding.languages.append(Said("translations", values["language"], "the header of the file says so"))
+    if len(codes) > 1 and "where" in fields and not values.get("where"):
+        wanted = next((code for code in codes if language(code).code == known.language), "")
+        if wanted:
+            values["where"] = {role: wanted}
+            finding.notes.append(
+                f"rows in other languages than {wanted} (column {role}) are left out: where = {{{role} = {wanted}}}"
+            )
+
+
+def _lexicon_texts(group: Group) -> tuple[list[str], list[str]]:
+    word: list[str] = []
+    meaning: list[str] = []
+    for sample in group.samples:
+        for texts, roles in ((word, ("headword", "example")), (meaning, ("definition", "example_translation"))):
+            for role in roles:
+                texts += sample.column(guess(sample.columns, role))
+    return word, meaning
+
+
+def _say(
+    finding: Finding,
+    values: dict[str, Any],
+    field: str,
+    part: str,
+    texts: list[str],
+    known: Known,
+    codes: Counter[str],
+    column: str,
+) -> None:
+    given = str(values.get(field, ""))
+    listed = {language(code).code for code in codes}
+    if given:
+        said = Said(part, given, "as set")
+    elif len(listed) == 1:
+        said = Said(part, listed.pop(), f"the column {column} says so")
+    elif known.language in listed:
+        said = Said(part, known.language, f"the column {column} lists it")
+    else:
+        guessed = identify(texts, known)
+        # A dictionary's two sides are the project's two languages unless something speaks against it.
+        fallback = known.language if field == "language" else known.pivot
+        said = Said(
+            part, guessed.code or fallback, guessed.how if guessed.code else f"{guessed.how}; taken from the project"
+        )
+    values[field] = said.language
+    finding.languages.append(said)
+    known.learn(said.language, texts)
+
+
+def _of_files(finding: Finding, group: Group, values: dict[str, Any], known: Known) -> None:
+    for sample in group.samples:
+        _, code = split_name(sample.path, known.language, known.pivot)
+        if code:
+            said = Said(sample.path.name, code, "the file's name says so")
+        elif values.get("language"):
+            said = Said(sample.path.name, values["language"], "as set")
+        else:
+            guessed = identify([sample.head], known)
+            said = Said(
+                sample.path.name,
+                guessed.code or known.language,
+                guessed.how if guessed.code else f"{guessed.how}; taken from the project",
+            )
+            values["language"] = said.language
+        finding.languages.append(said)
+        known.learn(said.language, [sample.head])
+
+
+def _of_columns(finding: Finding, sample: Sample, values: dict[str, Any], known: Known) -> None:
+    """Which column is in which language: by its name, else by what stands in it."""
+    columns = [column for column in sample.columns if column not in values.get("where", {})]
+    said = {
+        column: Said(f"column {column}", language_of(column), "the column's name says so")
+        for column in columns
+        if language_of(column)
+    }
+    if len({one.language for one in said.values()}) < 2:
+        rest = [
+            c for c in columns if c not in said and (guess([c], "source") or guess([c], "target") or len(columns) == 2)
+        ]
+        for column in rest:
+            guessed = identify(sample.column(column), known)
+            if guessed.code:
+                said[column] = Said(f"column {column}", guessed.code, guessed.how)
+        _complete(said, rest, known)
+    chosen = {one.language: column for column, one in reversed(said.items())}
+    order = [code for code in (known.language, known.pivot) if code in chosen] + [
+        c for c in chosen if c not in (known.language, known.pivot)
+    ]
+    for code, field, column in zip(order, ("language", "pivot"), ("text", "translation")):
+        values.setdefault(field, code)
+        values.setdefault(column, chosen[code])
+        finding.languages.append(said[chosen[code]])
+        known.learn(code, sample.column(chosen[code]))
+    if order[2:]:
+        finding.notes.append(
+            f"columns of other languages are not used: {', '.join(chosen[code] for code in order[2:])}"
+        )
+    if sample.layout is not None and not sample.layout.has_header:
+        finding.notes.append("the first line names no columns, so it is read as a pair")
+
+
+def _complete(said: dict[str, Said], rest: list[str], known: Known) -> None:
+    """Two columns, one of them sure: the other side is the project's other language."""
+    if len(rest) == 2 and len({said[c].language for c in rest if c in said}) < 2:
+        sure = next(
+            (c for c in rest if c in said and "py3langid says" in said[c].how), next((c for c in rest if c in said), "")
+        )
+        if sure:
+            other = rest[1 - rest.index(sure)]
+            code = known.pivot if said[sure].language == known.language else known.language
+            said[other] = Said(f"column {other}", code, "the other column is not; taken from the project")
+
+
+def _count(finding: Finding, source: Source, project: Project, known: Known) -> None:
+    scripts: Counter[str] = Counter()
+    examples, parallel = 0, set()
+    for item in records(source, project.path):
+        if isinstance(item, Drop):
+            finding.records["left out"] += 1
+            continue
+        finding.records[item.kind] += 1
+        examples += isinstance(item, Pair) and "entry" in item.meta
+        if item.meta.get("parallel"):
+            parallel.add(getattr(item, "language", ""))
+        for _, text in item.texts():
+            finding.characters += len(text)
+            scripts.update(count_scripts(text))
+    finding.scripts = dict(scripts.most_common())
+    finding.good_for = good_for(finding.records, len(parallel) > 1, examples)
+
+
+def _remark(finding: Finding, project: Project, known: Known) -> None:
+    found = {said.language for said in finding.languages if said.language}
+    strange = found - {project.language, project.pivot}
+    if found and project.language not in found:
+        finding.notes.append(
+            f"nothing in it is in the project's language ({project.language}); set `language` if this is wrong"
+        )
+    elif strange and finding.reader != "documents":
+        finding.notes.append(
+            f"{', '.join(sorted(strange))} is neither the project's language nor its pivot ({project.language}, {project.pivot})"
+        )
+    if finding.records["left out"]:
+        finding.notes.append(f"{finding.records['left out']:,} records go to the ledger with their reason")

@@ -1,0 +1,105 @@
+"""One `[[sources]]` table of a project: its reader, its checked settings, and its records with where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from endonym import plugins
+from endonym.config import Layer, raise_problems, validate
+from endonym.errors import DataError, Problem
+from endonym.ingest.ids import Ids
+from endonym.types import Drop, Record, record_id
+
+if TYPE_CHECKING:
+    from endonym.project import Project
+
+LINKS = ("entry", "entries")
+"""Keys of `meta` that hold ids of other records of the same source."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source ready to be read."""
+
+    files: list[str]
+    """Paths relative to the project folder."""
+    reader: str
+    module: ModuleType
+    config: Any
+    about: Mapping[str, Any]
+    """`licence`, `attribution`, `name`: put into the meta of every record."""
+
+
+def open_source(project: Project, table: Mapping[str, Any], number: int = 0) -> Source:
+    """Check one table and load its reader; the reader is found by sniffing when the table names none.
+
+    Raises ConfigError for settings, UsageError for a reader that is not there, DataError for files.
+    """
+    files = [str(name) for name in table["files"]]
+    missing = [name for name in files if not (project.path / name).is_file()]
+    if missing:
+        raise DataError([Problem(name, 0, "", "the file is not there", f"put it back, or: endonym sources remove {name}")
+                         for name in missing])  # fmt: skip
+    known = {"files", "reader", "settings", "licence", "attribution", "name"}
+    problems = [f"endonym.toml [[sources]] {number or files[0]}: unknown setting '{key}'. It knows: {', '.join(sorted(known))}."
+                for key in table if key not in known]  # fmt: skip
+    reader = str(table.get("reader", "")) or _sniffed(project, files[0])
+    module = plugins.load("reader", reader, project.path)
+    config = configure(module, table.get("settings", {}), project, problems)
+    raise_problems(problems, "Correct the table in endonym.toml, or: endonym sources remove " + files[0])
+    about = {key: table[key] for key in ("licence", "attribution") if table.get(key)}
+    about["source"] = str(table.get("name") or Path(files[0]).name)
+    return Source(files, reader, module, config, about)
+
+
+def configure(module: ModuleType, settings: Mapping[str, Any], project: Project, problems: list[str]) -> Any:
+    """The reader's checked settings; `language` and `pivot` are the project's where they are not set."""
+    filled = dict(settings)
+    for name, value in (("language", project.language), ("pivot", project.pivot)):
+        if name in module.Config.model_fields and not filled.get(name):
+            filled[name] = value
+    return validate(module.Config, [Layer("endonym.toml", filled)], "sources.settings", problems)
+
+
+def records(source: Source, project: Path) -> Iterator[Record | Drop]:
+    """Yield what the reader finds, with ids that are unique in the project, origins relative to it, and the licence.
+
+    Raises DataError whose problems name the files relative to the project.
+    """
+    folders = {Path(name).name: name for name in source.files}
+    for name in source.files:
+        ids = Ids()
+        try:
+            for item in source.module.read(project / name, source.config):
+                if isinstance(item, Drop):
+                    yield replace(item, record=_stamped(item.record, source, name, folders, ids))
+                else:
+                    yield _stamped(item, source, name, folders, ids)
+        except DataError as error:
+            raise DataError(
+                [replace(p, file=folders.get(p.file, p.file)) for p in error.problems], error.hint
+            ) from error
+
+
+def _stamped(record: Record, source: Source, name: str, folders: Mapping[str, str], ids: Ids) -> Record:
+    """The record as the project knows it. Links hold because all records of one `read` call share the file's name."""
+    meta = {**record.meta, **source.about}
+    for key in LINKS:
+        value = meta.get(key)
+        if isinstance(value, str):
+            meta[key] = record_id(name, value)
+        elif isinstance(value, list):
+            meta[key] = [record_id(name, one) for one in value]
+    file, _, line = record.origin.rpartition(":")
+    origin = f"{folders[file]}:{line}" if file in folders else f"{name}:{line or record.origin}"
+    return replace(record, id=ids(name, record.id), origin=origin, meta=meta)
+
+
+def _sniffed(project: Project, name: str) -> str:
+    from endonym.ingest.sniff import choose_reader
+
+    return choose_reader(project.path / name, project.path)
