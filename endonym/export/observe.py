@@ -91,20 +91,28 @@ def by_transformers(folder: Path, base: str, rows: Sequence[Row], num_tokens: in
 
 
 def by_llama_cpp(path: Path, rows: Sequence[Row], num_tokens: int) -> list[Seen]:
-    """Load a GGUF file in llama.cpp and answer the same rows, prompts rendered by llama.cpp itself."""
+    """Load a GGUF file in llama.cpp and answer the same rows, prompts rendered by llama.cpp itself.
+
+    A row whose whole text is the live one's agrees everywhere; only the others are asked position by position. One thread,
+    because llama.cpp's threads wait for each other in busy loops, which crawls on a machine with other work.
+    """
     from endonym.models.llama_cpp import LlamaCpp
 
     longest = max(len(row.prompt_ids) + max(num_tokens, len(row.answer_ids)) for row in rows)
-    engine = LlamaCpp(path, context=longest + 64)
+    engine = LlamaCpp(path, context=longest + 64, threads=1)
     seen = []
     for row in rows:
         messages = [Message(**m) for m in row.messages]
         prompt = engine.tokenize(engine.prompt(messages)) if messages else row.prompt_ids
         answer = engine.tokenize(row.answer, special=False)[: len(row.answer_ids)]
-        choices = [engine.ranked(prompt + row.greedy[:i])[0][0] for i in range(len(row.greedy))]
-        nats = -sum(dict(engine.ranked(prompt + answer[:i], answer[i]))[answer[i]] for i in range(len(answer)))
         pieces = engine.complete(prompt, n_predict=num_tokens, temperature=0)
-        seen.append(Seen(prompt, answer, choices, "".join(piece["content"] for piece in pieces), nats))
+        text = "".join(piece["content"] for piece in pieces)
+        if text == row.text and "\ufffd" not in text:
+            choices = row.greedy
+        else:
+            choices = [engine.ranked(prompt + row.greedy[:i])[0][0] for i in range(len(row.greedy))]
+        nats = -sum(dict(engine.ranked(prompt + answer[:i], answer[i]))[answer[i]] for i in range(len(answer)))
+        seen.append(Seen(prompt, answer, choices, text, nats))
     engine.close()
     return seen
 

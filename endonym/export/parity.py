@@ -51,13 +51,13 @@ def certify(
     tolerance: Tolerance,
     chats: Sequence[Chat],
     num_tokens: int = 24,
-    num_answer_tokens: int = 32,
+    num_answer_tokens: int = 16,
 ) -> dict[str, Any]:
     """Reload `shipped` in a fresh process and compare it with `live` on `chats`; returns the certificate.
 
     Raises ParityError naming what differs, or when the export cannot be loaded at all.
     """
-    from endonym.export.observe import Row, Seen, reference
+    from endonym.export.observe import Seen, reference
 
     rows, logits = reference(live, chats, num_tokens, num_answer_tokens)
     with tempfile.TemporaryDirectory(prefix="endonym-parity-") as temporary:

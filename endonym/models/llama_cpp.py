@@ -39,6 +39,8 @@ class LlamaCpp:
         params.n_ctx = context
         params.n_parallel = 1
         params.cpuparams.n_threads = threads or os.cpu_count() or 1
+        # Waiting threads sleep instead of spinning, so that a busy machine does not crawl.
+        params.cpuparams.poll = 0
         params.warmup = False
         params.verbosity = -1
         params.ui = False
@@ -69,6 +71,10 @@ class LlamaCpp:
             self._post("/tokenize", {"content": text, "add_special": special, "parse_special": special})["tokens"]
         )
 
+    def start_ids(self) -> list[int]:
+        """The start-of-text token, empty when the file names none."""
+        return self.tokenize(str(self._ask("GET", "/props").get("bos_token", "")))
+
     def ranked(self, ids: Sequence[int], wanted: int | None = None) -> list[tuple[int, float]]:
         """Most probable next tokens after `ids` with their log-probabilities; goes on until `wanted` is among them.
 
@@ -98,9 +104,11 @@ class LlamaCpp:
     def _connect(self) -> HTTPConnection:
         return HTTPConnection(self._host, self._port, timeout=600)
 
-    def _send(self, connection: HTTPConnection, route: str, body: dict[str, Any]) -> HTTPResponse:
+    def _send(
+        self, connection: HTTPConnection, route: str, body: dict[str, Any] | None, method: str = "POST"
+    ) -> HTTPResponse:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        connection.request("POST", route, json.dumps(body).encode(), headers)
+        connection.request(method, route, json.dumps(body).encode() if body is not None else None, headers)
         response = connection.getresponse()
         if response.status != 200:
             raise MissingError(
@@ -110,8 +118,11 @@ class LlamaCpp:
         return response
 
     def _post(self, route: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._ask("POST", route, body)
+
+    def _ask(self, method: str, route: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         connection = self._connect()
         try:
-            return dict(json.loads(self._send(connection, route, body).read()))
+            return dict(json.loads(self._send(connection, route, body, method).read()))
         finally:
             connection.close()
