@@ -65,7 +65,12 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
     logits = model(
-        input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
     ).logits[:, -1]
     position = positions[:, -1] + 1
     if num_answers > 1:
@@ -91,7 +96,11 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
             live = [live[row] for row in going]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         logits = model(
-            input_ids=chosen[:, None], attention_mask=mask, position_ids=position[:, None], past_key_values=cache, use_cache=True
+            input_ids=chosen[:, None],
+            attention_mask=mask,
+            position_ids=position[:, None],
+            past_key_values=cache,
+            use_cache=True,
         ).logits[:, -1]
         position = position + 1
     return [loaded.renderer.decode(ids_).strip() for ids_ in made]

@@ -47,7 +47,9 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     chosen = number_format(dtype, chosen_device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     wide = torch.float32 if adapter is not None else chosen
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=wide, use_safetensors=True, attn_implementation="sdpa")
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=wide, use_safetensors=True, attn_implementation="sdpa"
+    )
     if adapter is not None:
         from peft import PeftModel
 
@@ -63,7 +65,9 @@ def load_artifact(folder: Path, dtype: str = "auto") -> Loaded:
     """Load what a training job made. Raises ParityError when its prompts were rendered differently from now."""
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     adapter = folder / "adapter"
-    loaded = load_model(folder / "weights" if not adapter.is_dir() else about["base"], adapter if adapter.is_dir() else None, dtype)
+    loaded = load_model(
+        folder / "weights" if not adapter.is_dir() else about["base"], adapter if adapter.is_dir() else None, dtype
+    )
     if loaded.renderer.hash != about["renderer"]:
         raise ParityError(
             "the model was trained with another tokenizer or chat template than the one found now",

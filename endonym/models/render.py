@@ -61,7 +61,11 @@ class Renderer:
     @property
     def hash(self) -> str:
         """SHA-256 over the template, the vocabulary and the merges: equal hashes give equal ids for equal messages."""
-        content = {"template": self.template, "end": self.end_ids, "tokenizer": self.tokenizer.backend_tokenizer.to_str()}
+        content = {
+            "template": self.template,
+            "end": self.end_ids,
+            "tokenizer": self.tokenizer.backend_tokenizer.to_str(),
+        }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def text(self, messages: Sequence[Message], add_generation_prompt: bool = True) -> str:
@@ -87,7 +91,11 @@ class Renderer:
         Raises DataError when the chat has no answer.
         """
         if not chat.answer:
-            raise DataError(Problem(chat.origin, 0, "messages", "there is no answer to learn", "end the chat with an assistant turn"))
+            raise DataError(
+                Problem(
+                    chat.origin, 0, "messages", "there is no answer to learn", "end the chat with an assistant turn"
+                )
+            )
         prompt = self.prompt_ids(chat.prompt)
         answer = self.answer_ids(chat.answer)
         end = self.end_ids if chat.prompt else [self.stop_ids[0] if len(self.stop_ids) == 1 else self._eos()]

@@ -91,7 +91,9 @@ class Context:
         """Name of a language in English, the language of the shipped prompts."""
         return languages.name(code, "eng")
 
-    def hints(self, record: Pair, source_language: str, target_language: str, kind: Kind, share_without: float, **numbers: Any) -> Hints:
+    def hints(
+        self, record: Pair, source_language: str, target_language: str, kind: Kind, share_without: float, **numbers: Any
+    ) -> Hints:
         """Hints for a pair in one direction; none of them comes from the pair itself or its headwords."""
         if kind == "none" or self.without_hints:
             return Hints()

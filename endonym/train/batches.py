@@ -18,6 +18,9 @@ from endonym.models.render import IGNORE, Example
 ATTENTION = "endonym_packed"
 """Name under which the packed attention is registered with transformers."""
 
+SHORT = 320
+"""Longest row, in tokens, for which all rows of a pack are attended to in one padded product."""
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -134,11 +137,69 @@ def _packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
     assert starts, "packed attention needs the row bounds"
+    lengths = [b - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if query.device.type == "cpu" and dropout == 0.0 and max(lengths) <= SHORT:
+        return _together(query, key, value, lengths, scale), None
     grouped = query.shape[1] != key.shape[1]
     rows = [
         torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], is_causal=True, scale=scaling, dropout_p=dropout, enable_gqa=grouped
+            query[:, :, a:b], key[:, :, a:b], value[:, :, a:b],
+            is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=grouped,
         )
         for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    ]  # fmt: skip
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
+
+
+def _together(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: Sequence[int], scale: float
+) -> torch.Tensor:
+    """Attention of all rows at once, padded to the longest: for short rows on a CPU three times faster than row by row.
+
+    A row's padding stands behind it, where causal attention never looks.
+    """
+    _, heads, total, width = query.shape
+    kv_heads = key.shape[1]
+    groups, longest, number = heads // kv_heads, max(lengths), len(lengths)
+    where = torch.cat([torch.arange(n) + i * longest for i, n in enumerate(lengths)])
+
+    def padded(x: torch.Tensor) -> torch.Tensor:
+        """(1, N, T, D) to (rows, N, longest, D)."""
+        flat = x.new_zeros(number * longest, x.shape[1], width)
+        return flat.index_copy(0, where, x[0].transpose(0, 1)).view(number, longest, x.shape[1], width).transpose(1, 2)
+
+    # Query heads that share a key head stand below each other in one matrix, so keys are never repeated.
+    q = padded(query).reshape(number * kv_heads, groups * longest, width)
+    k = padded(key).reshape(number * kv_heads, longest, width)
+    v = padded(value).reshape(number * kv_heads, longest, width)
+    mask = torch.full((longest, longest), float("-inf"), dtype=q.dtype).triu_(1).repeat(groups, 1)
+    out = _Attention.apply(q, k, v, mask, scale)
+    out = out.view(number, kv_heads * groups, longest, width).transpose(1, 2).reshape(number * longest, heads, width)
+    return out.index_select(0, where).unsqueeze(0)
+
+
+class _Attention(torch.autograd.Function):
+    """softmax(scale q kᵀ + mask) v with its gradient written out. Shapes: q (N, Q, D), k and v (N, K, D), mask (Q, K)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
+        p = torch.softmax(scores, dim=-1)
+        out = torch.bmm(p, v)
+        ctx.save_for_backward(q, k, v, p, out)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        q, k, v, p, out = ctx.saved_tensors
+        d_out = grads[0].contiguous()
+        dv = torch.bmm(p.transpose(1, 2), d_out)
+        ds = torch.bmm(d_out, v.transpose(1, 2))
+        ds = ds.sub_((d_out * out).sum(-1, keepdim=True)).mul_(p)
+        dq = torch.bmm(ds, k).mul_(ctx.scale)
+        dk = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.scale)
+        return dq, dk, dv, None, None

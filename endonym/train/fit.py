@@ -36,7 +36,9 @@ class FitConfig(BaseModel):
     steps: int = Field(200, ge=1, description="Optimiser steps.")
     max_steps: int = Field(0, ge=0, description="Stop after this many steps whatever the plan says; 0 is no limit.")
     batch_size: int = Field(32, ge=1, description="Rows per optimiser step.")
-    batch_tokens: int = Field(4096, ge=64, description="Tokens computed at once; smaller needs less memory, same result.")
+    batch_tokens: int = Field(
+        4096, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
@@ -106,7 +108,9 @@ def fit(
         _evaluate(model, valid, loss, cfg, job, state, best, sample)
     while state.step < total:
         chosen, state.cursor = next(source)
-        value, seen, learned = _step(model, [train.examples[i] for i in chosen], loss, optimizer, weights, state.step, cfg, device)
+        value, seen, learned = _step(
+            model, [train.examples[i] for i in chosen], loss, optimizer, weights, state.step, cfg, device
+        )
         if not math.isfinite(value):
             raise JobError(
                 f"the loss of step {state.step + 1} is not a number",
@@ -118,7 +122,9 @@ def fit(
         seconds = time.monotonic() - started
         rate = tokens / max(seconds, 1e-9)
         job.metric("loss", value, state.step)
-        job.tick(state.step, total, "steps", loss=round(value, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes())
+        job.tick(
+            state.step, total, "steps", loss=round(value, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes()
+        )
         last = state.step >= total
         if state.step % cfg.evaluate_every == 0 or last:
             _evaluate(model, valid, loss, cfg, job, state, best, sample)
@@ -132,7 +138,12 @@ def fit(
     if not cancelled:
         best.restore()
     return Fitted(
-        state.step, state.best_step, state.best_loss, cancelled, tokens / max(time.monotonic() - started, 1e-9), peak_bytes()
+        state.step,
+        state.best_step,
+        state.best_loss,
+        cancelled,
+        tokens / max(time.monotonic() - started, 1e-9),
+        peak_bytes(),
     )
 
 
@@ -213,7 +224,9 @@ def _evaluate(
         best.keep()
     else:
         state.evaluations_without_gain += 1
-    job.log(f"step {state.step}: validation loss {value:.4f}" + (" (best so far)" if state.best_step == state.step else ""))
+    job.log(
+        f"step {state.step}: validation loss {value:.4f}" + (" (best so far)" if state.best_step == state.step else "")
+    )
     if sample is not None:
         state_of_dice = torch.get_rng_state()
         sample(state.step)

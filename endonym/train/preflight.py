@@ -49,14 +49,19 @@ def preflight(
     failed = [c for c in checks if not c.passed]
     if failed:
         what = "; ".join(f"{c.name} ({c.detail})" for c in failed)
-        raise JobError(f"the model failed its checks before training: {what}", "This model or its tokenizer cannot be trained as it is.")
+        raise JobError(
+            f"the model failed its checks before training: {what}",
+            "This model or its tokenizer cannot be trained as it is.",
+        )
     return checks
 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:
     stops = set(renderer.stop_ids)
     without = sum(1 for e in examples if not any(label in stops for label in e.labels))
-    return Check("every row teaches where to stop", without == 0, f"{without} of {len(examples)} rows without an end marker")
+    return Check(
+        "every row teaches where to stop", without == 0, f"{without} of {len(examples)} rows without an end marker"
+    )
 
 
 def _round_trip(few: Sequence[Example], renderer: Renderer) -> Check:
@@ -76,7 +81,11 @@ def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     angle = float(torch.nn.functional.cosine_similarity(gradient, gradient_alone, dim=0))
     low = next(model.parameters()).dtype != torch.float32
     fine = gap < (1e-2 if low else 1e-4) and angle > (0.98 if low else 0.9999)
-    return Check("one batch of eight equals eight of one", fine, f"loss differs by {gap:.1e}, gradients point alike to {angle:.5f}")
+    return Check(
+        "one batch of eight equals eight of one",
+        fine,
+        f"loss differs by {gap:.1e}, gradients point alike to {angle:.5f}",
+    )
 
 
 def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:
@@ -88,7 +97,11 @@ def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     learned = [sum(label != IGNORE for label in e.labels) for e in few]
     counted = pack(list(few), device).num_learned
     fine = value == 0.0 and counted == sum(learned)
-    return Check("masked tokens teach nothing", fine, f"loss {value:g} when all are masked; {counted} of {sum(learned)} learned tokens counted")
+    return Check(
+        "masked tokens teach nothing",
+        fine,
+        f"loss {value:g} when all are masked; {counted} of {sum(learned)} learned tokens counted",
+    )
 
 
 def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> Check:

@@ -44,8 +44,13 @@ def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tupl
                 weights.append(chat.weight)
     if not examples:
         raise DataError(
-            Problem(str(data.folder), 0, "", f"all {len(lengths)} training rows are longer than {cfg.max_length} tokens",
-                    "raise --max-length, or make the texts shorter")  # fmt: skip
+            Problem(
+                str(data.folder),
+                0,
+                "",
+                f"all {len(lengths)} training rows are longer than {cfg.max_length} tokens",
+                "raise --max-length, or make the texts shorter",
+            )  # fmt: skip
         )
     lengths.sort()
     share = 100 * too_long / len(lengths)
@@ -57,7 +62,9 @@ def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tupl
     pairs = [(c, renderer.example(c)) for c in _spread(chats, cfg.valid_rows)]
     pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
     if not pairs:
-        raise DataError(Problem(str(data.folder), 0, "", "there is no validation row", "give the split a larger valid_size"))
+        raise DataError(
+            Problem(str(data.folder), 0, "", "there is no validation row", "give the split a larger valid_size")
+        )
     return Rows(examples, weights), [e for _, e in pairs], [c for c, _ in pairs]
 
 

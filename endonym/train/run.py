@@ -26,5 +26,5 @@ def run(cfg: Config, job: Job) -> None:
     """Run the chosen recipe on the `chats` dataset; it writes the model into the job's output."""
     from endonym.data.dataset import Dataset
 
-    (module, settings), = job.plugins.values()
+    ((module, settings),) = job.plugins.values()
     module.train(settings, Dataset.of(job, "dataset"), job)

@@ -16,7 +16,9 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(0.25, ge=0, description="How often a row is seen per epoch; 0.25 is every fourth epoch.")
-    longest: int = Field(300, ge=1, description="Longest definition, in characters; a longer one is left to the dictionary.")
+    longest: int = Field(
+        300, ge=1, description="Longest definition, in characters; a longer one is left to the dictionary."
+    )
 
 
 def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:

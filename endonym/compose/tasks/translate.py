@@ -20,13 +20,20 @@ class Config(BaseModel):
     hints: Kind = Field("both", description="Hints in the prompt: none, dictionary, memory or both.")
     num_pairs: int = Field(3, ge=0, description="Known pairs shown as hints.")
     num_glosses: int = Field(2, ge=0, description="Translations shown per word.")
-    novelty: float = Field(0.6, ge=0, lt=1, description="How much a further hint should cover what earlier ones do not.")
-    share_without: float = Field(0.2, ge=0, le=1, description="Share of training rows without hints, for use without an index.")
+    novelty: float = Field(
+        0.6, ge=0, lt=1, description="How much a further hint should cover what earlier ones do not."
+    )
+    share_without: float = Field(
+        0.2, ge=0, le=1, description="Share of training rows without hints, for use without an index."
+    )
 
 
 def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
     """Two chats a pair, one per direction; a side that is empty is only asked for, never asked about."""
-    if not isinstance(record, Pair) or {record.source_language, record.target_language} != {context.language, context.pivot}:
+    if not isinstance(record, Pair) or {record.source_language, record.target_language} != {
+        context.language,
+        context.pivot,
+    }:
         return
     sides = (record.source_language, record.target_language)
     for source, target in (sides, sides[::-1]):

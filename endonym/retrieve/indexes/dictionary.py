@@ -27,8 +27,12 @@ class Config(BaseModel):
 
     iterations: int = Field(6, ge=1, description="Passes of expectation maximisation.")
     least: float = Field(0.08, ge=0, le=1, description="Least probability of a translation that is shown.")
-    likeness: float = Field(0.5, ge=0, le=1, description="Least cosine of character n-grams for a word to stand in for another.")
-    folds: int = Field(4, ge=1, description="Lexicons for training rows, each learned without the row's own headword; 1 is none.")
+    likeness: float = Field(
+        0.5, ge=0, le=1, description="Least cosine of character n-grams for a word to stand in for another."
+    )
+    folds: int = Field(
+        4, ge=1, description="Lexicons for training rows, each learned without the row's own headword; 1 is none."
+    )
 
 
 def build(records: Sequence[Pair | Entry], cfg: Config, out: Path) -> None:
@@ -90,10 +94,14 @@ class WordIndex:
         if key not in self._lexicons:
             pairs = []
             for row in self.rows:
-                if set(row["languages"]) != {source, target} or (key[2] >= 0 and fold_of(row["groups"], self.cfg.folds) == key[2]):
+                if set(row["languages"]) != {source, target} or (
+                    key[2] >= 0 and fold_of(row["groups"], self.cfg.folds) == key[2]
+                ):
                     continue
                 flip = row["languages"][0] != source
-                pairs += [(b.casefold(), a.casefold()) if flip else (a.casefold(), b.casefold()) for a, b in row["texts"]]
+                pairs += [
+                    (b.casefold(), a.casefold()) if flip else (a.casefold(), b.casefold()) for a, b in row["texts"]
+                ]
             lexicon = Lexicon.learn(pairs, iterations=self.cfg.iterations)
             vocabulary = sorted({w for a, _ in pairs for w in words(a)})
             self._lexicons[key] = (lexicon, MemoryIndex(vocabulary))

@@ -125,7 +125,10 @@ def groups_of(pair: Pair) -> list[str]:
 
 def build(pairs: Sequence[Pair], cfg: Config, out: Path) -> None:
     """Store what the index is made of; it is rebuilt in memory by `load`, which takes about a second for 10,000 pairs."""
-    rows = [{"languages": [p.source_language, p.target_language], "texts": [p.source, p.target], "groups": groups_of(p)} for p in pairs]
+    rows = [
+        {"languages": [p.source_language, p.target_language], "texts": [p.source, p.target], "groups": groups_of(p)}
+        for p in pairs
+    ]
     data = {"config": cfg.model_dump(), "pairs": rows}
     (out / "memory.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
 
@@ -144,7 +147,13 @@ class PairMemory:
         return cls(data["pairs"], Config(**data["config"]))
 
     def search(
-        self, text: str, source_language: str, target_language: str, k: int = 1, exclude: Collection[str] = (), novelty: float = 0.0
+        self,
+        text: str,
+        source_language: str,
+        target_language: str,
+        k: int = 1,
+        exclude: Collection[str] = (),
+        novelty: float = 0.0,
     ) -> list[tuple[float, str, str]]:
         """The `k` nearest pairs in the given direction as `(cosine, source, target)`."""
         key = f"{source_language}>{target_language}"
@@ -154,7 +163,10 @@ class PairMemory:
             self._indexes[key] = (MemoryIndex(texts, self.cfg, [self.rows[i]["groups"] for i in wanted]), wanted)
         index, wanted = self._indexes[key]
         found = index.search(text, k, exclude, novelty)
-        return [(score, self._side(wanted[i], source_language), self._side(wanted[i], target_language)) for score, i in found]
+        return [
+            (score, self._side(wanted[i], source_language), self._side(wanted[i], target_language))
+            for score, i in found
+        ]
 
     def _side(self, i: int, language: str) -> str:
         row = self.rows[i]

@@ -33,6 +33,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from peft import LoraConfig, get_peft_model
 
     from endonym.models.load import load_model
+    from endonym.train.fast import speed_up
     from endonym.train.finish import describe
     from endonym.train.fit import fit
     from endonym.train.losses import next_token
@@ -54,6 +55,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     )
     model: Any = get_peft_model(loaded.model, settings)
     loaded = ready(loaded, model)
+    speed_up(model)
     checks = preflight(model, train_rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
     result = fit(model, train_rows, valid, next_token, cfg, job, sampler(loaded, chats, cfg.samples, job))
     if result.cancelled:
