@@ -269,6 +269,9 @@ def test_a_client_that_goes_away_stops_the_generation_and_one_answer_is_made_at_
         time.sleep(0.02)
     assert not engine.running
     assert engine.said < 300
+    answer = running.client().completions.create(model="scripted", prompt="x", stop=["d w"])
+    assert (answer.choices[0].text, answer.choices[0].finish_reason) == ("wor", "stop")
+    assert not engine.running
     engine.script = ["a", "b"]
     threads = [
         threading.Thread(target=lambda: running.client().completions.create(model="scripted", prompt="x"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,6 +35,11 @@ class Answer:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.pieces)
+
+    def close(self) -> None:
+        """Stop generating at once, also when pieces are left: a stop text was found, or nobody listens any more."""
+        if isinstance(self.pieces, Generator):
+            self.pieces.close()
 
 
 class Engine(Protocol):

@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,13 +81,12 @@ class Server:
 
         def work() -> None:
             try:
-                with self.lock:
-                    answer = self.engine.generate(ids, params, gone.is_set)
+                with self.lock, closing(self.engine.generate(ids, params, gone.is_set)) as answer:
                     for piece in until(answer, stops):
                         put(piece)
                         if gone.is_set():
                             break
-                    put(answer)
+                put(answer)
             except BaseException as error:  # it must reach the waiting request, whatever it is
                 put(error)
 
