@@ -129,7 +129,9 @@ def _band(num_source: int, num_target: int, expected: Sequence[int], half: int) 
     low = [max(0, expected[i] - half) for i in range(num_source + 1)]
     high = [min(num_target, expected[i] + half) + 1 for i in range(num_source + 1)]
     low[0], high[-1] = 0, num_target + 1
-    low[-1] = min(low[-1], num_target)
+    for i in range(1, num_source + 1):
+        # Where the expected path jumps, the rows must still meet, or no path leads on.
+        low[i] = min(low[i], high[i - 1] - 1)
     return low, high
 
 
@@ -185,7 +187,10 @@ def _trace(
     costs: list[float] = []
     touches = False
     while i or j:
-        shape = shapes[int(back[i][j - low[i]])]
+        number = int(back[i][j - low[i]])
+        if number < 0:
+            return Path([], []), True
+        shape = shapes[number]
         costs.append(float(cost(shape, i, j, j + 1)[0]))
         beads.append(((i - shape[0], i), (j - shape[1], j)))
         i, j = i - shape[0], j - shape[1]

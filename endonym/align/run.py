@@ -23,6 +23,9 @@ DEFAULT = "lexicon"
 INPUTS = {"dataset": "clean"}
 PRODUCES = "aligned"
 
+SAME_PARAGRAPHS = 0.9
+"""Share of paragraphs that must fall on the one of the same number before paragraph ends are trusted."""
+
 
 class Config(BaseModel):
     """Settings of alignment."""
@@ -127,29 +130,40 @@ def pair_up(
         if link.source and link.target:
             pair = _pair(document, left, right, link, number)
             number += 1
-            if link.confidence < cfg.floor:
+            if not any(c.isalpha() for c in pair.source + pair.target):
+                yield Drop(pair, "align.no_words", "numbers and signs alone teach no language")
+            elif link.confidence < cfg.floor:
                 yield Drop(pair, "align.low_confidence", f"{link.confidence:.2f}, floor {cfg.floor:.2f}")
             else:
                 yield Keep(pair)
 
 
 def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
-    """Paragraph ends that correspond: all of them when both sides have the same numbering and the lengths agree, else none.
+    """Sentence positions that correspond: ends of sections of the same names, and inside them ends of paragraphs.
 
-    Equal counts alone prove little (one paragraph may lack at the top and another be added below), so paragraphs are first
-    aligned by length; at least nine in ten must fall on the one of the same number.
+    Paragraphs of a section (of the whole document, when it has none) are tied where both sides have as many and the lengths
+    agree: equal counts alone prove little, since one may lack at the top and another be added below.
     """
-    from endonym.align.aligners import length
+    from endonym.align.aligners.length import Config as LengthConfig
+    from endonym.align.aligners.length import search
     from endonym.align.beads import lengths
 
-    if left.parts != right.parts or len(left.parts) < 2:
-        return []
     x, y = (lengths([doc.text for doc in side.docs]) for side in (left, right))
     if not x.sum() or not y.sum():
         return []
-    path = length.search(x, y, y.sum() / x.sum(), 6.8)
-    same = sum(s == t and s[1] - s[0] == 1 for s, t in path.beads)
-    return list(zip(left.ends, right.ends))[:-1] if same >= 0.9 * len(left.parts) else []
+    first, second = left.sections(), right.sections()
+    if not first or list(first) != list(second):
+        first, second = {"": slice(0, len(x))}, {"": slice(0, len(y))}
+    anchors: list[tuple[int, int]] = []
+    for name, here in first.items():
+        there, count = second[name], here.stop - here.start
+        if count == there.stop - there.start and count > 1:
+            path = search(x[here], y[there], y.sum() / x.sum(), LengthConfig().variance)
+            same = sum(s == t and s[1] - s[0] == 1 for s, t in path.beads)
+            if same >= SAME_PARAGRAPHS * count:
+                anchors += [(left.ends[here.start + k], right.ends[there.start + k]) for k in range(count - 1)]
+        anchors.append((left.ends[here.stop - 1], right.ends[there.stop - 1]))
+    return anchors[:-1]
 
 
 class _Sentences:
@@ -159,7 +173,6 @@ class _Sentences:
         from endonym.data.sentences import sentences
 
         self.docs = docs
-        self.parts = [doc.meta.get("part", i) for i, doc in enumerate(docs)]
         self.texts: list[str] = []
         self.owners: list[int] = []
         self.ends: list[int] = []
@@ -168,6 +181,13 @@ class _Sentences:
             self.texts += pieces
             self.owners += [i] * len(pieces)
             self.ends.append(len(self.texts))
+
+    def sections(self) -> dict[str, slice]:
+        """Named runs of paragraphs in order; none when a name is missing or comes back later."""
+        names = [str(doc.meta.get("section", "")) for doc in self.docs]
+        starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
+        found = {names[a]: slice(a, b) for a, b in zip(starts, [*starts[1:], len(names)])}
+        return found if len(found) == len(starts) and "" not in found else {}
 
     def text(self, places: Sequence[int]) -> str:
         """Sentences as one text; a paragraph that ends inside a link leaves a space."""
@@ -204,5 +224,5 @@ def _order(doc: Doc) -> tuple[str, int]:
 
 def _kind(made: Keep | Drop) -> str:
     if isinstance(made, Drop):
-        return "below_floor"
+        return made.reason.partition(".")[2]
     return "pairs" if isinstance(made.record, Pair) else "unpaired"

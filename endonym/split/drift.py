@@ -29,6 +29,8 @@ LEAST_SHARE = 0.1
 LEAST_DISTANCE = 0.2
 """Smallest Kolmogorov-Smirnov distance of two length distributions that is named."""
 LEAST_TEXTS = 20
+NO_SCRIPT = "Zyyy"
+"""What texts without letters are written in."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ def describe(splits: Mapping[str, Sequence[Record]]) -> Drift:
     by_source: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for split, records in splits.items():
         for record in records:
-            for language, text in _running(record):
+            for language, text, origin in _running(record):
                 by_split[language, record.kind][split].append(text)
-                by_source[language, "text"][_source(record)].append(text)
+                by_source[language, "text"][origin.rpartition(":")[0] or origin].append(text)
     differences: list[Difference] = []
     profiles: dict[str, dict[str, Any]] = {}
     for kind, found in (("split", by_split), ("source", by_source)):
@@ -118,6 +120,7 @@ def profile(texts: Sequence[str]) -> Profile:
         shares["capital first"], counts["capital first"] = sum(c.isupper() for c in cased) / len(cased), len(cased)
     ends = sum(unicodedata.category(text.rstrip("\"'”’»)")[-1:] or " ") == "Po" for text in stripped)
     shares["final mark"], counts["final mark"] = ends / max(1, total), total
+    del scripts[NO_SCRIPT]
     for script, number in scripts.items():
         shares[f"script {script}"], counts[f"script {script}"] = number / total, total
     return Profile(total, [len(text) for text in stripped], shares, counts)
@@ -175,15 +178,17 @@ def _comparisons(kind: str, measured: Mapping[str, Profile]) -> Iterable[tuple[s
     return [(names[0], other) for other in names[1:]] if names else []
 
 
-def _running(record: Record) -> list[tuple[str, str]]:
-    """Texts that are sentences; headwords and definitions have ways of their own."""
-    if isinstance(record, Pair | Doc):
-        return list(record.texts())
-    return [(record.language, record.answer)] if isinstance(record, Chat) and record.answer else []
-
-
-def _source(record: Record) -> str:
-    return record.origin.rpartition(":")[0] or record.origin
+def _running(record: Record) -> list[tuple[str, str, str]]:
+    """Language, text and origin of texts that are sentences; headwords and definitions have ways of their own."""
+    if isinstance(record, Pair):
+        target_origin = str(record.meta.get("target_origin") or record.origin)
+        return [
+            (record.source_language, record.source, record.origin),
+            (record.target_language, record.target, target_origin),
+        ]
+    if isinstance(record, Doc):
+        return [(record.language, record.text, record.origin)]
+    return [(record.language, record.answer, record.origin)] if isinstance(record, Chat) and record.answer else []
 
 
 def _taken_of(one: Profile, what: str, group: str) -> int:

@@ -73,7 +73,7 @@ def run(cfg: Config, job: Job) -> None:
     for line in (*_sentences(about), *drift.sentences):
         job.log(line)
     counts = {
-        f"{split}_{kind}s": n for split, kept in splits.items() for kind, n in Counter(r.kind for r in kept).items()
+        f"{split}_{kind}": n for split, kept in splits.items() for kind, n in Counter(r.kind for r in kept).items()
     }
     job.summary(**counts, dropped=len(dropped), **about)
     job.tick(4, 4, "steps")

@@ -19,6 +19,7 @@ from endonym.align.beads import Bead, Floats, Path, Shape, cheapest, in_segments
 from endonym.align.cognates import cognates
 from endonym.align.overlap import Overlap, Table, best_of
 from endonym.data.lexicon import Lexicon, model1, words
+from endonym.data.scripts import APOSTROPHES
 from endonym.types import Link
 
 SHAPES: dict[Shape, float] = {
@@ -29,6 +30,7 @@ SHAPES: dict[Shape, float] = {
 CORRIDOR = (24, 10)
 """Sentences looked at to either side of the path before, in the first pass and in later ones."""
 LEAST_LEARNED = 0.1
+_ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 WORST_LENGTH = 30.0
 """Lengths say no more than this against a bead."""
 
@@ -96,8 +98,8 @@ class _Texts:
         anchors: Sequence[tuple[int, int]],
     ):
         self.cfg = cfg
-        self.source = [words(s.casefold()) for s in source]
-        self.target = [words(s.casefold()) for s in target]
+        self.source = [words(plain(s)) for s in source]
+        self.target = [words(plain(s)) for s in target]
         self.lengths = lengths(source), lengths(target)
         totals = self.lengths[0].sum(), self.lengths[1].sum()
         self.ratio = totals[1] / totals[0] if all(totals) else 1.0
@@ -170,7 +172,12 @@ def learned(
     return table
 
 
+def plain(text: str) -> str:
+    """Text as it is compared: case folded, and one apostrophe for all, since two files often type it differently."""
+    return text.casefold().translate(_ONE_APOSTROPHE)
+
+
 def _relative(row: dict[str, float]) -> dict[str, float]:
     """Scores of a word's translations relative to the likeliest: each of its senses may be the one meant."""
     most = max(row.values(), default=1.0)
-    return {other: p / most for other, p in row.items() if p >= 0.1 * most}
+    return {plain(other): p / most for other, p in row.items() if p >= LEAST_LEARNED * most}
