@@ -110,7 +110,7 @@ def tables(
             "label": label(row["system"], texts), "chief": row["system"] == first, "n": row["n"],
             "value": form.format(row["value"]), "low": form.format(row["low"]), "high": form.format(row["high"]),
             "better_is": "higher" if row["higher_is_better"] else "lower",
-            "verdict": texts["verdicts"][comparison.verdict] if comparison else texts["verdicts"]["self"],
+            "verdict": texts["verdicts"][comparison.verdict].format(first=texts["systems_inline"].get(first, first)) if comparison else texts["verdicts"]["self"],
             "tone": {"better": "good", "worse": "bad"}.get(comparison.verdict, "plain") if comparison else "plain",
             "p": f"{comparison.p_value:.3f}" if comparison else "",
             "signature": signatures.index(row["signature"]) + 1,
