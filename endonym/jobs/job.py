@@ -56,9 +56,9 @@ class Job:
         self.event("log", text=text)
 
     def tick(self, done: float, total: float, unit: str = "", **values: Any) -> None:
-        """Report progress; kept at most every 0.4 seconds, the last tick always."""
+        """Report progress; kept at most every 0.4 seconds, the last tick always. A `total` of 0 is not known yet."""
         now = time.monotonic()
-        if now - self._last_tick < TICK_SECONDS and done < total:
+        if now - self._last_tick < TICK_SECONDS and (done < total or not total):
             return
         self._last_tick = now
         self.event("tick", done=done, total=total, unit=unit, **values)

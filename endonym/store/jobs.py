@@ -205,7 +205,7 @@ def is_alive(worker: str) -> bool | None:
         return False
     except PermissionError:
         return True
-    return True if not Path("/proc/self/stat").exists() else False
+    return bool(not Path("/proc/self/stat").exists())
 
 
 def _boot_id() -> str:

@@ -6,6 +6,7 @@ without padding; attention runs inside each row alone, so packing changes speed 
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def _packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
     assert starts, "packed attention needs the row bounds"
-    lengths = [b - a for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    lengths = [b - a for a, b in itertools.pairwise(starts)]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0 and max(lengths) <= SHORT:
         return _together(query, key, value, lengths, scale), None
@@ -147,7 +148,7 @@ def _packed_attention(
             query[:, :, a:b], key[:, :, a:b], value[:, :, a:b],
             is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=grouped,
         )
-        for a, b in zip(starts[:-1], starts[1:], strict=True)
+        for a, b in itertools.pairwise(starts)
     ]  # fmt: skip
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
 
@@ -159,7 +160,7 @@ def _together(
 
     A row's padding stands behind it, where causal attention never looks.
     """
-    _, heads, total, width = query.shape
+    _, heads, _total, width = query.shape
     kv_heads = key.shape[1]
     groups, longest, number = heads // kv_heads, max(lengths), len(lengths)
     where = torch.cat([torch.arange(n) + i * longest for i, n in enumerate(lengths)])

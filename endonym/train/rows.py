@@ -50,7 +50,7 @@ def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tupl
                 "",
                 f"all {len(lengths)} training rows are longer than {cfg.max_length} tokens",
                 "raise --max-length, or make the texts shorter",
-            )  # fmt: skip
+            )
         )
     lengths.sort()
     share = 100 * too_long / len(lengths)

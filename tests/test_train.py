@@ -1,0 +1,121 @@
+"""The trainer's promises: packing never leaks, batches add up, an interrupted run ends with the same weights."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from endonym.models.load import load_model
+from endonym.models.render import IGNORE, Example
+from endonym.train.batches import Cursor, micro_batches, order, pack, steps
+from endonym.train.fast import speed_up
+from endonym.train.fit import FitConfig, learning_rate, mean_loss
+from endonym.train.losses import next_token
+from endonym.train.network import attention, ready
+
+
+def _examples(number: int, vocabulary: int, longest: int = 40) -> list[Example]:
+    dice = random.Random(7)
+    rows = []
+    for _ in range(number):
+        length = dice.randint(6, longest)
+        ids = [dice.randrange(vocabulary) for _ in range(length)]
+        answer = dice.randint(2, 5)
+        rows.append(Example(ids, [IGNORE] * (length - answer) + ids[-answer:]))
+    return rows
+
+
+@pytest.fixture
+def loaded(tiny_model):
+    found = load_model(tiny_model, dtype="float32")
+    return ready(found, found.model)
+
+
+def _reference(model: torch.nn.Module, example: Example) -> float:
+    """Loss of one row alone through the model's own attention and own loss arithmetic."""
+    with attention(model, "sdpa"), torch.no_grad():
+        logits = model(input_ids=torch.tensor([example.ids])).logits[0, :-1]
+    labels = torch.tensor(example.labels[1:])
+    return float(torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum"))
+
+
+@pytest.mark.parametrize("longest", [40, 400])
+def test_a_pack_gives_the_loss_of_its_rows_alone(loaded, longest):
+    """Both attention paths (all rows at once, and row by row) must equal transformers' own, row by row."""
+    rows = _examples(5, loaded.model.config.vocab_size, longest)
+    with torch.no_grad():
+        together = float(next_token(loaded.model, pack(rows, torch.device("cpu"))))
+    assert together == pytest.approx(sum(_reference(loaded.model, r) for r in rows), rel=1e-5)
+
+
+def test_a_row_never_sees_its_neighbour(loaded):
+    first, second, other = _examples(3, loaded.model.config.vocab_size)
+    device = torch.device("cpu")
+    blind = Example(first.ids, [IGNORE] * len(first.ids))
+    different = Example(other.ids, [IGNORE] * len(other.ids))
+    with torch.no_grad():
+        after_first = float(next_token(loaded.model, pack([blind, second], device)))
+        after_other = float(next_token(loaded.model, pack([different, second], device)))
+    assert after_first == pytest.approx(after_other, abs=1e-5)
+
+
+def test_fast_layers_equal_the_ones_they_replace(loaded):
+    from peft import LoraConfig, get_peft_model
+
+    model = get_peft_model(loaded.model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    rows = pack(_examples(4, model.config.vocab_size), torch.device("cpu"))
+
+    def run() -> tuple[float, torch.Tensor]:
+        model.zero_grad()
+        value = next_token(model, rows)
+        value.backward()
+        return float(value), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    before, gradient = run()
+    assert speed_up(model) > 0
+    after, fast_gradient = run()
+    assert after == pytest.approx(before, rel=1e-5)
+    assert torch.allclose(fast_gradient, gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_micro_batches_keep_every_row_and_their_limit():
+    rows = _examples(50, 100)
+    packs = micro_batches(rows, 100)
+    assert sorted(map(id, (r for p in packs for r in p))) == sorted(map(id, rows))
+    assert all(sum(len(r.ids) for r in p) <= 100 for p in packs)
+
+
+def test_order_is_a_function_of_seed_epoch_and_cursor():
+    weights = [1.0] * 17
+    assert sorted(order(17, weights, 3, 0)) == list(range(17))
+    assert order(17, weights, 3, 0) != order(17, weights, 3, 1)
+    whole = steps(17, weights, 5, 3, Cursor())
+    walked = [next(whole) for _ in range(9)]
+    resumed = steps(17, weights, 5, 3, walked[3][1])
+    assert [next(resumed)[0] for _ in range(5)] == [rows for rows, _ in walked[4:]]
+
+
+def test_weights_say_how_often_a_row_comes():
+    seen = [i for epoch in range(400) for i in order(3, [0.25, 1.0, 2.0], 1, epoch)]
+    counts = [seen.count(i) for i in range(3)]
+    assert counts[1] == 400
+    assert counts[2] == 800
+    assert 70 < counts[0] < 130
+
+
+def test_learning_rate_rises_then_falls():
+    cfg = FitConfig(steps=100, learning_rate=1.0, warmup=0.1, final=0.02)
+    rates = [learning_rate(s, cfg) for s in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == pytest.approx(1.0)
+    assert rates[99] == pytest.approx(0.02, abs=0.01)
+
+
+def test_mean_loss_does_not_depend_on_the_packing(loaded):
+    rows = _examples(12, loaded.model.config.vocab_size)
+    assert mean_loss(loaded.model, rows, next_token, 64) == pytest.approx(mean_loss(loaded.model, rows, next_token, 4096), rel=1e-5)
