@@ -39,6 +39,8 @@ def is_column_name(cell: str) -> bool:
 def language_of(column: str) -> str:
     """Code of the language a column is named after (`spa`, `es`, `Spanish`, `español`, `text_tzh`), `""` when none."""
     word = plain(column)
+    if word in _names()["id"]:
+        return ""
     found = _by_name().get(word, "")
     if found:
         return found

@@ -19,6 +19,7 @@ from endonym.ingest.language import Known, identify
 from endonym.ingest.names import split_name
 from endonym.ingest.sample import Sample, take
 from endonym.ingest.source import Source, configure, records
+from endonym.ingest.table import Row, rows
 from endonym.types import Drop, Pair
 
 if TYPE_CHECKING:
@@ -148,21 +149,37 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
     """Decide the languages and put them into the settings."""
     sample, fields = group.samples[0], module.Config.model_fields
     role = guess(sample.columns, "language")
-    codes = Counter(sample.column(role)) if role else Counter()
+    codes = _values(sample, role) if role else Counter()
     if group.reader in ("text", "html"):
         _of_files(finding, group, values, known)
     elif group.reader == "lexicon":
+        if len(group.samples) == 1 and any(language_of(column) for column in sample.columns):
+            found = _columns(sample, values, known, codes, role)
+            values["entries"] = (
+                {"headword": found["language"][0], "definition": found["pivot"][0], **values.get("entries", {})}
+                if len(found) == 2
+                else values.get("entries", {})
+            )
+            _take(finding, found, values, sample, known)
         word, meaning = _lexicon_texts(group)
-        _say(finding, values, "language", "headwords", word, known, codes, role)
-        _say(finding, values, "pivot", "definitions", meaning, known, Counter(), "")
+        for field, part, texts in (("language", "headwords", word), ("pivot", "definitions", meaning)):
+            if not any(said.language == values.get(field) for said in finding.languages):
+                _say(finding, values, field, part, texts, known, codes if field == "language" else Counter(), role)
     elif group.reader == "pairs":
-        _of_columns(finding, sample, values, known)
+        found = _columns(sample, values, known, codes, role)
+        for field, column in (("language", "text"), ("pivot", "translation")):
+            if field in found:
+                values.setdefault(column, found[field][0])
+        _take(finding, found, values, sample, known)
     elif group.reader == "chat":
         texts = [str(value) for row in sample.rows[:20] for value in row.values()]
         _say(finding, values, "language", "answers", texts, known, codes, role)
     elif group.reader == "documents":
-        finding.languages = [Said(f"field {role}", language(code).code, f"{number} objects in the first {len(sample.rows)}")
-                             for code, number in codes.most_common(4)]  # fmt: skip
+        finding.languages = [
+            Said(f"field {role}", language(code).code, f"{number:,} objects say so")
+            for code, number in codes.items()
+            if language(code).code in (known.language, known.pivot)
+        ]
     elif group.reader == "po" and module.declared(sample) and not values.get("language"):
         values["language"] = module.declared(sample)
         finding.languages.append(Said("translations", values["language"], "the header of the file says so"))
@@ -173,6 +190,17 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
             finding.notes.append(
                 f"rows in other languages than {wanted} (column {role}) are left out: where = {{{role} = {wanted}}}"
             )
+
+
+def _values(sample: Sample, column: str) -> Counter[str]:
+    """How often each value stands in a column, of the whole file: the languages may change after any row."""
+    if column not in sample.columns:
+        return Counter()
+    found: Counter[str] = Counter()
+    for row in rows(sample.path, sample.encoding.name, sample.layout):
+        if isinstance(row, Row) and isinstance(row.values.get(column), str):
+            found[row.values[column]] += 1
+    return found
 
 
 def _lexicon_texts(group: Group) -> tuple[list[str], list[str]]:
@@ -234,14 +262,19 @@ def _of_files(finding: Finding, group: Group, values: dict[str, Any], known: Kno
         known.learn(said.language, [sample.head])
 
 
-def _of_columns(finding: Finding, sample: Sample, values: dict[str, Any], known: Known) -> None:
-    """Which column is in which language: by its name, else by what stands in it."""
+def _columns(
+    sample: Sample, values: Mapping[str, Any], known: Known, codes: Counter[str], role: str
+) -> dict[str, tuple[str, Said]]:
+    """`language` and `pivot` -> (column, its language and why).
+
+    Told by the name of the column, by the column that lists the languages, else by what stands in it.
+    """
     columns = [column for column in sample.columns if column not in values.get("where", {})]
-    said = {
-        column: Said(f"column {column}", language_of(column), "the column's name says so")
-        for column in columns
-        if language_of(column)
-    }
+    said = {c: Said(f"column {c}", language_of(c), "the column's name says so") for c in columns if language_of(c)}
+    listed = {language(code).code for code in codes}
+    target = guess([c for c in columns if c not in said and c != role], "target")
+    if target and known.language in listed and known.language not in {one.language for one in said.values()}:
+        said[target] = Said(f"column {target}", known.language, f"the column {role} lists it")
     if len({one.language for one in said.values()}) < 2:
         rest = [
             c for c in columns if c not in said and (guess([c], "source") or guess([c], "target") or len(columns) == 2)
@@ -252,20 +285,27 @@ def _of_columns(finding: Finding, sample: Sample, values: dict[str, Any], known:
                 said[column] = Said(f"column {column}", guessed.code, guessed.how)
         _complete(said, rest, known)
     chosen = {one.language: column for column, one in reversed(said.items())}
-    order = [code for code in (known.language, known.pivot) if code in chosen] + [
-        c for c in chosen if c not in (known.language, known.pivot)
-    ]
-    for code, field, column in zip(order, ("language", "pivot"), ("text", "translation")):
-        values.setdefault(field, code)
-        values.setdefault(column, chosen[code])
-        finding.languages.append(said[chosen[code]])
-        known.learn(code, sample.column(chosen[code]))
-    if order[2:]:
-        finding.notes.append(
-            f"columns of other languages are not used: {', '.join(chosen[code] for code in order[2:])}"
-        )
+    others = [code for code in reversed(chosen) if code not in (known.language, known.pivot)]
+    first = known.language if known.language in chosen else next(iter(others), "")
+    second = known.pivot if known.pivot in chosen else next((code for code in others if code != first), "")
+    found = (("language", first), ("pivot", second))
+    return {field: (chosen[code], said[chosen[code]]) for field, code in found if code}
+
+
+def _take(
+    finding: Finding, found: dict[str, tuple[str, Said]], values: dict[str, Any], sample: Sample, known: Known
+) -> None:
+    """Put the languages of columns into the settings and the finding, and say which columns are left."""
+    for field, (column, said) in found.items():
+        values.setdefault(field, said.language)
+        finding.languages.append(said)
+        known.learn(said.language, sample.column(column))
+    used = {column for column, _ in found.values()}
+    unused = [column for column in sample.columns if language_of(column) and column not in used]
+    if unused:
+        finding.notes.append(f"columns of other languages are not used: {', '.join(unused)}")
     if sample.layout is not None and not sample.layout.has_header:
-        finding.notes.append("the first line names no columns, so it is read as a pair")
+        finding.notes.append("the first line names no columns, so it is read as a row")
 
 
 def _complete(said: dict[str, Said], rest: list[str], known: Known) -> None:

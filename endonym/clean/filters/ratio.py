@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator
@@ -16,6 +17,8 @@ from endonym.types import Drop, Keep, Pair, Record
 MAD_TO_SIGMA = 1.4826
 """Median absolute deviation to standard deviation of a normal distribution (Rousseeuw and Croux 1993)."""
 
+_REMARK = re.compile(r"\([^()]*\)|\[[^\[\]]*\]|（[^（）]*）")
+
 
 class Config(BaseModel):
     """Settings of the length ratio filter."""
@@ -25,7 +28,7 @@ class Config(BaseModel):
     sigmas: float = Field(
         5.0, gt=0, description="Robust standard deviations from the usual ratio at which a pair goes."
     )
-    factor: float = Field(3.0, gt=1, description="A pair nearer to the usual ratio than this factor always stays.")
+    factor: float = Field(4.0, gt=1, description="A pair nearer to the usual ratio than this factor always stays.")
     smoothing: float = Field(
         10.0, ge=0, description="Characters added to both sides, so that short pairs may vary more."
     )
@@ -73,8 +76,12 @@ def fit(records: Iterable[Record], cfg: Config) -> dict[tuple[str, str], tuple[f
 
 
 def log_ratio(pair: Pair, cfg: Config) -> float:
-    """Logarithm of target over source length, in characters."""
-    return math.log((len(pair.target) + cfg.smoothing + 1e-9) / (len(pair.source) + cfg.smoothing + 1e-9))
+    """Logarithm of target over source length in characters, remarks in brackets left out.
+
+    A dictionary explains a short phrase in brackets at any length; that is no sign of a wrong translation.
+    """
+    source, target = (len(_REMARK.sub("", text)) + cfg.smoothing + 1e-9 for text in (pair.source, pair.target))
+    return math.log(target / source)
 
 
 def _take(stream: Iterator[Record], number: int) -> list[Record]:

@@ -117,6 +117,9 @@ def _messages(values: dict[str, Any], cfg: Config) -> tuple[Message, ...]:
 
 
 def _turn(turn: Any, number: int) -> Message:
+    if isinstance(turn, str):
+        # Bare texts take turns, the person first.
+        return Message("user" if number % 2 else "assistant", turn)
     if not isinstance(turn, dict):
         raise ValueError(f"turn {number} is not an object", 'write turns as {"role": "user", "content": "..."}')
     role = str(turn.get("role") or turn.get("from") or turn.get("speaker") or "").lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".csv", ".tsv", ".json", ".jsonl")
+MOST_WORDS = 2
+"""Median number of words a cell up to which a table of two languages is a word list."""
 
 
 class _Table(BaseModel):
@@ -89,6 +92,10 @@ def sniff(sample: Sample) -> float:
         return 0.0
     if guess(columns, "headword"):
         return 0.9 if guess(columns, "definition") or guess(columns, "id") else 0.4
+    if len({language_of(column) for column in columns} - {""}) >= 2:
+        # A word list: two languages, and what stands in them are words rather than sentences.
+        words = [len(str(v).split()) for c in columns if language_of(c) for v in sample.column(c)]
+        return 0.9 if sample.layout and words and statistics.median(words) <= MOST_WORDS else 0.0
     if guess(columns, "definition") and guess(columns, "entry_link"):
         return 0.8
     return 0.8 if guess(columns, "example") and guess(columns, "sense_link") else 0.0
