@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +121,132 @@ def test_an_export_answers_as_the_live_model(tmp_path, trained, chats, name, set
     assert certificate["greedy"]["positions"] >= 30
     assert certificate["text"]["different"] == []
     assert set(certificate["files"]) == {p.name for p in job.output.iterdir()} - {"parity.json"}
+
+
+def test_quantised_files_are_smaller_and_within_their_tolerance(tmp_path, trained, chats):
+    sizes = {}
+    for kind in ("f16", "q8_0", "q4_0"):
+        job = run_export(tmp_path / kind, trained, chats, "gguf", type=kind)
+        sizes[kind] = next(job.output.glob("*.gguf")).stat().st_size
+    assert sizes["q4_0"] < sizes["q8_0"] < sizes["f16"]
+
+
+@pytest.mark.parametrize("name", ["merged", "gguf"])
+def test_a_damaged_export_is_not_published(tmp_path, trained, chats, name, monkeypatch):
+    honest = Source.merged
+
+    def damaged(self: Source):
+        for weight, tensor in honest(self):
+            noise = torch.linspace(-0.4, 0.4, tensor.numel()).reshape(tensor.shape)
+            yield weight, tensor + noise if weight.endswith("layers.1.mlp.down_proj.weight") else tensor
+
+    monkeypatch.setattr(Source, "merged", damaged)
+    with pytest.raises(ParityError, match="bits per byte|logits|greedy"):
+        run_export(tmp_path, trained, chats, name)
+    assert list((tmp_path / "job" / "output").iterdir()) == []
+    assert not (tmp_path / "job" / "uncertified").exists()
+
+
+def test_a_wrong_tokenizer_in_the_file_is_caught(tmp_path, trained, chats, monkeypatch):
+    honest = gguf_format.vocabulary
+
+    def shortened(tokenizer: Any, num_tokens: int) -> Any:
+        words = honest(tokenizer, num_tokens)
+        return replace(words, merges=words.merges[20:])
+
+    monkeypatch.setattr(gguf_format, "vocabulary", shortened)
+    with pytest.raises(ParityError, match="prompt ids differ in 6 of 6 rows"):
+        run_export(tmp_path, trained, chats, "gguf", type="f32")
+
+
+def test_a_file_that_cannot_be_loaded_is_a_parity_error(tmp_path, trained, chats, monkeypatch):
+    honest = gguf_format.export
+
+    def truncated(model: Source, cfg: Any, out: Path) -> Path:
+        path = honest(model, cfg, out)
+        path.write_bytes(path.read_bytes()[:20000])
+        return path
+
+    monkeypatch.setattr(gguf_format, "export", truncated)
+    with pytest.raises(ParityError, match="could not be loaded"):
+        run_export(tmp_path, trained, chats, "gguf")
+
+
+def test_an_extended_vocabulary_and_a_changed_embedding_survive_export(tmp_path, tiny_model, chats):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.add_tokens(["bats'il", "ኢትዮጵያ"])
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.1)
+    model.config.tie_word_embeddings = False
+    folder = tmp_path / "artifact"
+    model.save_pretrained(folder / "weights")
+    tokenizer.save_pretrained(folder / "weights")
+    loaded = load_model(folder / "weights", dtype="float32")
+    about = {"base": str(tiny_model), "renderer": loaded.renderer.hash, "recipe": "full", "dtype": "float32"}
+    (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    job = run_export(tmp_path / "out", folder, chats, "gguf", type="f32")
+    assert (job.output / "parity.json").is_file()
+
+
+def test_llama3_rotary_scaling_is_written(tmp_path, tiny_model, chats):
+    rope = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    folder = with_config(tiny_model, tmp_path, rope_scaling={**rope, "original_max_position_embeddings": 64})
+    job = run_export(tmp_path / "out", folder, chats, "gguf", type="f32")
+    assert json.loads((job.output / "parity.json").read_text(encoding="utf-8"))["greedy"]["disagreements"] == []
+
+
+def test_other_families_and_tokenizers_are_refused_with_what_is_supported(tmp_path, trained, tiny_model):
+    loaded = load_artifact(trained, dtype="float32")
+    source = Source(loaded, trained, "x")
+    loaded.model.config.model_type = "gpt_neox"
+    with pytest.raises(UsageError, match="gpt_neox") as caught:
+        gguf_format.export(source, gguf_format.Config(), tmp_path)
+    assert "Llama-family" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_modelfile_and_card_say_what_is_true(tmp_path, trained, chats):
+    job = run_export(tmp_path, trained, chats, "gguf", type="q8_0")
+    modelfile = (job.output / "Modelfile").read_text(encoding="utf-8")
+    assert "FROM ./Bats-il-k-op-q8_0.gguf" in modelfile
+    assert 'PARAMETER stop "<|im_end|>"' in modelfile
+    assert "SYSTEM" not in modelfile
+    card = (job.output / "README.md").read_text(encoding="utf-8")
+    assert 'language: ["tzh", "spa"]' in card
+    assert "CC-BY-4.0" in card
+    assert json.loads((trained / "model.json").read_text())["renderer"] in card
+    assert "not been evaluated" in card
+
+
+def test_a_template_with_its_own_system_message_gives_it_to_ollama(tiny_model):
+    loaded = load_model(tiny_model, dtype="float32")
+    source = Source(loaded, tiny_model, "x")
+    plain = loaded.renderer.template
+    first = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}"
+    loaded.renderer.template = first + plain
+    assert chatml_system(source) == "Be kind"
+    loaded.renderer.template = plain.replace("<|im_end|>", "</s>")
+    assert chatml_system(source) is None
+
+
+def with_config(base: Path, tmp_path: Path, **changes: Any) -> Path:
+    """A `model` artifact whose whole weights are the base's, with other settings in config.json."""
+    import shutil
+
+    folder = tmp_path / "changed"
+    shutil.copytree(base, folder / "weights")
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config.pop("rope_parameters", None)
+    config.pop("rope_scaling", None)
+    (folder / "weights" / "config.json").write_text(
+        json.dumps({**config, "rope_theta": 10000.0, **changes}), encoding="utf-8"
+    )
+    loaded: Loaded = load_model(folder / "weights", dtype="float32")
+    about = {"base": str(base), "renderer": loaded.renderer.hash, "recipe": "full", "dtype": "float32"}
+    (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder

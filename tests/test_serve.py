@@ -316,3 +316,21 @@ def one_byte_tokens(renderer: Renderer, text: str) -> list[int]:
 
     table = bytes_to_unicode()
     return [renderer.tokenizer.convert_tokens_to_ids(table[byte]) for byte in text.encode()]
+
+
+def test_a_gguf_file_is_served_with_the_same_words_and_counts(tiny_model: Path, tmp_path: Path):
+    from endonym.export.formats import gguf
+    from endonym.export.source import Source
+    from endonym.serve.backends import llama_cpp
+
+    trained = backend.load(tiny_model, backend.Config(dtype="float32"))
+    (tmp_path / "model.json").write_text(json.dumps({"renderer": trained.loaded.renderer.hash}), encoding="utf-8")
+    gguf.export(Source(trained.loaded, tmp_path, "tiny"), gguf.Config(type="f32"), tmp_path)
+    engine = llama_cpp.load(tmp_path, llama_cpp.Config(context=512, threads=1))
+    for asked in ([Message("user", "jk'an ሰላም १२")], "Ya jk'an", ""):
+        assert engine.encode(asked) == trained.encode(asked)
+        # llama.cpp writes an invalid byte sequence, which random weights produce, in its own way: compare what precedes one.
+        ours, theirs = trained.generate(asked, Params(max_tokens=12)), engine.generate(asked, Params(max_tokens=12))
+        assert "".join(theirs).partition("\ufffd")[0] == "".join(ours).partition("\ufffd")[0]
+        assert (ours.completion_tokens, ours.finish) == (theirs.completion_tokens, theirs.finish)
+    engine.close()

@@ -104,6 +104,8 @@ def run_stage(verb: str, args: argparse.Namespace, console: Console) -> int:
     from endonym.jobs.submit import submit
 
     project = open_project(args)
+    if hasattr(load_stage(verb).module, "serve"):
+        return _serve(verb, args, project)
     before = last_event(project)
     row = submit(project, verb, args.plugin_name, args.settings)
     skipped = row.state == "succeeded"
@@ -125,6 +127,16 @@ def run_stage(verb: str, args: argparse.Namespace, console: Console) -> int:
         "summary": row.summary,
     }
     console.result(data, f"{row.name}: {flat(row.summary)}\n{near(output)}")
+    return 0
+
+
+def _serve(verb: str, args: argparse.Namespace, project: Any) -> int:
+    """Run a server in the foreground: it makes no artifact, so it is no job."""
+    from endonym.jobs.submit import prepare
+
+    stage, resolved, _ = prepare(project, verb, args.plugin_name, args.settings, {}, None)
+    name, (_, settings) = next(iter(resolved.plugins.items()))
+    stage.module.serve(project, name, resolved.config, settings)
     return 0
 
 
