@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,6 +116,50 @@ def log_two_sided(deviation: Floats) -> Floats:
     ):
         series = (series + c) * t
     return np.log(t) - z * z - 1.26551223 + series
+
+
+def doubts(path: Path, shapes: Sequence[Shape], cost: Cost) -> Floats:
+    """For each bead how near the next best way to cut its neighbourhood comes, as the log of a sum of odds: high is doubtful.
+
+    Looked at are the bead cut in two, and each boundary with a neighbour moved by one sentence on either side or taken away.
+    """
+    allowed = set(shapes)
+
+    def total(points: Sequence[tuple[int, int]]) -> float:
+        """Cost of the beads between these positions, infinite when one of them has no allowed shape."""
+        beads = [((b - a, d - c), b, d) for (a, c), (b, d) in pairwise(points)]
+        if any(shape not in allowed for shape, _, _ in beads):
+            return np.inf
+        return sum(float(cost(shape, b, d, d + 1)[0]) for shape, b, d in beads)
+
+    points = [(0, 0), *((s[1], t[1]) for s, t in path.beads)]
+    odds = np.zeros(len(path.beads))
+    for k in range(len(path.beads)):
+        (a, c), (b, d) = points[k], points[k + 1]
+        cuts = [(i, j) for i in range(a, b + 1) for j in range(c, d + 1) if (i, j) not in ((a, c), (b, d))]
+        odds[k] += sum(np.exp(path.costs[k] - total([(a, c), cut, (b, d)])) for cut in cuts)
+        if k + 2 < len(points):
+            (i, j), end = points[k + 1], points[k + 2]
+            now = path.costs[k] + path.costs[k + 1]
+            moves = [(i - 1, j), (i + 1, j), (i, j - 1), (i, j + 1), (i - 1, j - 1), (i + 1, j + 1)]
+            moved = sum(np.exp(now - total([(a, c), m, end])) for m in moves) + np.exp(now - total([(a, c), end]))
+            odds[k] += moved
+            odds[k + 1] += moved
+    return np.log(odds + 1e-6)
+
+
+def around(values: Floats) -> Floats:
+    """Mean of each value with the two before and the two after it."""
+    if not len(values):
+        return values
+    padded = np.pad(values, 2, mode="edge")
+    return np.array([padded[k : k + 5].mean() for k in range(len(values))])
+
+
+def logistic(weights: Sequence[float], features: Sequence[Floats]) -> list[float]:
+    """Logistic function of a constant and weighted features, one value a bead."""
+    value = weights[0] + sum(w * f for w, f in zip(weights[1:], features))
+    return [float(p) for p in np.atleast_1d(1 / (1 + np.exp(-np.clip(value, -30, 30))))]
 
 
 def links(path: Path, part: tuple[slice, slice], confidences: Sequence[float]) -> Iterator[Link]:

@@ -32,7 +32,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    floor: float = Field(0.3, ge=0, le=1, description="Confidence below which a pair goes to the ledger.")
+    floor: float = Field(0.2, ge=0, le=1, description="Confidence below which a pair goes to the ledger.")
     paragraphs: bool = Field(True, description="Keep paragraphs together where both documents have the same ones.")
 
 

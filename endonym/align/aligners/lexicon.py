@@ -15,7 +15,21 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.align.aligners import length as by_length
-from endonym.align.beads import Bead, Floats, Path, Shape, cheapest, in_segments, length_cost, lengths, links
+from endonym.align.beads import (
+    Bead,
+    Cost,
+    Floats,
+    Path,
+    Shape,
+    around,
+    cheapest,
+    doubts,
+    in_segments,
+    length_cost,
+    lengths,
+    links,
+    logistic,
+)
 from endonym.align.cognates import cognates
 from endonym.align.overlap import Overlap, Table, best_of
 from endonym.data.lexicon import Lexicon, model1, words
@@ -27,6 +41,13 @@ SHAPES: dict[Shape, float] = {
     (1, 0): 0.0, (0, 1): 0.0,
 }  # fmt: skip
 """Cost of each shape of bead."""
+CUT = (0.2, -0.326)
+"""Logistic fit on the beads of `dev`: constant, weight of the doubts about a bead."""
+CORRESPONDING = (1.073, 0.89, 0.934, 0.136, -3.049)
+"""Logistic fit that tells the beads of `dev` from beads of `dev` with its target turned by a third: constant, weights of the overlap of
+the two sides, of the mean overlap of five beads around, of the cost, and of the mean cost of five beads around."""
+ANCHORED = 2.0
+"""Log odds that anchors add to the texts corresponding; a judgement, no fit."""
 CORRIDOR = (24, 10)
 """Sentences looked at to either side of the path before, in the first pass and in later ones."""
 LEAST_LEARNED = 0.1
@@ -71,19 +92,20 @@ def align(
         paths = text.search(overlap, spans, CORRIDOR[min(number, 1)])
         spans = text.shifted(paths)
     for path, part, beads in zip(paths, text.parts, spans):
-        yield from links(
-            path, part, confidence(path, [overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads])
-        )
+        shared = np.array([overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads])
+        unsure = doubts(path, tuple(SHAPES), text.cost(overlap, part))
+        yield from links(path, part, confidence(unsure, shared, np.array(path.costs), bool(anchors)))
 
 
-def confidence(path: Path, overlaps: Sequence[float]) -> list[float]:
-    """Chance that each bead is right, from how much it says on both sides, its cost, and the beads around it."""
-    costs, shared = np.array(path.costs), np.array(overlaps)
-    values = np.column_stack([np.ones_like(costs), costs, shared, by_length.around(costs), by_length.around(shared)])
-    return [float(p) for p in 1 / (1 + np.exp(-(values @ np.array(CALIBRATION))))]
+def confidence(unsure: Floats, shared: Floats, costs: Floats, anchored: bool) -> list[float]:
+    """Chance that each bead is right: that the texts correspond here at all, and that the bead is cut at the right places.
 
-
-CALIBRATION = (0.0, -0.1, 1.0, -0.1, 1.0)
+    Between anchors there is reason to believe the first before a word is compared.
+    """
+    cut = logistic(CUT, [unsure])
+    constant = CORRESPONDING[0] + ANCHORED * anchored
+    corresponding = logistic((constant, *CORRESPONDING[1:]), [shared, around(shared), costs, around(costs)])
+    return [a * b for a, b in zip(cut, corresponding)]
 
 
 class _Texts:
@@ -121,18 +143,10 @@ class _Texts:
         """Best path of every part, near the guess."""
         return [self._search(overlap, part, beads, corridor) for part, beads in zip(self.parts, guess)]
 
-    def shifted(self, paths: Sequence[Path]) -> list[list[Bead]]:
-        """Beads with positions in the whole texts."""
-        moved = []
-        for path, (s, t) in zip(paths, self.parts):
-            i, j = s.start, t.start
-            moved.append([((a + i, b + i), (c + j, d + j)) for (a, b), (c, d) in path.beads])
-        return moved
-
-    def _search(self, overlap: Overlap, part: tuple[slice, slice], guess: Sequence[Bead], corridor: int) -> Path:
+    def cost(self, overlap: Overlap, part: tuple[slice, slice]) -> Cost:
+        """Cost of a bead of this part: its shape, how unlikely its lengths are, and what its sides do not share."""
         cfg, (s, t) = self.cfg, part
-        x, y = self.lengths[0][s], self.lengths[1][t]
-        by_lengths = length_cost(x, y, self.ratio, cfg.variance)
+        by_lengths = length_cost(self.lengths[0][s], self.lengths[1][t], self.ratio, cfg.variance)
 
         def cost(shape: Shape, i: int, low: int, high: int) -> Floats:
             n, m = shape
@@ -143,12 +157,25 @@ class _Texts:
             far = np.minimum(by_lengths(shape, i, low, high), WORST_LENGTH)
             return SHAPES[shape] + cfg.length_weight * far - cfg.overlap_weight * shared
 
+        return cost
+
+    def shifted(self, paths: Sequence[Path]) -> list[list[Bead]]:
+        """Beads with positions in the whole texts."""
+        moved = []
+        for path, (s, t) in zip(paths, self.parts):
+            i, j = s.start, t.start
+            moved.append([((a + i, b + i), (c + j, d + j)) for (a, b), (c, d) in path.beads])
+        return moved
+
+    def _search(self, overlap: Overlap, part: tuple[slice, slice], guess: Sequence[Bead], corridor: int) -> Path:
+        s, t = part
+        x, y = self.lengths[0][s], self.lengths[1][t]
         expected = [0] * (len(x) + 1)
         for (a, b), (_, d) in guess:
             expected[a - s.start + 1 : b - s.start + 1] = [d - t.start] * (b - a)
         for i in range(1, len(expected)):
             expected[i] = max(expected[i], expected[i - 1])
-        return cheapest(len(x), len(y), tuple(SHAPES), cost, expected, corridor)
+        return cheapest(len(x), len(y), tuple(SHAPES), self.cost(overlap, part), expected, corridor)
 
 
 def learned(
