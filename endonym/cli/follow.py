@@ -44,6 +44,10 @@ class Watcher:
             self._tick(event)
         elif event.kind == "metric" and event.data["name"] == "loss":
             self._curve["loss"] = event.data["value"]
+        elif event.kind == "metric" and event.data["name"] == "valid_loss":
+            self._line(f"step {event.data['step']}: validation loss {number(event.data['value'])}")
+        elif event.kind == "sample":
+            self._sample(event.data)
         elif event.kind == "log":
             self._line(str(event.data.get("text", "")))
         elif event.kind == "warning":
@@ -55,6 +59,13 @@ class Watcher:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._drawn = False
+
+    def _sample(self, data: dict[str, Any]) -> None:
+        """A question of the validation split with its true answer and the model's."""
+        source, expected, answer = (" ".join(str(data.get(k, "")).split()) for k in ("source", "reference", "answer"))
+        self._line(f"{data.get('task', '')} {data.get('direction', '')}: {source}")
+        self._line(f"    expected  {expected}")
+        self._line(f"    model     {answer}")
 
     def _line(self, text: str) -> None:
         self.close()
@@ -74,11 +85,14 @@ class Watcher:
 
     def _show(self, data: dict[str, Any], done: float, total: float, rate: float) -> None:
         unit = data.get("unit") or ""
-        parts = [f"{number(_whole(done))}/{number(_whole(total))} {unit}".strip()]
+        # A total of 0 means that nobody knows it yet.
+        goal = f"/{number(_whole(total))}" if total else ""
+        parts = [f"{number(_whole(done))}{goal} {unit}".strip()]
         values = {**self._curve, **{k: v for k, v in data.items() if k not in ("done", "total", "unit")}}
         if rate:
             parts.append(f"{number(_whole(round(rate)) if rate >= 10 else round(rate, 2))} {unit or 'items'}/s")
-            parts.append(f"{seconds(max(total - done, 0) / rate)} left")
+            if total:
+                parts.append(f"{seconds(max(total - done, 0) / rate)} left")
         parts += [
             f"{name.replace('_', ' ')} {number(v)}" for name, v in values.items() if isinstance(v, str | int | float)
         ]
@@ -117,10 +131,8 @@ def guarded(project: Project, console: Console, watcher: Watcher, work: Callable
         return work()
     except KeyboardInterrupt:
         watcher.close()
-        job = watcher.job or max(
-            (r.id for r in rows.listing(project.db) if r.state in ("queued", "running")), default=0
-        )
-        if not job or rows.request_cancel(project.db, job) not in ("queued", "running", "cancelled"):
+        job = _current(project, watcher.job)
+        if not job or rows.request_cancel(project.db, job) not in ("running", "cancelled"):
             raise
         console.say(
             "stopping at the next safe point and saving; press Ctrl-C again to leave it to do so in the background"
@@ -134,6 +146,14 @@ def guarded(project: Project, console: Console, watcher: Watcher, work: Callable
             raise
     finally:
         watcher.close()
+
+
+def _current(project: Project, seen: int) -> int:
+    """The job being waited for: the one last heard of, or one started after it that has not said anything yet; 0 for none."""
+    from endonym.store import jobs as rows
+
+    active = [row.id for row in rows.listing(project.db) if row.state in ("queued", "running") and row.id >= seen]
+    return seen if seen in active else max(active, default=0)
 
 
 def last_event(project: Project) -> int:
