@@ -51,6 +51,13 @@ def language_of(column: str) -> str:
     return ""
 
 
+def sides(columns: Sequence[str]) -> list[str]:
+    """Columns that hold text in a language: named after one, or as the source or target of a translation."""
+    named = {language_of(column): column for column in reversed(columns) if language_of(column)}
+    rest = [column for column in columns if not language_of(column)]
+    return [*reversed(named.values()), *filter(None, (guess(rest, "source"), guess(rest, "target")))]
+
+
 @lru_cache(maxsize=1)
 def _by_name() -> dict[str, str]:
     found: dict[str, str] = {}

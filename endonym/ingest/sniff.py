@@ -127,17 +127,8 @@ def _mapping(module: ModuleType, config: Any, sample: Sample, values: dict[str, 
     """The settings with every guessed column written out, so that the user sees and can correct them."""
     if not hasattr(module, "resolved"):
         return values
-    layout = module.layout_of(sample.path, config) if hasattr(module, "layout_of") and sample.layout else None
-    full = (
-        module.resolved(sample.path, config, layout)
-        if hasattr(module, "layout_of")
-        else module.resolved(sample.path, config)
-    )
-    return {
-        **_filled(full.model_dump(mode="json", exclude_defaults=True)),
-        **values,
-        **_filled(full.model_dump(mode="json", exclude_defaults=True)),
-    }
+    full = module.resolved(sample.path, config)
+    return {**values, **_filled(full.model_dump(mode="json", exclude_defaults=True))}
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,11 +60,14 @@ def rows(path: Path, encoding: str = "", layout: Layout | None = None) -> Iterat
     return _delimited_rows(path, encoding, layout or find_layout(path, encoding))
 
 
-def find_layout(path: Path, encoding: str = "", delimiter: str = "", header: bool | None = None) -> Layout:
+def find_layout(
+    path: Path, encoding: str = "", delimiter: str = "", header: bool | None = None, wanted: Iterable[str] = ()
+) -> Layout:
     """Find delimiter, quoting and header from the head of the file; what the user set is taken as it is.
 
     The delimiter is the one that cuts most rows into the same number (over one) of fields. Quotes count as text in a
-    tab-separated file unless the rows only come out even when they are read as quoting.
+    tab-separated file unless the rows only come out even when they are read as quoting. The first row is a header when it
+    has one of the `wanted` columns, or looks like one.
     """
     head = _head(path, encoding)
     best: tuple[float, Layout] | None = None
@@ -86,14 +89,15 @@ def find_layout(path: Path, encoding: str = "", delimiter: str = "", header: boo
                 best = (even, Layout(mark, quoted, tuple(cells[0])))
     if best is None or (best[0] < 0.5 and not delimiter):
         if best is not None and all(len(line.split(",")) == 1 for line in head):
-            return _named(path, Layout(",", True, (head[0].strip("\r\n"),)), header)
+            return _named(path, Layout(",", True, (head[0].strip("\r\n"),)), header, wanted)
         raise DataError(Problem(path.name, 1, "", "no delimiter cuts the lines into the same number of fields",
                                 'name it in the source\'s settings (delimiter = ";"), or use another reader', ))  # fmt: skip
-    return _named(path, best[1], header)
+    return _named(path, best[1], header, wanted)
 
 
-def _named(path: Path, layout: Layout, header: bool | None) -> Layout:
-    has = header if header is not None else _looks_like_header(layout.header)
+def _named(path: Path, layout: Layout, header: bool | None, wanted: Iterable[str]) -> Layout:
+    has = _looks_like_header(layout.header) or bool({cell.strip() for cell in layout.header} & set(wanted))
+    has = has if header is None else header
     width = len(layout.header)
     if not has:
         return Layout(layout.delimiter, layout.quoted, tuple(f"column {i}" for i in range(1, width + 1)), False)

@@ -158,10 +158,8 @@ class _Page(HTMLParser):
             self.flush()
             if tag in MENUS:
                 self._menus.append(tag)
-            if re.fullmatch(r"h[1-6]", tag):
-                self._level = int(tag[1])
-        elif tag == "title":
-            self._level = 1
+            if re.fullmatch(r"h[1-6]|title", tag):
+                self._level = 1 if tag == "title" else int(tag[1])
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in BLOCKS:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.errors import DataError, Problem
-from endonym.ingest.columns import guess, language_of, need
+from endonym.ingest.columns import guess, language_of, need, sides
 from endonym.ingest.ids import Ids
 from endonym.ingest.table import Layout, Row, find_layout, is_json, rows, usable
 from endonym.types import Drop, Pair, Record
@@ -46,17 +46,15 @@ def sniff(sample: Sample) -> float:
     columns = sample.columns
     if len(columns) < 2:
         return 0.0
-    if len({language_of(column) for column in columns} - {""}) >= 2:
+    if len(sides(columns)) >= 2:
         return 0.85
-    if guess(columns, "source") and guess(columns, "target"):
-        return 0.7
     return 0.5 if sample.layout is not None and len(columns) == 2 else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     """Yield a `Pair` for every row; a row with an empty side goes to the ledger."""
+    cfg = resolved(path, cfg)
     layout = None if is_json(path) else layout_of(path, cfg)
-    cfg = resolved(path, cfg, layout)
     ids = Ids()
     problems: list[Problem] = []
     for row in usable(rows(path, cfg.encoding, layout), cfg.bad_rows, "pairs"):
@@ -82,12 +80,13 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def layout_of(path: Path, cfg: Config) -> Layout:
     """Delimiter, quoting and header of a delimited file under these settings."""
     header = {"yes": True, "no": False}.get(cfg.header)
-    return find_layout(path, cfg.encoding, cfg.delimiter, header)
+    wanted = {cfg.text, cfg.translation, cfg.document, cfg.dialect, cfg.confidence, *cfg.where} - {""}
+    return find_layout(path, cfg.encoding, cfg.delimiter, header, wanted)
 
 
-def resolved(path: Path, cfg: Config, layout: Layout | None) -> Config:
+def resolved(path: Path, cfg: Config) -> Config:
     """Fill empty column names in by guessing. Raises DataError for a column that must be there and is not."""
-    columns = list(layout.header) if layout else _keys(path, cfg)
+    columns = _keys(path, cfg) if is_json(path) else list(layout_of(path, cfg).header)
     text, translation = cfg.text, cfg.translation
     if not text:
         text = next((c for c in columns if cfg.language and language_of(c) == cfg.language and c != translation), "")

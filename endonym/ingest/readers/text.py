@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".txt", ".md", ".markdown", ".text")
+_ITEM = re.compile(r"\A(?:[-*+]|\d+[.)])\s+")
 LONGEST = 20_000
 """A paragraph of more characters is taken for a file without blank lines, and cut at its line ends."""
 
@@ -98,7 +99,8 @@ def blocks(path: Path, cfg: Config) -> Iterator[Block]:
                 waiting, fence = Block(0, ""), ""
             continue
         heading = re.match(r"(#{1,6})\s+(\S.*?)(?:\s+#+)?$", line)
-        if not line or heading or every_line or len(waiting.text) > LONGEST:
+        item = markdown and _ITEM.match(line)
+        if not line or heading or item or every_line or len(waiting.text) > LONGEST:
             yield from _flush(waiting, markdown)
             waiting = Block(0, "")
         if heading:
@@ -116,10 +118,9 @@ def _flush(block: Block, markdown: bool) -> Iterator[Block]:
     elif re.fullmatch(r"[-*_=\s]{3,}", block.text):
         yield Block(block.line, block.text, drop="rule")
     else:
-        for item in re.split(r" (?=(?:[-*+]|\d+[.)]) )", block.text):
-            words = _inline(re.sub(r"^(?:>\s*)+|^(?:[-*+]|\d+[.)])\s+", "", item))
-            if words:
-                yield Block(block.line, words)
+        words = _inline(re.sub(r"^(?:>\s*)+", "", _ITEM.sub("", block.text)))
+        if words:
+            yield Block(block.line, words)
 
 
 def _inline(text: str) -> str:

@@ -1,0 +1,270 @@
+"""Readers give what their fixture holds, linked tables stay linked, and `add` says what files are and how it knows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from endonym import plugins
+from endonym.data.dataset import Dataset
+from endonym.ingest import run as ingest
+from endonym.ingest.add import add
+from endonym.ingest.encoding import detect, lines
+from endonym.ingest.names import split_name
+from endonym.ingest.readers import lexicon
+from endonym.ingest.sniff import choose_reader
+from endonym.jobs.job import Job
+from endonym.project import Project
+from endonym.store import jobs as job_rows
+from endonym.types import Drop, Entry, Pair
+
+DATA = Path(__file__).parent / "data"
+FIXTURES = DATA / "ingest"
+TSELTAL = DATA / "tseltal"
+GOLDEN = json.loads((FIXTURES / "golden.json").read_text(encoding="utf-8"))
+READERS = {
+    "page.html": "html", "memory.tmx": "tmx", "messages.po": "po", "notes.md": "text", "chats.jsonl": "chat",
+    "documents.jsonl": "documents", "wordlist.csv": "lexicon", "dictionary.json": "lexicon", "pairs.tsv": "pairs",
+}  # fmt: skip
+SHOWN = ("document", "parallel", "part", "section", "heading", "headwords", "context", "key")
+
+
+def compact(item) -> dict:
+    if isinstance(item, Drop):
+        return {"drop": item.reason, "detail": item.detail, **compact(item.record)}
+    data = {"kind": item.kind, "origin": item.origin, "texts": [list(pair) for pair in item.texts()]}
+    if getattr(item, "part_of_speech", ""):
+        data["part_of_speech"] = item.part_of_speech
+    if hasattr(item, "messages"):
+        data["roles"] = [message.role for message in item.messages]
+    meta = {key: value for key, value in item.meta.items() if key in SHOWN}
+    return {**data, "meta": meta} if meta else data
+
+
+def read(path: Path, reader: str, **settings):
+    module = plugins.load("reader", reader)
+    values = {"language": "tzh", "pivot": "spa", **settings}
+    return list(
+        module.read(path, module.Config(**{k: v for k, v in values.items() if k in module.Config.model_fields}))
+    )
+
+
+def make_project(folder: Path, language: str = "tzh", pivot: str = "spa") -> Project:
+    return Project.create(folder, language=language, pivot=pivot)
+
+
+def run_ingest(project: Project, **settings) -> Dataset:
+    row = job_rows.create(project.db, "ingest", "", "key", {}, {})
+    folder = project.runs / f"{row.id:04d}-ingest"
+    (folder / "output").mkdir(parents=True)
+    job = Job(project, row.id, "ingest", "", folder, {}, {})
+    ingest.run(ingest.Config(**settings), job)
+    return Dataset(job.output, "ingest")
+
+
+def test_every_reader_has_a_fixture():
+    assert set(READERS.values()) == {p.name for p in plugins.available("reader").values() if p.origin == "endonym"}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reader_gives_its_golden_output(name):
+    settings = {"text": "column 1", "translation": "column 2"} if name == "pairs.tsv" else {}
+    assert [compact(item) for item in read(FIXTURES / name, READERS[name], **settings)] == GOLDEN[name]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_the_right_reader_is_found(name):
+    assert choose_reader(FIXTURES / name, None) == READERS[name]
+
+
+def test_dictionary_tables_stay_linked():
+    """Every example belongs to the entries whose senses its row names, and every sense stands in its entry."""
+    import csv
+
+    tables = {
+        name: list(csv.DictReader((TSELTAL / f"{name}.csv").open(encoding="utf-8")))
+        for name in ("entries", "senses", "examples")
+    }
+    settings = {"senses": {"file": "senses.csv"}, "examples": {"file": "examples.csv"}}
+    found = read(TSELTAL / "entries.csv", "lexicon", **settings)
+    entries = {item.meta["key"]: item for item in found if isinstance(item, Entry)}
+    pairs = [item for item in found if isinstance(item, Pair)]
+    assert len(entries) == len(tables["entries"]) == 200
+    assert sum(len(entry.senses) for entry in entries.values()) == len(tables["senses"])
+    assert len(pairs) == len(tables["examples"])
+    owner = {row["ID"]: row["Entry_ID"] for row in tables["senses"]}
+    several = 0
+    for row, pair in zip(tables["examples"], pairs):
+        keys = [owner[sense] for sense in row["Sense_IDs"].split(" ; ")]
+        assert pair.source == row["Primary_Text"]
+        assert pair.meta["entries"] == list(dict.fromkeys(entries[key].id for key in keys))
+        assert pair.meta["entry"] == pair.meta["entries"][0]
+        assert set(pair.meta["headwords"]) == {entries[key].headword for key in keys}
+        several += len(set(keys)) > 1
+    assert several
+    assert not any("](" in text for item in found for _, text in item.texts())
+    assert read(TSELTAL / "senses.csv", "lexicon", **settings) == []
+
+
+def test_tseltal_subset_is_two_sources(tmp_path):
+    project = make_project(tmp_path / "p")
+    found = {finding.files[0]: finding for finding in add(project, sorted(TSELTAL.iterdir()))}
+    assert set(found) == {"raw/entries.csv", "raw/udhr.tzh.txt"}
+    book, document = found["raw/entries.csv"], found["raw/udhr.tzh.txt"]
+    assert book.files == ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
+    assert book.good_for == "dictionary with 200 entries and 329 example sentences: define, lookup, translate"
+    assert [said.language for said in book.languages] == ["tzh", "spa"]
+    assert "Language_ID" in book.languages[0].how
+    assert document.good_for.startswith("document in two languages")
+    assert set(document.scripts) == {"Latn"}
+
+    data = run_ingest(Project(project.path))
+    records = list(data.records())
+    assert Counter(record.kind for record in records) == {"entry": 200, "pair": 329, "doc": 34}
+    assert len({record.id for record in records}) == len(records)
+    ids = {record.id for record in records}
+    assert all(entry in ids for record in records for entry in record.meta.get("entries", ()))
+    docs = [record for record in records if record.kind == "doc"]
+    assert {record.meta["parallel"] for record in docs} == {"udhr"}
+    assert [r.meta["part"] for r in docs if r.language == "tzh"] == [
+        r.meta["part"] for r in docs if r.language == "spa"
+    ]
+    assert all((project.path / record.origin.rpartition(":")[0]).is_file() for record in records)
+
+
+def test_what_was_found_is_written_and_read_back(tmp_path):
+    project = make_project(tmp_path / "p")
+    add(project, sorted(TSELTAL.iterdir()), licence="CC BY 4.0", attribution="Gilles Polian")
+    source = Project(project.path).sources[0]
+    assert source["settings"]["examples"] == {
+        "file": "examples.csv", "sense": "Sense_IDs", "text": "Primary_Text", "translation": "Translated_Text", "dialect": "Dialect",
+    }  # fmt: skip
+    assert lexicon.Config(**source["settings"])
+    again = add(Project(project.path), sorted((project.path / "raw").iterdir()))
+    assert not any(finding.added for finding in again)
+    assert len(Project(project.path).sources) == 2
+    data = run_ingest(Project(project.path))
+    assert data.manifest["licences"] == {"CC BY 4.0": 563}
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "said"),
+    [
+        ("El señor comió.\nMañana.\n" * 9, "utf-8", "UTF-8"),
+        ("El señor comió.\nMañana.\n" * 9, "utf-8-sig", "UTF-8 with a byte order mark"),
+        ("El señor comió.\nMañana.\n" * 9, "latin-1", "Latin-1"),
+        ("El señor dijo “sí”.\n" * 9, "cp1252", "Windows-1252"),
+        ("ሰላም ለዓለም።\nደህና ነህ?\n" * 9, "utf-16", "UTF-16 (little-endian) with a byte order mark"),
+        ("ሰላም ለዓለም።\nደህና ነህ?\n" * 9, "utf-16-le", "UTF-16 (little-endian) without a byte order mark"),
+        ("नमस्ते दुनिया\n" * 9, "utf-16-be", "UTF-16 (big-endian) without a byte order mark"),
+    ],
+)
+def test_encoding_is_found_and_said(tmp_path, text, encoding, said):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(text.encode(encoding))
+    assert detect(path).said == said
+    assert "".join(line for _, line in lines(path)) == text
+
+
+def test_two_columns_without_names_are_told_apart(tmp_path, tseltal):
+    """py3langid does not know Tseltal: the column that is not Spanish is the project's language, and it says so."""
+    path = tmp_path / "sentences.tsv"
+    path.write_text("".join(f"{spanish}\t{own}\n" for spanish, own in tseltal[:60]), encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [path])
+    assert finding.settings["text"] == "column 2"
+    assert finding.settings["translation"] == "column 1"
+    assert finding.records == {"pair": 60}
+    how = {said.language: said.how for said in finding.languages}
+    assert how["tzh"]
+    assert how["spa"]
+
+
+def test_scripts_tell_languages_apart(tmp_path, amharic):
+    path = tmp_path / "sentences.csv"
+    path.write_text("".join(f'"{a}";"{b}"\n' for a, b in amharic if '"' not in a + b), encoding="utf-8")
+    (finding,) = add(make_project(tmp_path / "p", "amh", "eng"), [path])
+    assert finding.delimiter == "semicolon"
+    assert {said.part: said.language for said in finding.languages} == {
+        "column column 2": "amh",
+        "column column 1": "eng",
+    }
+    assert "Ethi" in finding.scripts
+
+
+def test_rows_of_other_languages_are_left_out_and_counted(tmp_path):
+    path = tmp_path / "words.tsv"
+    path.write_text("lang\tspa\ttarget\n" + "tzh\tagua\tha'\n" * 1 + "yua\tagua\tja'\n" * 3, encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [path])
+    assert finding.settings["where"] == {"lang": "tzh"}
+    data = run_ingest(project)
+    assert data.manifest["dropped"] == {"lexicon.other_value": 3}
+    assert [record.headword for record in data.records()] == ["ha'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("udhr.tzh.txt", ("udhr", "tzh")), ("story_spa.txt", ("story", "spa")), ("story.es.md", ("story", "spa")),
+        ("notes-de.txt", ("notes-de", "")), ("plain.txt", ("plain", "")), ("x.qqq.txt", ("x", "qqq")),
+    ],
+)  # fmt: skip
+def test_language_in_a_file_name(name, expected):
+    assert split_name(Path(name), "qqq", "spa") == expected
+
+
+def test_ids_do_not_move_when_rows_are_added(tmp_path):
+    rows = ["ha',agua", "na,casa", "na,casa"]
+    path = tmp_path / "a.csv"
+    path.write_text("palabra,significado\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    before = [item.id for item in read(path, "lexicon")]
+    path.write_text("palabra,significado\nwinik,hombre\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    after = [item.id for item in read(path, "lexicon")]
+    assert after[1:] == before
+    assert len(set(after)) == 4
+
+
+READER = '''"""Read poems, a verse a line."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.types import Doc, record_id
+
+EXTENSIONS = (".poem",)
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field("", description="Language of the poem.")
+
+
+def read(path, cfg):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        yield Doc(record_id(line), line, cfg.language, f"{path.name}:{number}")
+'''
+
+
+def test_a_reader_in_the_project_is_used_for_its_extension(tmp_path):
+    project = make_project(tmp_path / "p")
+    folder = project.path / "plugins" / "reader"
+    folder.mkdir(parents=True)
+    (folder / "poem.py").write_text(READER, encoding="utf-8")
+    (project.path / "raw" / "rain.poem").write_text("ya xtal ha'al\nya xtal ha'al\nlek ay\n", encoding="utf-8")
+    (finding,) = add(project, [project.path / "raw" / "rain.poem"])
+    assert finding.reader == "poem"
+    records = list(run_ingest(project).records())
+    assert [(r.text, r.language, r.origin) for r in records][-1] == ("lek ay", "tzh", "raw/rain.poem:3")
+    assert len({record.id for record in records}) == 3
+
+
+def test_a_source_without_a_reader_is_sniffed(tmp_path):
+    project = make_project(tmp_path / "p")
+    shutil.copy(FIXTURES / "wordlist.csv", project.path / "raw")
+    project.add_source({"files": ["raw/wordlist.csv"]})
+    assert Counter(record.kind for record in run_ingest(project).records()) == {"entry": 3, "pair": 2}
