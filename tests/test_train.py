@@ -11,9 +11,10 @@ from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
 from endonym.train.fast import speed_up
-from endonym.train.fit import FitConfig, learning_rate, mean_loss
+from endonym.train.fit import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
+from endonym.train.settings import FitConfig
 
 
 def _examples(number: int, vocabulary: int, longest: int = 40) -> list[Example]:
@@ -64,7 +65,9 @@ def test_a_row_never_sees_its_neighbour(loaded):
 def test_fast_layers_equal_the_ones_they_replace(loaded):
     from peft import LoraConfig, get_peft_model
 
-    model = get_peft_model(loaded.model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(
+        loaded.model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -118,4 +121,6 @@ def test_learning_rate_rises_then_falls():
 
 def test_mean_loss_does_not_depend_on_the_packing(loaded):
     rows = _examples(12, loaded.model.config.vocab_size)
-    assert mean_loss(loaded.model, rows, next_token, 64) == pytest.approx(mean_loss(loaded.model, rows, next_token, 4096), rel=1e-5)
+    assert mean_loss(loaded.model, rows, next_token, 64) == pytest.approx(
+        mean_loss(loaded.model, rows, next_token, 4096), rel=1e-5
+    )

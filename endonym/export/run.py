@@ -37,7 +37,7 @@ def run(cfg: Config, job: Job) -> None:
     from endonym.models.load import load_artifact
 
     name, (module, settings) = next(iter(job.plugins.items()))
-    chats = job.dataset("chats")
+    chats = Dataset.of(job, "chats")
     rows, split = held_out(chats, cfg.parity_rows)
     source = _source(job, load_artifact(Path(str(job.inputs["model"])), dtype="float32"), chats)
     draft = job.folder / "uncertified"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from endonym.models.load import Loaded
 from endonym.store import events
 from endonym.store.files import hash_folder, write_json
-from endonym.train.fit import FitConfig, Fitted
+from endonym.train.fit import Fitted
 from endonym.train.preflight import Check
+from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job

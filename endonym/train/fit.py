@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 
 from endonym.errors import JobError
@@ -20,38 +19,13 @@ from endonym.models.render import Example
 from endonym.train import checkpoint
 from endonym.train.batches import Packed, micro_batches, pack, steps
 from endonym.train.checkpoint import State
+from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
 
 Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
 """Summed loss over the learned tokens of a pack."""
-
-
-class FitConfig(BaseModel):
-    """Settings of the loop that every gradient-trained recipe shares."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(200, ge=1, description="Optimiser steps.")
-    max_steps: int = Field(0, ge=0, description="Stop after this many steps whatever the plan says; 0 is no limit.")
-    batch_size: int = Field(32, ge=1, description="Rows per optimiser step.")
-    batch_tokens: int = Field(
-        4096, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
-    )
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
-    warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
-    final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices.")
-    clip: float = Field(1.0, ge=0, description="Largest norm of a step's gradient; 0 is no limit.")
-    max_length: int = Field(1024, ge=16, description="Longest row in tokens; a longer one goes to the ledger.")
-    evaluate_every: int = Field(50, ge=1, description="Steps between evaluations on the validation split.")
-    valid_rows: int = Field(128, ge=1, description="Validation rows used for each evaluation.")
-    samples: int = Field(3, ge=0, description="Answers generated and shown at each evaluation.")
-    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
-    patience: int = Field(0, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="Number format of the computation.")
-    seed: int = Field(20, description="Seed of row order, initial values and dropout.")
 
 
 @dataclass(frozen=True)
@@ -91,36 +65,31 @@ def fit(
     unbroken run on a CPU. Raises JobError when the loss stops being a number.
     """
     torch.manual_seed(cfg.seed)
-    names = [n for n, p in model.named_parameters() if p.requires_grad]
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    names = list(weights)
     optimizer = _optimizer(weights, cfg)
     folder = job.folder / "checkpoints"
-    best = _Best(folder / "best.safetensors", weights)
+    best = _Best(folder, weights)
     state, found = State(), checkpoint.newest(folder)
     if found is not None:
         state = checkpoint.load(found, weights, optimizer, names)
         job.log(f"going on from the checkpoint of step {state.step}")
     total = min(cfg.steps, cfg.max_steps or cfg.steps)
     source = steps(len(train.examples), train.weights, cfg.batch_size, cfg.seed, state.cursor)
-    device = next(model.parameters()).device
-    started, tokens, cancelled = time.monotonic(), 0, False
+    pace, stopped, cancelled = _Pace(), False, False
     if state.step == 0:
         _evaluate(model, valid, loss, cfg, job, state, best, sample)
-    while state.step < total:
-        chosen, state.cursor = next(source)
-        value, seen, learned = _step(
-            model, [train.examples[i] for i in chosen], loss, optimizer, weights, state.step, cfg, device
-        )
+    while state.step < total and not stopped and not cancelled:
+        chosen, cursor = next(source)
+        rows = [train.examples[i] for i in chosen]
+        value, seen, learned = _step(model, rows, loss, optimizer, weights, state.step, cfg)
         if not math.isfinite(value):
             raise JobError(
                 f"the loss of step {state.step + 1} is not a number",
                 "Resume with a lower --learning-rate; the last good checkpoint is kept.",
             )
-        state.step += 1
-        state.learned_tokens += learned
-        tokens += seen
-        seconds = time.monotonic() - started
-        rate = tokens / max(seconds, 1e-9)
+        state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + learned
+        rate = pace.add(seen)
         job.metric("loss", value, state.step)
         job.tick(
             state.step, total, "steps", loss=round(value, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes()
@@ -128,23 +97,29 @@ def fit(
         last = state.step >= total
         if state.step % cfg.evaluate_every == 0 or last:
             _evaluate(model, valid, loss, cfg, job, state, best, sample)
-        stop = bool(cfg.patience) and state.evaluations_without_gain >= cfg.patience
-        cancelled = job.cancelled() and not last
-        if state.step % cfg.save_every == 0 or last or stop or cancelled:
+            stopped = bool(cfg.patience) and state.evaluations_without_gain >= cfg.patience
+        cancelled = not last and job.cancelled()
+        if state.step % cfg.save_every == 0 or last or stopped or cancelled:
             checkpoint.save(folder, state, weights, optimizer, names)
-        if cancelled or stop:
-            job.log(f"stopped at step {state.step}: " + ("asked to" if cancelled else "no gain any more"))
-            break
-    if not cancelled:
-        best.restore()
-    return Fitted(
-        state.step,
-        state.best_step,
-        state.best_loss,
-        cancelled,
-        tokens / max(time.monotonic() - started, 1e-9),
-        peak_bytes(),
-    )
+    if cancelled:
+        job.log(f"stopped at step {state.step} as asked; the checkpoint is saved")
+    else:
+        best.restore(state.best_step)
+    return Fitted(state.step, state.best_step, state.best_loss, cancelled, pace.rate, peak_bytes())
+
+
+class _Pace:
+    """Tokens per second since this process began to train."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.tokens = 0
+        self.rate = 0.0
+
+    def add(self, tokens: int) -> float:
+        self.tokens += tokens
+        self.rate = self.tokens / max(time.monotonic() - self.started, 1e-9)
+        return self.rate
 
 
 def mean_loss(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> float:
@@ -187,10 +162,10 @@ def _step(
     weights: dict[str, torch.nn.Parameter],
     step: int,
     cfg: FitConfig,
-    device: torch.device,
 ) -> tuple[float, int, int]:
     """One optimiser step; returns (mean loss, tokens seen, tokens learned)."""
     model.train()
+    device = next(model.parameters()).device
     packs = [pack(rows, device) for rows in micro_batches(examples, cfg.batch_tokens)]
     learned = sum(p.num_learned for p in packs)
     total = 0.0
@@ -221,7 +196,7 @@ def _evaluate(
     job.metric("valid_loss", value, state.step)
     if value < state.best_loss:
         state.best_loss, state.best_step, state.evaluations_without_gain = value, state.step, 0
-        best.keep()
+        best.keep(state.step)
     else:
         state.evaluations_without_gain += 1
     job.log(
@@ -240,20 +215,30 @@ def _optimizer(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.
 
 
 class _Best:
-    """The best weights so far, on disk, so that an interruption does not lose them."""
+    """The best weights so far, on disk, so that an interruption does not lose them.
 
-    def __init__(self, path: Path, weights: dict[str, torch.nn.Parameter]):
-        self.path = path
+    The file carries its step: a run that is set back to an older checkpoint must not end with weights it has not reached.
+    """
+
+    def __init__(self, folder: Path, weights: dict[str, torch.nn.Parameter]):
+        self.folder = folder
         self.weights = weights
 
-    def keep(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
+    def keep(self, step: int) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        target = self._path(step)
+        temporary = target.with_suffix(".tmp")
         save_file({n: p.detach().cpu().contiguous() for n, p in self.weights.items()}, temporary)
-        temporary.replace(self.path)
+        temporary.replace(target)
+        older = sorted(self.folder.glob("best-*.safetensors"))
+        # The one before stays: the newest checkpoint may be from before this evaluation.
+        for path in older[:-2]:
+            path.unlink()
 
-    def restore(self) -> None:
-        if self.path.is_file():
-            with torch.no_grad():
-                for name, tensor in load_file(self.path).items():
-                    self.weights[name].copy_(tensor)
+    def restore(self, step: int) -> None:
+        with torch.no_grad():
+            for name, tensor in load_file(self._path(step)).items():
+                self.weights[name].copy_(tensor)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"best-{step:08d}.safetensors"

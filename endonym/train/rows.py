@@ -11,8 +11,9 @@ from endonym.errors import DataError, Problem
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import Loaded
 from endonym.models.render import Example, Renderer
-from endonym.train.fit import FitConfig, Rows
+from endonym.train.fit import Rows
 from endonym.train.network import attention
+from endonym.train.settings import FitConfig
 from endonym.types import Chat, to_json
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Cal
 def _spread(chats: Sequence[Chat], number: int) -> list[Chat]:
     """Pick `number` chats evenly over the tasks and directions, in a fixed order."""
     groups: dict[tuple[str, str], list[Chat]] = {}
-    for chat in chats:
+    for chat in sorted(chats, key=lambda c: c.id):
         groups.setdefault((chat.task, str(chat.meta.get("direction", ""))), []).append(chat)
     picked: list[Chat] = []
     depth = 0

@@ -58,7 +58,8 @@ class WordIndex:
     def __init__(self, rows: Sequence[dict], cfg: Config):
         self.rows = list(rows)
         self.cfg = cfg
-        self._lexicons: dict[tuple[str, str, int], tuple[Lexicon, MemoryIndex]] = {}
+        self._lexicons: dict[tuple[str, str, int], Lexicon] = {}
+        self._vocabularies: dict[tuple[str, str], MemoryIndex] = {}
         self._fold_of = {key: fold_of(row["groups"], cfg.folds) for row in self.rows for key in row["groups"][:1]}
 
     @classmethod
@@ -74,7 +75,7 @@ class WordIndex:
         `exclude` are group keys: when one of them is a training row, the lexicon learned without its fold answers.
         """
         fold = next((self._fold_of[key] for key in exclude if key in self._fold_of), -1)
-        lexicon, known = self._lexicon(source_language, target_language, fold)
+        lexicon = self._lexicon(source_language, target_language, fold)
         found, seen = [], set()
         for word in words(text.casefold()):
             if word in seen:
@@ -82,30 +83,38 @@ class WordIndex:
             seen.add(word)
             best = [t for t, p in lexicon.best(word, k) if p >= self.cfg.least]
             if not best:
-                near = known.search(word, 1)
-                if near and near[0][0] >= self.cfg.likeness:
-                    best = [t for t, p in lexicon.best(known.texts[near[0][1]], k) if p >= self.cfg.least]
+                known = self._known(source_language, target_language)
+                for likeness, at in known.search(word, 3):
+                    if likeness >= self.cfg.likeness and not best:
+                        best = [t for t, p in lexicon.best(known.texts[at], k) if p >= self.cfg.least]
             if best:
                 found.append((word, best))
         return found
 
-    def _lexicon(self, source: str, target: str, fold: int) -> tuple[Lexicon, MemoryIndex]:
+    def _lexicon(self, source: str, target: str, fold: int) -> Lexicon:
         key = (source, target, fold if self.cfg.folds > 1 else -1)
         if key not in self._lexicons:
-            pairs = []
-            for row in self.rows:
-                if set(row["languages"]) != {source, target} or (
-                    key[2] >= 0 and fold_of(row["groups"], self.cfg.folds) == key[2]
-                ):
-                    continue
-                flip = row["languages"][0] != source
-                pairs += [
-                    (b.casefold(), a.casefold()) if flip else (a.casefold(), b.casefold()) for a, b in row["texts"]
-                ]
-            lexicon = Lexicon.learn(pairs, iterations=self.cfg.iterations)
-            vocabulary = sorted({w for a, _ in pairs for w in words(a)})
-            self._lexicons[key] = (lexicon, MemoryIndex(vocabulary))
+            self._lexicons[key] = Lexicon.learn(self._texts(source, target, key[2]), iterations=self.cfg.iterations)
         return self._lexicons[key]
+
+    def _known(self, source: str, target: str) -> MemoryIndex:
+        """All source words, to find the one most like a word never seen."""
+        if (source, target) not in self._vocabularies:
+            vocabulary = {w for a, _ in self._texts(source, target, -1) for w in words(a)}
+            self._vocabularies[source, target] = MemoryIndex(sorted(vocabulary))
+        return self._vocabularies[source, target]
+
+    def _texts(self, source: str, target: str, without_fold: int) -> list[tuple[str, str]]:
+        pairs = []
+        for row in self.rows:
+            if set(row["languages"]) != {source, target}:
+                continue
+            if without_fold >= 0 and fold_of(row["groups"], self.cfg.folds) == without_fold:
+                continue
+            flip = row["languages"][0] != source
+            folded = [(a.casefold(), b.casefold()) for a, b in row["texts"]]
+            pairs += [(b, a) for a, b in folded] if flip else folded
+        return pairs
 
 
 def fold_of(groups: Sequence[str], folds: int) -> int:

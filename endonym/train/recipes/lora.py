@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from endonym.train.fit import FitConfig
+from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset

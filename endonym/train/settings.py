@@ -1,0 +1,31 @@
+"""Settings of the training loop, apart from it so that reading them loads nothing heavy."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FitConfig(BaseModel):
+    """Settings of the loop that every gradient-trained recipe shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(200, ge=1, description="Optimiser steps.")
+    max_steps: int = Field(0, ge=0, description="Stop after this many steps whatever the plan says; 0 is no limit.")
+    batch_size: int = Field(32, ge=1, description="Rows per optimiser step.")
+    batch_tokens: int = Field(
+        4096, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
+    warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
+    final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices.")
+    clip: float = Field(1.0, ge=0, description="Largest norm of a step's gradient; 0 is no limit.")
+    max_length: int = Field(1024, ge=16, description="Longest row in tokens; a longer one goes to the ledger.")
+    evaluate_every: int = Field(50, ge=1, description="Steps between evaluations on the validation split.")
+    valid_rows: int = Field(128, ge=1, description="Validation rows used for each evaluation.")
+    samples: int = Field(3, ge=0, description="Answers generated and shown at each evaluation.")
+    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+    patience: int = Field(0, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
+    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="Number format of the computation.")
+    seed: int = Field(20, description="Seed of row order, initial values and dropout.")
