@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from endonym.models.load import Loaded
 from endonym.models.weights import MANIFEST
+
+if TYPE_CHECKING:
+    import torch
+
+    from endonym.models.load import Loaded
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Source:
             return False
         ends = {name: tensor for name, tensor in self.merged() if "embed_tokens" in name or name.startswith("lm_head")}
         matrices = list(ends.values())
-        return len(matrices) < 2 or torch.equal(matrices[0], matrices[1])
+        return len(matrices) < 2 or matrices[0].equal(matrices[1])
 
 
 def _merged(module: torch.nn.Module, prefix: str) -> Iterator[tuple[str, torch.Tensor]]:

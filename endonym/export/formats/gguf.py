@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.errors import UsageError
@@ -15,6 +14,9 @@ from endonym.export.modelfile import write_modelfile
 from endonym.export.parity import Tolerance
 from endonym.export.source import Source
 from endonym.export.vocabulary import vocabulary
+
+if TYPE_CHECKING:
+    import torch
 
 RUNTIME = "llama_cpp"
 REQUIRES = {"gguf": "gguf", "xllamacpp": "gguf"}
@@ -132,6 +134,8 @@ def rope_settings(config: Any) -> dict[str, Any]:
 
 def llama3_factors(rope: dict[str, Any], head_size: int) -> torch.Tensor:
     """Divisor of each rotary frequency, shape (head_size / 2,), as Llama 3.1 stretches long wavelengths (float32)."""
+    import torch
+
     wavelengths = 2 * math.pi * rope["rope_theta"] ** (torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
     low, high, old = rope["low_freq_factor"], rope["high_freq_factor"], rope["original_max_position_embeddings"]
     smooth = ((old / wavelengths - low) / (high - low)).clamp(0, 1)
