@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from endonym import plugins
-from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.dataset import DatasetWriter
 from endonym.errors import ParityError, UsageError
 from endonym.export import run as stage
 from endonym.export.formats import gguf as gguf_format
@@ -67,6 +67,7 @@ class FakeJob:
     inputs: dict[str, Path]
     plugins: dict[str, tuple[Any, Any]]
     results: dict[str, Any] = field(default_factory=dict)
+    verb: str = "export"
 
     def __post_init__(self) -> None:
         self.output = self.folder / "output"
@@ -82,9 +83,6 @@ class FakeJob:
                 "sources": [],
             },
         )
-
-    def dataset(self, name: str) -> Dataset:
-        return Dataset(self.inputs[name], verb="export")
 
     def log(self, text: str) -> None: ...
 
@@ -141,7 +139,7 @@ def test_a_damaged_export_is_not_published(tmp_path, trained, chats, name, monke
             yield weight, tensor + noise if weight.endswith("layers.1.mlp.down_proj.weight") else tensor
 
     monkeypatch.setattr(Source, "merged", damaged)
-    with pytest.raises(ParityError, match="bits per byte|logits|greedy"):
+    with pytest.raises(ParityError, match=r"bits per byte|logits|greedy"):
         run_export(tmp_path, trained, chats, name)
     assert list((tmp_path / "job" / "output").iterdir()) == []
     assert not (tmp_path / "job" / "uncertified").exists()

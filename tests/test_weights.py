@@ -134,7 +134,7 @@ def test_a_missing_shard_is_named(tiny_model: Path, tmp_path: Path):
     (folder / "model.safetensors").unlink()
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
-    with pytest.raises(UsageError, match="model-00001-of-00002.safetensors is missing"):
+    with pytest.raises(UsageError, match=r"model-00001-of-00002\.safetensors is missing"):
         weights.get(folder)
 
 

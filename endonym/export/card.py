@@ -49,7 +49,7 @@ def _scores(scores: Any) -> str:
         return "It has not been evaluated on a sealed test set."
     head = "| system | metric | direction | value | 95 % interval | items |\n|---|---|---|---|---|---|\n"
     body = "".join(
-        f"| {r['system']} | {r['metric']} | {r['direction']} | {r['value']:.2f} | {r['low']:.2f} to {r['high']:.2f} | {r['items']} |\n"
+        f"| {r['system']} | {r['metric']} | {r['direction']} | {r['value']:.2f} | {r['low']:.2f} to {r['high']:.2f} | {r['n']} |\n"
         for r in rows
     )
     signatures = sorted({f"`{r['signature']}`" for r in rows if r.get("signature")})

@@ -56,10 +56,9 @@ def reference(
     import torch
 
     rows, logits = [], []
-    for chat in chats:
-        prompt = loaded.renderer.prompt_ids(chat.prompt)
+    prompts = [loaded.renderer.prompt_ids(chat.prompt) for chat in chats]
+    for chat, prompt, (greedy, gap) in zip(chats, prompts, _greedy(loaded, prompts, num_tokens), strict=True):
         answer = loaded.renderer.answer_ids(chat.answer)[:num_answer_tokens]
-        greedy, gap = _greedy(loaded, prompt, num_tokens)
         nats, first = _teacher(loaded, prompt, answer)
         logits.append(first)
         text = loaded.renderer.decode(_answer_part(greedy, loaded.renderer.stop_ids))
@@ -78,13 +77,12 @@ def by_transformers(folder: Path, base: str, rows: Sequence[Row], num_tokens: in
     is_adapter = (folder / "adapter_config.json").is_file()
     loaded = load_model(base, folder, dtype="float32") if is_adapter else load_model(folder, dtype="float32")
     seen, logits = [], []
-    for row in rows:
-        prompt = loaded.renderer.prompt_ids([Message(**m) for m in row.messages])
+    prompts = [loaded.renderer.prompt_ids([Message(**m) for m in row.messages]) for row in rows]
+    for row, prompt, (own, _) in zip(rows, prompts, _greedy(loaded, prompts, num_tokens), strict=True):
         answer = loaded.renderer.answer_ids(row.answer)[: len(row.answer_ids)]
         choices = _logits(loaded, prompt, row.greedy[:-1])[0].argmax(-1).tolist()
         nats, first = _teacher(loaded, prompt, answer)
         logits.append(first)
-        own, _ = _greedy(loaded, prompt, num_tokens)
         text = loaded.renderer.decode(_answer_part(own, loaded.renderer.stop_ids))
         seen.append(Seen(prompt, answer, choices, text, nats))
     return seen, torch.cat(logits)
@@ -122,25 +120,41 @@ def _answer_part(ids: Sequence[int], stops: Sequence[int]) -> list[int]:
     return list(ids[: next((i for i, token in enumerate(ids) if token in stops), len(ids))])
 
 
-def _greedy(loaded: Any, prompt: Sequence[int], num_tokens: int) -> tuple[list[int], list[float]]:
-    """Greedy ids up to and including the stop token, with the gap between best and second-best logit of each."""
+def _greedy(loaded: Any, prompts: Sequence[Sequence[int]], num_tokens: int) -> list[tuple[list[int], list[float]]]:
+    """Per prompt: greedy ids up to and including the stop token, and the gap between best and second-best logit of each.
+
+    All prompts run together, shorter ones padded in front.
+    """
     import torch
     from transformers import DynamicCache
 
+    longest, device = max(len(p) for p in prompts), loaded.device
+    ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
+    place = (mask.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=loaded.model.config)
-    ids = torch.tensor([list(prompt)], device=loaded.device)
-    made: list[int] = []
-    gaps: list[float] = []
+    steps, gaps = [], []
     for _ in range(num_tokens):
         with torch.inference_mode():
-            output = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        best = output.logits[0, -1].float().topk(2)
-        made.append(int(best.indices[0]))
-        gaps.append(float(best.values[0] - best.values[1]))
-        if made[-1] in loaded.renderer.stop_ids:
-            break
-        ids = torch.tensor([[made[-1]]], device=loaded.device)
-    return made, gaps
+            output = loaded.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=place,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        best = output.logits[:, -1].float().topk(2)
+        steps.append(best.indices[:, 0].tolist())
+        gaps.append((best.values[:, 0] - best.values[:, 1]).tolist())
+        ids, place = best.indices[:, :1], place[:, -1:] + 1
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    made = []
+    for row in range(len(prompts)):
+        tokens = [step[row] for step in steps]
+        end = len(_answer_part(tokens, loaded.renderer.stop_ids)) + 1
+        made.append((tokens[:end], [gap[row] for gap in gaps][:end]))
+    return made
 
 
 def _logits(loaded: Any, prompt: Sequence[int], rest: Sequence[int]) -> torch.Tensor:

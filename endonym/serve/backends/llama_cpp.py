@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,7 +56,11 @@ class LlamaCppEngine:
         )
         answer = Answer((), len(prompt))
         # Only temperature and top-p choose the token, as in the other backend; llama.cpp's own further samplers are off.
-        settings = {"n_predict": params.max_tokens, "temperature": params.temperature, "top_p": params.top_p}
+        settings: dict[str, Any] = {
+            "n_predict": params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+        }
         settings |= {"seed": params.seed, "samplers": ["top_p", "temperature"], "cache_prompt": True}
 
         def pieces() -> Iterator[str]:
