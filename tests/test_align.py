@@ -1,0 +1,290 @@
+"""Alignment loses no sentence, finds the cheapest path, and is right on gold alignments more often than length alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from endonym.align import run as stage
+from endonym.align.aligners import length, lexicon
+from endonym.align.beads import cheapest, log_two_sided
+from endonym.align.cognates import cognates
+from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.lexicon import Lexicon
+from endonym.data.sentences import sentences
+from endonym.types import Doc, Pair
+
+DATA = Path(__file__).parent / "data"
+SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 0), (0, 1))
+ALIGNERS = [length, lexicon]
+
+
+def load_benchmark():
+    path = Path(__file__).parent.parent / "benchmarks" / "alignment.py"
+    spec = importlib.util.spec_from_file_location("benchmark_alignment", path)
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+benchmark = load_benchmark()
+
+
+@pytest.fixture(scope="module")
+def parice():
+    return dict(benchmark.read_sets(DATA / "alignment"))["parice"]
+
+
+def f1(module, documents, **knowledge):
+    found = [list(module.align(d.source, d.target, module.Config(), **knowledge)) for d in documents]
+    return benchmark.score([d.gold for d in documents], [[(k.source, k.target) for k in links] for links in found])
+
+
+# Sentences
+
+
+@given(st.text(alphabet="aB1 .!?…\"')»\n፡።፣ሰላ:।॥क|؟。日;λ-", max_size=80))
+def test_sentences_are_the_text_cut(text):
+    pieces = sentences(text)
+    assert "".join(pieces) == text
+    assert all(pieces)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("El Dr. Pérez vino. ¿Por qué? No sé... tal vez.", ["El Dr. Pérez vino.", "¿Por qué?", "No sé... tal vez."]),
+        ("Mide 3.5 km. Art. 5 dice. J. R. Tolkien.", ["Mide 3.5 km.", "Art. 5 dice.", "J. R. Tolkien."]),
+        ("«¡Hola!» dijo ella. Luego se fue.", ["«¡Hola!» dijo ella.", "Luego se fue."]),
+        ("ሰላም ለዓለም፡፡ እንዴት ነህ፧ ደህና፡ነኝ።", ["ሰላም ለዓለም፡፡", "እንዴት ነህ፧", "ደህና፡ነኝ።"]),
+        ("አበበ:: ከበደ", ["አበበ::", "ከበደ"]),
+        ("std::vector is C++. Yes.", ["std::vector is C++.", "Yes."]),
+        ("रामः गच्छति । सीता अपि ॥ १ ॥ ततः", ["रामः गच्छति ।", "सीता अपि ॥ १ ॥", "ततः"]),
+        ("هل أنت هنا؟ نعم. ذهبت۔ ثم", ["هل أنت هنا؟", "نعم.", "ذهبت۔", "ثم"]),
+        ("ya atardeció. ma jna'. lek ay", ["ya atardeció.", "ma jna'.", "lek ay"]),
+        ("1. Primero. 2. Segundo.", ["1. Primero.", "2. Segundo."]),
+        ("日本語です。はい！そう", ["日本語です。", "はい！", "そう"]),
+    ],
+)
+def test_sentences_end_as_the_script_ends_them(text, expected):
+    assert [piece.strip() for piece in sentences(text)] == expected
+
+
+# The search
+
+
+def by_brute_force(n, m, cost):
+    best = {(0, 0): 0.0}
+    for i in range(n + 1):
+        for j in range(m + 1):
+            ways = [best[i - a, j - b] + cost((a, b), i, j, j + 1)[0] for a, b in SHAPES if (i - a, j - b) in best]
+            if ways:
+                best[i, j] = min(ways)
+    return best[n, m]
+
+
+@given(st.integers(0, 7), st.integers(0, 7), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_path_is_the_cheapest_there_is(n, m, seed):
+    generator = np.random.default_rng(seed)
+    table = generator.random((len(SHAPES), n + 1, m + 2)) * 5
+
+    def cost(shape, i, low, high):
+        return table[SHAPES.index(shape), i, low:high]
+
+    expected = sorted(generator.integers(0, m + 1, n + 1).tolist())
+    path = cheapest(n, m, SHAPES, cost, expected)
+    assert sum(path.costs) == pytest.approx(by_brute_force(n, m, cost))
+
+
+def test_a_narrow_band_is_widened_until_the_path_fits():
+    """Forty target sentences stand before the ones that correspond: far outside a band of two."""
+    n = 30
+
+    def cost(shape, i, low, high):
+        there = np.arange(low, high)
+        right = 0.0 if shape == (1, 1) else 9.0
+        return np.where(there == i + 40, right, 9.0) if shape[0] and shape[1] else np.full(high - low, 3.0)
+
+    path = cheapest(n, n + 40, SHAPES, cost, list(range(n + 1)), 2)
+    assert sum(path.costs) == pytest.approx(40 * 3.0)
+    assert path.beads[-1] == ((n - 1, n), (n + 39, n + 40))
+
+
+def test_tail_of_the_normal_distribution():
+    # Two-sided tails: 31.73 %, 4.55 %, 0.27 %, and 1.5e-23 at ten standard deviations.
+    assert np.exp(log_two_sided(np.array([0.0, 1.0, 2.0, -3.0, 10.0]))) == pytest.approx(
+        [1.0, 0.31731, 0.0455, 0.0027, 1.524e-23], rel=1e-3
+    )
+
+
+# Aligners
+
+
+@pytest.mark.parametrize("module", ALIGNERS)
+@given(st.lists(st.sampled_from(["", "a", "Rio 1920.", "la casa es grande", "x" * 200]), max_size=12), st.data())
+@settings(max_examples=25, deadline=None)
+def test_every_sentence_comes_out_once_in_order(module, source, data):
+    target = data.draw(st.lists(st.sampled_from(["", "Rio 1920", "te na muk'", "y" * 150]), max_size=12))
+    links = list(module.align(source, target, module.Config()))
+    assert [i for link in links for i in link.source] == list(range(len(source)))
+    assert [j for link in links for j in link.target] == list(range(len(target)))
+    assert all(0 <= link.confidence <= 1 for link in links)
+
+
+@pytest.mark.parametrize("module", ALIGNERS)
+def test_no_link_crosses_an_anchor(module, parice):
+    document = parice[0]
+    anchors = [(7, 3), (20, 19)]
+    for link in module.align(document.source, document.target, module.Config(), anchors=anchors):
+        for i, j in anchors:
+            assert all(k < i for k in link.source) or all(k >= i for k in link.source)
+            if link.source and link.target:
+                assert (link.source[-1] < i) == (link.target[-1] < j)
+
+
+def test_words_beat_lengths_on_gold(parice):
+    by_length, by_words = f1(length, parice), f1(lexicon, parice)
+    assert by_length["strict"]["f1"] > 0.5
+    assert by_words["strict"]["f1"] > by_length["strict"]["f1"] + 0.15
+    assert by_words["strict"]["f1"] > 0.7 and by_words["lax"]["f1"] > 0.82
+
+
+def test_confidence_tells_right_from_wrong_and_parallel_from_not(parice):
+    judged = []
+    for document in parice:
+        for link in lexicon.align(document.source, document.target, lexicon.Config()):
+            if link.source and link.target:
+                judged.append((link.confidence, (link.source, link.target) in document.gold))
+    assert benchmark.auroc(judged) > 0.78
+    strangers = list(lexicon.align(parice[0].source, parice[2].target[::-1], lexicon.Config()))
+    assert np.mean([link.confidence for link in strangers]) < 0.5 * np.mean([c for c, _ in judged])
+
+
+def test_a_dictionary_decides_where_lengths_cannot(amharic):
+    """Amharic shares no letter with English: where a third of the translations lack, only known words find the rest."""
+    known = Lexicon.learn([(a.casefold(), b.casefold()) for a, b in amharic])
+    source = [a for a, _ in amharic]
+    left = [k for k in range(len(amharic)) if k % 3 != 1]
+    target = [amharic[k][1] for k in left]
+    gold = {(k,): (place,) for place, k in enumerate(left)}
+
+    def right(**knowledge):
+        links = lexicon.align(source, target, lexicon.Config(), **knowledge)
+        return sum(gold.get(link.source) == link.target for link in links) / len(gold)
+
+    assert right(lexicon=known) >= 0.9
+    assert right(lexicon=known) > right() + 0.1
+
+
+def test_cognates_ignore_accents_and_short_accidents():
+    found = cognates({"expédition", "1956", "la"}, {"expedition", "1956", "le", "1957"})
+    assert found["expédition"] == {"expedition": 1.0} and found["1956"] == {"1956": 1.0} and "la" not in found
+
+
+# The benchmark
+
+
+def test_counting_is_vecaligns():
+    """Worked by hand after score.py: deletions count against precision, not against recall; lax needs a shared link."""
+    gold = [((0,), (0,)), ((1, 2), (1,)), ((3,), ()), ((4,), (2,))]
+    found = [((0,), (0,)), ((1,), (1,)), ((2,), ()), ((3,), ()), ((4,), (2,))]
+    scores = benchmark.score([gold], [found])
+    assert scores["strict"]["precision"] == pytest.approx(3 / 5) and scores["strict"]["recall"] == pytest.approx(2 / 3)
+    assert scores["lax"]["precision"] == pytest.approx(4 / 5) and scores["lax"]["recall"] == 1.0
+
+
+def test_benchmark_prints_every_aligner(capsys):
+    assert benchmark.main([str(DATA / "alignment"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["aligner"] for row in rows} == {"length", "lexicon"}
+    assert all(0 < row["strict"]["f1"] <= row["lax"]["f1"] <= 1 and row["gold"] == 121 for row in rows)
+
+
+# The stage
+
+
+def docs(name, language, **extra):
+    paragraphs = (DATA / "tseltal" / name).read_text(encoding="utf-8").split("\n\n")
+    meta = {"document": name, "parallel": "udhr", "licence": "free", **extra}
+    return [
+        Doc(f"{language}{k}", text.strip(), language, f"{name}:{k}", {**meta, "part": k})
+        for k, text in enumerate(paragraphs, 1)
+    ]
+
+
+def run_stage(tmp_path, records, module=lexicon, **config):
+    with DatasetWriter(tmp_path / "clean") as out:
+        out.write(records)
+    (tmp_path / "out").mkdir(exist_ok=True)
+    job = SimpleNamespace(
+        verb="align", inputs={"dataset": tmp_path / "clean"}, output=tmp_path / "out", results={},
+        plugins={module.__name__.rpartition(".")[2]: (module, module.Config())}, cancelled=lambda: False,
+        project=SimpleNamespace(language="tzh", pivot="spa"), log=lambda text: None, tick=lambda *a, **k: None,
+    )  # fmt: skip
+    job.summary = lambda **values: job.results.update(values)
+    stage.run(stage.Config(**config), job)
+    return Dataset(job.output, "align"), job.results
+
+
+def letters(texts):
+    return Counter(c for text in texts for c in text if not c.isspace())
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.8])
+def test_every_character_of_parallel_documents_is_accounted_for(tmp_path, floor):
+    records = [*docs("udhr.tzh.txt", "tzh"), *docs("udhr.spa.txt", "spa")]
+    records.append(Pair("p", "la casa", "te na", "spa", "tzh", "x:1"))
+    records.append(Doc("alone", "Ningún otro habla así.", "spa", "y:1", {"document": "y", "part": 1}))
+    aligned, results = run_stage(tmp_path, records, floor=floor)
+    kept = list(aligned.records())
+    dropped = list(aligned.ledger())
+    written = [t for r in kept for _, t in r.texts()]
+    written += [d["record"][side] for d in dropped for side in ("source", "target")]
+    assert letters(written) == letters(t for r in records for _, t in r.texts())
+    assert any(r.id == "p" for r in kept) and any(r.id == "alone" for r in kept)
+    assert results["pairs"] == sum(isinstance(r, Pair) for r in kept) - 1 > 0
+    assert all(d["reason"] in ("align.low_confidence", "align.no_words") for d in dropped)
+    assert (results.get("low_confidence", 0) > 0) == (floor > 0.5)
+
+
+def test_pairs_know_document_confidence_and_licence(tmp_path):
+    records = [*docs("udhr.tzh.txt", "tzh"), *docs("udhr.spa.txt", "spa")]
+    aligned, _ = run_stage(tmp_path, records)
+    pairs = [r for r in aligned.records() if isinstance(r, Pair)]
+    assert len({p.id for p in pairs}) == len(pairs)
+    for pair in pairs:
+        assert pair.meta["document"] == "udhr" and 0 <= pair.meta["confidence"] <= 1 and pair.meta["licence"] == "free"
+    first = next(p for p in pairs if "libres e iguales" in p.text("spa"))
+    assert first.text("tzh").startswith("Spisil winiketik")
+
+
+def test_sections_of_one_name_stay_together(tmp_path):
+    """Chapter two lacks in one language: what stands under chapter three must still meet chapter three."""
+
+    def book(language, texts):
+        return [Doc(f"{language}{i}", t, language, f"{language}:{i}",
+                    {"document": f"b.{language}", "parallel": "b", "part": i, "section": s}) for i, (s, t) in enumerate(texts)]  # fmt: skip
+
+    spa = book("spa", [("1", "Uno es poco."), ("2", "Dos ya es mejor que uno."), ("3", "Tres son multitud.")])
+    tzh = book("tzh", [("1", "Jun ma lekuk."), ("2", "Dos."), ("3", "Oxeb tsobol. Bayal.")])
+    aligned, _ = run_stage(tmp_path, spa + tzh, floor=0.0)
+    pairs = {p.text("spa"): p.text("tzh") for p in aligned.records() if isinstance(p, Pair)}
+    assert pairs["Tres son multitud."] == "Oxeb tsobol. Bayal."
+
+
+def test_documents_without_a_partner_pass_unchanged(tmp_path):
+    records = docs("udhr.tzh.txt", "tzh")
+    aligned, results = run_stage(tmp_path, records)
+    assert list(aligned.records()) == records and results["documents"] == 0
