@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.models import generate as generation
-from endonym.models.load import Loaded, load_artifact, load_model
 from endonym.serve.answer import Answer, Params
 from endonym.types import Message
+
+if TYPE_CHECKING:
+    from endonym.models.load import Loaded
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 
@@ -26,6 +27,8 @@ class Config(BaseModel):
 
 def load(model: Path, cfg: Config) -> TransformersEngine:
     """Load a `model` artifact, a merged export or any Hugging Face folder."""
+    from endonym.models.load import load_artifact, load_model
+
     loaded = load_artifact(model, cfg.dtype) if (model / "model.json").is_file() else load_model(model, dtype=cfg.dtype)
     return TransformersEngine(loaded, model.name)
 
@@ -50,6 +53,8 @@ class TransformersEngine:
         self, asked: Sequence[Message] | str | list[int], params: Params, cancelled: Callable[[], bool] = lambda: False
     ) -> Answer:
         """Start an answer."""
+        from endonym.models import generate as generation
+
         ids = [i for i in asked if isinstance(i, int)] if isinstance(asked, list) else []
         prompt = ids or self.encode(
             [m for m in asked if isinstance(m, Message)] if not isinstance(asked, str) else asked
