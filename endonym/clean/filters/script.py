@@ -1,4 +1,4 @@
-"""Drop texts that are mostly in another script than their language is written in."""
+"""Drop texts that are nearly all in another script than their language is written in."""
 
 from __future__ import annotations
 
