@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,10 @@ from endonym.types import Record
 
 LARGEST_SHARE = 0.1
 """A group that would fill more than this share of a held-out split stays in training, as long as smaller ones are enough."""
+
+
+FIRST_FILLED = ("pair", "chat", "preference", "doc", "entry")
+"""Order in which the kinds of records are held out: entries last, since example sentences bring theirs along."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,9 @@ def choose(records: Sequence[Record], groups: Sequence[list[int]], quotas: Seque
     splits = ["train"] * len(groups)
     for quota in quotas:
         have: Counter[str] = Counter()
-        for share in (LARGEST_SHARE, 1.0):
+        for kind, share in product(FIRST_FILLED, (LARGEST_SHARE, 1.0)):
             for g in drawn:
-                if splits[g] == "train" and _fits(kinds[g], have, quota.wanted, share):
+                if splits[g] == "train" and kinds[g][kind] and _fits(kinds[g], have, quota.wanted, kind, share):
                     splits[g] = quota.split
                     have += kinds[g]
     return splits
@@ -75,12 +80,11 @@ def filled(records: Sequence[Record], groups: Sequence[list[int]], splits: Seque
     return min((have[kind] / number for kind, number in wanted.wanted.items() if number), default=1.0)
 
 
-def _fits(kinds: Counter[str], have: Counter[str], wanted: Mapping[str, int], share: float) -> bool:
-    """Whether a group brings something wanted, and neither too much of anything nor too much in one piece."""
-    brings = any(have[kind] < wanted[kind] for kind in kinds)
-    return brings and all(
-        number <= max(1, share * wanted[kind]) and have[kind] + number <= wanted[kind] * (1 + LARGEST_SHARE) + 1
-        for kind, number in kinds.items()
+def _fits(kinds: Counter[str], have: Counter[str], wanted: Mapping[str, int], kind: str, share: float) -> bool:
+    """Whether a group brings some of a kind still wanted, and neither too much of anything nor too much in one piece."""
+    return have[kind] < wanted[kind] and all(
+        number <= max(1, share * wanted[other]) and have[other] + number <= wanted[other] * (1 + LARGEST_SHARE) + 1
+        for other, number in kinds.items()
     )
 
 
