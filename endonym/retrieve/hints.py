@@ -26,9 +26,11 @@ class Hints:
     """Known translations, nearest first, as (source, target)."""
     words: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Source words with likely translations."""
+    draft: str = ""
+    """The text word by word."""
 
     def __bool__(self) -> bool:
-        return bool(self.pairs or self.words)
+        return bool(self.pairs or self.words or self.draft)
 
 
 class Hinter:
@@ -62,10 +64,13 @@ class Hinter:
         if kind in ("memory", "both") and num_pairs:
             found = self.memory.search(text, source_language, target_language, num_pairs, exclude, novelty)
             pairs = tuple((source, target) for _, source, target in found)
-        if kind in ("dictionary", "both") and num_glosses:
-            found_words = self.words.gloss(text, source_language, target_language, num_glosses, exclude)
-            glossed = tuple((word, tuple(best)) for word, best in found_words)
-        return Hints(pairs, glossed)
+        draft = ""
+        if kind in ("dictionary", "both"):
+            draft = self.words.draft(text, source_language, target_language, exclude)
+            if num_glosses:
+                found_words = self.words.gloss(text, source_language, target_language, num_glosses, exclude)
+                glossed = tuple((word, tuple(best)) for word, best in found_words)
+        return Hints(pairs, glossed, draft)
 
 
 def build(records: Sequence[Record], out: Path) -> Hinter:

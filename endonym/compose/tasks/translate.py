@@ -72,5 +72,7 @@ def question(text: str, hints: Hints, context: Context, names: dict[str, str]) -
     if hints.words:
         listed = [context.prompt("translate", "word", word=w, translations=", ".join(best)) for w, best in hints.words]
         parts.append(context.prompt("translate", "words", words="; ".join(listed), **names))
+    if hints.draft:
+        parts.append(context.prompt("translate", "draft", draft=hints.draft, **names))
     parts.append(context.prompt("translate", "text", text=text, **names))
     return "\n".join(parts)

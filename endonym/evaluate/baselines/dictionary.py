@@ -13,7 +13,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset
-from endonym.data.lexicon import words
 from endonym.evaluate.items import direction_of, source_of
 from endonym.retrieve.indexes import dictionary
 from endonym.types import Chat, Entry, Pair
@@ -35,25 +34,8 @@ def prepare(train: Dataset, cfg: Config) -> Callable[[Chat], str]:
     with tempfile.TemporaryDirectory() as folder:
         dictionary.build(records, settings, Path(folder))
         index = dictionary.WordIndex.load(Path(folder))
-    known: dict[tuple[str, str], str] = {}
-
-    def translation(word: str, direction: str) -> str:
-        if (word, direction) not in known:
-            source, _, target = direction.partition(">")
-            found = index.gloss(word, source, target, 1)
-            best = found[0][1][0] if found else word
-            known[word, direction] = best[:1].upper() + best[1:] if found and word[:1].isupper() else best
-        return known[word, direction]
-
     def answer(chat: Chat) -> str:
-        text, direction = source_of(chat), direction_of(chat)
-        pieces, position = [], 0
-        for word in words(text):
-            start = text.find(word, position)
-            if start < 0:
-                continue
-            pieces += [text[position:start], translation(word, direction)]
-            position = start + len(word)
-        return "".join([*pieces, text[position:]]).strip()
+        source, _, target = direction_of(chat).partition(">")
+        return index.draft(source_of(chat), source, target)
 
     return answer

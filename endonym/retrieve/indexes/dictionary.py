@@ -91,6 +91,23 @@ class WordIndex:
                 found.append((word, best))
         return found
 
+    def draft(self, text: str, source_language: str, target_language: str, exclude: Collection[str] = ()) -> str:
+        """Return `text` word by word in the other language, in its own order and with its own punctuation.
+
+        A word without a translation stays as it is; one that begins with a capital gives one that does.
+        """
+        pieces, position = [], 0
+        for word in words(text):
+            start = text.find(word, position)
+            if start < 0:
+                continue
+            found = self.gloss(word, source_language, target_language, 1, exclude)
+            best = found[0][1][0] if found else word
+            best = best[:1].upper() + best[1:] if found and word[:1].isupper() else best
+            pieces += [text[position:start], best]
+            position = start + len(word)
+        return "".join([*pieces, text[position:]]).strip()
+
     def _lexicon(self, source: str, target: str, fold: int) -> Lexicon:
         key = (source, target, fold if self.cfg.folds > 1 else -1)
         if key not in self._lexicons:
