@@ -17,7 +17,7 @@ class Config(BaseModel):
     min_letters: int = Field(
         1, ge=0, description="Letters every text of a record must have; headwords may be one letter."
     )
-    max_chars: int = Field(4000, ge=1, description="Characters one side of a pair, a definition or a turn may have.")
+    max_chars: int = Field(10_000, ge=1, description="Characters one side of a pair, a definition or a turn may have.")
     max_doc_chars: int = Field(50_000, ge=1, description="Characters a paragraph of a document may have.")
 
 

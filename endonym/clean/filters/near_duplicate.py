@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,7 +30,8 @@ class Config(BaseModel):
 def sift(records: Iterable[Record], cfg: Config) -> Iterator[Keep | Drop]:
     """Keep the first of near-duplicates among pairs, chats and paragraphs. Dictionary entries and parallel documents stay.
 
-    Each is compared with those kept, not with a chain of neighbours, so that a drop is always like something that stays.
+    Each is compared with those kept, not with a chain of neighbours, so that a drop is always like something that stays. Texts
+    with different numbers are not alike: a price list and a calendar repeat everything else.
     """
     everything = list(records)
     dropped: dict[int, tuple[int, float]] = {}
@@ -67,9 +70,9 @@ def _repeats(places: list[int], sides: list[tuple[str, ...]], threshold: float) 
     from endonym.data.near_dup import clusters, jaccard, normalise, shingles
 
     columns = [clusters(texts, threshold) for texts in zip(*sides)]
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for i, key in enumerate(zip(*columns)):
-        groups[key].append(i)
+        groups[key, *map(_numbers, sides[i])].append(i)
     found = {}
     for members in groups.values():
         kept: list[tuple[int, list[frozenset[str]]]] = []
@@ -81,3 +84,7 @@ def _repeats(places: list[int], sides: list[tuple[str, ...]], threshold: float) 
             else:
                 kept.append((i, grams))
     return found
+
+
+def _numbers(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\d+", text))

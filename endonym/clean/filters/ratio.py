@@ -80,8 +80,14 @@ def log_ratio(pair: Pair, cfg: Config) -> float:
 
     A dictionary explains a short phrase in brackets at any length; that is no sign of a wrong translation.
     """
-    source, target = (len(_REMARK.sub("", text)) + cfg.smoothing + 1e-9 for text in (pair.source, pair.target))
+    source, target = (_length(text) + cfg.smoothing + 1e-9 for text in (pair.source, pair.target))
     return math.log(target / source)
+
+
+def _length(text: str) -> int:
+    plain = _REMARK.sub("", text)
+    # A text that is nothing but a remark is what has to be translated.
+    return len(plain) if sum(map(str.isalpha, plain)) > 2 else len(text)
 
 
 def _take(stream: Iterator[Record], number: int) -> list[Record]:

@@ -17,7 +17,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_share: float = Field(
-        0.5, ge=0, le=1, description="Share of the letters that must be in a script of the language."
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of the letters that must be in a script of the language; names count as letters too.",
     )
     min_letters: int = Field(
         8, ge=1, description="Texts with fewer letters stay: names and signs may be in any script."
