@@ -246,6 +246,8 @@ def letters(texts):
 def test_every_character_of_parallel_documents_is_accounted_for(tmp_path, floor):
     records = [*docs("udhr.tzh.txt", "tzh"), *docs("udhr.spa.txt", "spa")]
     records.append(Pair("p", "la casa", "te na", "spa", "tzh", "x:1"))
+    records.append(Doc("extra", "Fin. Traducido en 1948 por un comité de la Organización de las Naciones Unidas en la ciudad de París.",
+                       "spa", "udhr.spa.txt:99", {"document": "udhr.spa.txt", "parallel": "udhr", "part": 99}))  # fmt: skip
     records.append(Doc("alone", "Ningún otro habla así.", "spa", "y:1", {"document": "y", "part": 1}))
     aligned, results = run_stage(tmp_path, records, floor=floor)
     kept = list(aligned.records())
@@ -257,6 +259,7 @@ def test_every_character_of_parallel_documents_is_accounted_for(tmp_path, floor)
     assert results["pairs"] == sum(isinstance(r, Pair) for r in kept) - 1 > 0
     assert all(d["reason"] in ("align.low_confidence", "align.no_words") for d in dropped)
     assert (results.get("low_confidence", 0) > 0) == (floor > 0.5)
+    assert results["unpaired"] > 0 and any(r.meta.get("aligned") is False for r in kept)
 
 
 def test_pairs_know_document_confidence_and_licence(tmp_path):

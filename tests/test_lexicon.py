@@ -60,6 +60,12 @@ def test_both_directions_keep_a_common_word_from_explaining_everything():
     assert Lexicon.learn([(b, a) for a, b in pairs], 8).best("k'aal", 1)[0][0] in ("el", "sol")
 
 
+def test_a_word_that_explains_everything_explains_nothing():
+    """After one pass `a` and the noun are equally likely for model 1; backwards only the noun leads to its own translation."""
+    lexicon = Lexicon.learn([("casa", "a na"), ("mesa", "a mexa"), ("luna", "a u")], 1)
+    assert [lexicon.best(word, 1)[0][0] for word in ("casa", "mesa", "luna")] == ["na", "mexa", "u"]
+
+
 def test_a_prior_decides_where_pairs_do_not():
     pairs = [("perro grande", "muk'ul ts'i'")]
     lexicon = Lexicon.learn(pairs, prior={"perro": {"ts'i'": 1.0}, "gato": {"mis": 1.0}})
@@ -81,5 +87,3 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, tseltal, name):
 def test_empty_sides_teach_nothing():
     assert Lexicon.learn([]).table == {}
     assert Lexicon.learn([("", "na"), ("casa", "")]).table == {}
-
-

@@ -246,6 +246,18 @@ def test_check_refuses_a_tampered_dataset(tmp_path, dictionary):
         leaks.check(dataset.folder)
 
 
+def test_what_was_written_is_checked_not_what_was_meant(tmp_path, dictionary, monkeypatch):
+    class Careless(DatasetWriter):
+        def keep(self, record, split="records"):
+            super().keep(record, split)
+            if split == "test":
+                super().keep(record, "train")
+
+    monkeypatch.setattr(stage, "DatasetWriter", Careless)
+    with pytest.raises(LeakError):
+        run_stage(tmp_path, dictionary, test_size=40, valid_size=20)
+
+
 # Near duplicates
 
 

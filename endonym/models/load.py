@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.errors import MissingError, ParityError
+from endonym.models.adapters import speed_up
 from endonym.models.render import Renderer
 from endonym.models.weights import get
 
@@ -34,7 +35,8 @@ class Loaded:
 def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto") -> Loaded:
     """Load `base` (catalog alias or folder), and on it the peft adapter in `adapter` when given.
 
-    An adapter is merged into the weights in fp32 before they are narrowed, as an export does. `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
+    In fp32 the adapter is merged into the weights. In bf16 it stays beside them, because rounding the sum would lose part of it.
+    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
     weights are not on this machine.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,16 +48,19 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     chosen_device = device()
     chosen = number_format(dtype, chosen_device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    wide = torch.float32 if adapter is not None else chosen
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=wide, use_safetensors=True, attn_implementation="sdpa"
+        folder, dtype=chosen, use_safetensors=True, attn_implementation="sdpa"
     )
     if adapter is not None:
         from peft import PeftModel
 
         if not (adapter / "adapter_config.json").is_file():
             raise MissingError(f"{adapter} holds no adapter", "Train one first: endonym train lora")
-        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(chosen)
+        model = PeftModel.from_pretrained(model, adapter)
+        if chosen == torch.float32:
+            model = model.merge_and_unload()
+        else:
+            speed_up(model)
     model.to(chosen_device)
     model.eval()
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)

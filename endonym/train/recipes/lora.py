@@ -32,8 +32,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
 
+    from endonym.models.adapters import speed_up
     from endonym.models.load import load_model
-    from endonym.train.fast import speed_up
     from endonym.train.finish import describe
     from endonym.train.fit import fit
     from endonym.train.losses import next_token
