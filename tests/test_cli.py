@@ -258,3 +258,16 @@ def test_wrong_number_of_words_is_a_usage_error():
     with pytest.raises(UsageError, match="takes a kind and a name"):
         command = build("plugins", ["show", "metric"])
         command.run(command.parse(), None)
+
+
+def test_a_fault_of_ours_is_one_screen_too(project, capsys, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("endonym.store.jobs.listing", lambda db: {}["draft"])
+    monkeypatch.delenv("ENDONYM_DEBUG", raising=False)
+    assert main(["jobs", "--json"]) == 1
+    caught = capsys.readouterr()
+    assert "KeyError: 'draft'" in caught.err and "ENDONYM_DEBUG=1" in caught.err and "Traceback" not in caught.err
+    assert json.loads(caught.out)["error"]["exit_code"] == 1
+    monkeypatch.setenv("ENDONYM_DEBUG", "1")
+    with pytest.raises(KeyError):
+        main(["jobs"])

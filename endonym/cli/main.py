@@ -53,6 +53,14 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         console.error(wrapped)
         return wrapped.exit_code
+    except Exception as error:
+        if os.environ.get("ENDONYM_DEBUG"):
+            raise
+        what = f"something unforeseen went wrong: {type(error).__name__}: {error}"
+        console.error(
+            EndonymError(what, "This is a fault in Endonym or a plugin. Run it with ENDONYM_DEBUG=1 to see where.")
+        )
+        return EndonymError.exit_code
 
 
 def _dispatch(words: list[str], console: Console) -> int:

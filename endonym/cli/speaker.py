@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,8 @@ class Speaker:
         """Load the model; raises MissingError when none has been trained."""
         job, folder = _model(project, args.model)
         console.say("loading the model ...")
+        # What libraries announce to their developers is nothing that the person who talks here can act on.
+        warnings.simplefilter("ignore", FutureWarning)
         from endonym.models.generate import Sampling
         from endonym.models.load import load_artifact
         from endonym.retrieve.context import Context
