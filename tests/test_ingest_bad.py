@@ -62,6 +62,14 @@ def test_all_bad_rows_are_reported_at_once(tmp_path):
     assert [problem.line for problem in problems(path)] == [4, 6, 7]
 
 
+def test_an_unclosed_quote_is_seen_in_the_last_row_of_a_short_file(tmp_path):
+    path = write(tmp_path, "words.csv", 'palabra,significado\nna,casa\nwinik,"hombre\nha,agua,x\n')
+    assert [(problem.line, problem.what[:15]) for problem in problems(path)] == [
+        (3, "a quote opens h"),
+        (4, "the row has 3 f"),
+    ]
+
+
 def test_an_unclosed_quote_costs_one_row_not_the_rest_of_the_file(tmp_path):
     path = write(tmp_path, "words.csv", "palabra,significado\n" + "ha',\"agua\n" + "na,casa\n" * 3000)
     found = list(rows(path))

@@ -56,6 +56,9 @@ def test_a_megabyte_is_counted_quickly(amharic):
 def test_languages_by_any_code_in_any_case():
     assert languages.name("tzh") == "Tseltal"
     assert languages.name("spa", "spa") == "español"
+    assert languages.name("amh", "fra") == "amharique"
+    assert languages.name("deu", "amh") == "ጀርመንኛ"
+    assert languages.name("tzh", "amh") == "Tseltal"
     assert languages.language("am").code == languages.language("AMH").code == "amh"
     assert languages.language("es-MX").code == "spa"
     assert languages.language("ara").right_to_left

@@ -30,7 +30,8 @@ def _table() -> tuple[dict[str, Language], dict[str, str]]:
     data = tomllib.loads(Path(__file__).with_name("languages.toml").read_text(encoding="utf-8"))
     found, short = {}, {}
     for code, row in data.items():
-        names = {"eng": row["eng"], "spa": row.get("spa", row["eng"]), code: row.get("own", row["eng"])}
+        names = {key: said for key, said in row.items() if key not in ("own", "scripts", "alias")}
+        names[code] = row.get("own", row["eng"])
         found[code] = Language(code, names, tuple(row.get("scripts", ())))
         for alias in row.get("alias", ()):
             short[alias] = code

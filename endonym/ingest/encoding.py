@@ -184,7 +184,7 @@ def _eight_bit(path: Path, whole: bool, size: int) -> Encoding:
         return Encoding("utf-8", "UTF-8")
     if utf8_line:
         raise _mixed(path, utf8_line, other_line)
-    return _single_byte(path, high, other_line, letters)
+    return _single_byte(path, bytes(high), other_line, letters)
 
 
 def _controls(raw: bytes) -> int:

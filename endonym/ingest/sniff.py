@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,9 @@ def look(
             sample = take(path)
             samples.append((sample, reader or choose(sample, project.path)))
         except EndonymError as error:
-            findings.append(Finding([shown(project, path)], problems=_problems(error, path)))
+            name = shown(project, path)
+            problems = [replace(problem, file=name) for problem in _problems(error, path)]
+            findings.append(Finding([name], problems=problems))
     known = Known(project.language, project.pivot)
     found = groups(samples, project.language, project.pivot)
     # Sources whose language is written somewhere come first: they help to tell the others.

@@ -72,7 +72,7 @@ def find_layout(
     head = _head(path, encoding)
     best: tuple[float, Layout] | None = None
     for mark in [delimiter] if delimiter else DELIMITERS:
-        for quoted in (False, True) if mark == "\t" else (True, False):
+        for quoted in (False, True) if mark == "\t" else (True,):
             try:
                 cells = list(csv.reader(head, **_dialect(mark, quoted)))
             except csv.Error:

@@ -50,6 +50,8 @@ def _comparable(records: Sequence[Record], shortest: int) -> Iterator[tuple[list
     """Groups of records to compare with each other: (positions, the texts of each that must all be alike)."""
     found: dict[tuple[str, ...], tuple[list[int], list[tuple[str, ...]]]] = defaultdict(lambda: ([], []))
     for place, record in enumerate(records):
+        kind: tuple[str, ...]
+        sides: tuple[str, ...]
         if isinstance(record, Pair):
             kind, sides = ("pair", record.source_language, record.target_language), (record.source, record.target)
         elif isinstance(record, Chat) and len(record.messages) > 1:
