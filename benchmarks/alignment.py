@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{'set':<14}{'aligner':<12}{'gold':>5}   strict P / R / F1        lax P / R / F1           AUROC  seconds")
     for row in rows:
         strict, lax = (" / ".join(f"{row[k][n]:.3f}" for n in ("precision", "recall", "f1")) for k in ("strict", "lax"))
-        print(f"{row['set']:<14}{row['aligner']:<12}{row['gold']:>5}   {strict}    {lax}    {row['auroc']:.3f}  {row['seconds']:7.2f}")
+        print(
+            f"{row['set']:<14}{row['aligner']:<12}{row['gold']:>5}   {strict}    {lax}    {row['auroc']:.3f}  {row['seconds']:7.2f}"
+        )
     return 0
 
 

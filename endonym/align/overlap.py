@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 
 Table = Mapping[str, Mapping[str, float]]
+RECENT = 4096
+"""Spans whose words are kept at hand: many times what a search looks at while it passes a sentence."""
 
 
 class Side:
@@ -19,9 +21,9 @@ class Side:
         seen_in = Counter(word for words in self.sets for word in words)
         self.weights = {word: math.log((len(sentences) + 1) / count) for word, count in seen_in.items()}
         self.translations = translations
-        self.words = cache(self._words)
-        self.weight = cache(self._weight)
-        self.reach = cache(self._reach)
+        self.words = lru_cache(RECENT)(self._words)
+        self.weight = lru_cache(RECENT)(self._weight)
+        self.reach = lru_cache(RECENT)(self._reach)
 
     def _words(self, start: int, end: int) -> frozenset[str]:
         return self.sets[start] if end == start + 1 else frozenset().union(*self.sets[start:end])

@@ -79,8 +79,8 @@ class Lexicon:
         seen `prior_weight` times, and are in the lexicon even when no pair has them.
         """
         sources, targets = [words(a) for a, _ in pairs], [words(b) for _, b in pairs]
-        forward = _model1(sources, targets, iterations, prior or {}, prior_weight)
-        backward = _model1(targets, sources, iterations, _turned(prior or {}), prior_weight)
+        forward = model1(sources, targets, iterations, prior or {}, prior_weight)
+        backward = model1(targets, sources, iterations, _turned(prior or {}), prior_weight)
         table: dict[str, dict[str, float]] = {}
         for word, row in forward.items():
             agreed = {t: p * backward.get(t, {}).get(word, 0.0) ** AGREEMENT for t, p in row.items()}
@@ -126,18 +126,19 @@ def _turned(prior: Prior) -> dict[str, dict[str, float]]:
     return turned
 
 
-def _model1(
+def model1(
     sources: Sequence[Sequence[str]],
     targets: Sequence[Sequence[str]],
-    iterations: int,
-    prior: Prior,
-    prior_weight: float,
+    iterations: int = 5,
+    prior: Prior | None = None,
+    prior_weight: float = 1.0,
 ) -> dict[str, dict[str, float]]:
     """Model 1 by expectation maximisation: p(target | source) as `source -> target -> probability`.
 
     The table is held as the pairings that occur; a sentence pair of n and m words has (n + 1) * m of them. `prior` counts are
     added in every maximisation, as a Dirichlet prior would.
     """
+    prior = prior or {}
     source_ids = _numbered((*sources, prior), start=1)
     target_ids = _numbered((*targets, *prior.values()), start=0)
     width = max(1, len(target_ids))
