@@ -14,6 +14,7 @@ from endonym.data.dataset import Dataset
 from endonym.ingest import run as ingest
 from endonym.ingest.add import add
 from endonym.ingest.encoding import detect, lines
+from endonym.ingest.language import Known, identify
 from endonym.ingest.names import split_name
 from endonym.ingest.readers import lexicon
 from endonym.ingest.sniff import choose_reader
@@ -194,6 +195,27 @@ def test_scripts_tell_languages_apart(tmp_path, amharic):
         "column column 1": "eng",
     }
     assert "Ethi" in finding.scripts
+
+
+def test_a_language_no_identifier_knows_is_told_by_its_letters(tseltal):
+    """Yucatec, another Mayan language, is not taken for it by its letters; without them it is taken for the project's, and that is said."""
+    own, other = [b for _, b in tseltal], [a for a, _ in tseltal]
+    known = Known("tzh", "spa")
+    assert identify(own[:20], known).how.startswith("taken for it")
+    known.learn("tzh", own[:300])
+    known.learn("spa", other[:300])
+    for texts, code in ((own[300:], "tzh"), (other[300:], "spa")):
+        assert identify(texts, known).code == code
+        assert identify(texts, known).how.startswith("its letters run as")
+    english = (
+        "All human beings are born free and equal in dignity and rights. They are endowed with reason and conscience."
+    )
+    assert identify([english], known).code == "eng"
+    yucatec = (
+        "Tuláakal wíinik ku síijil jáalk'ab yetel keet u tsiikul yetel Najmal Sijnalil, beytun xan na'ata'an sijnalil"
+    )
+    assert not identify([yucatec], known).how.startswith("its letters run as")
+    assert identify(["12 34"], known).code == identify(["ja'"], known).code == ""
 
 
 def test_rows_of_other_languages_are_left_out_and_counted(tmp_path):

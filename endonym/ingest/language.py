@@ -14,7 +14,27 @@ from endonym.data.scripts import count_scripts
 
 MOST_CHARS = 4000
 LEAST_CHARS = 40
-SURE = 0.9
+ALIKE = 0.3
+"""Cosine of trigram counts above which a text is in the language of a profile. Measured on the Universal Declaration in 20
+languages against dictionary examples: the language itself 0.41 to 0.61, its nearest relative 0.22 to 0.39, others below 0.25."""
+SURE = 0.99
+WIDELY_WRITTEN = (
+    "eng",
+    "spa",
+    "fra",
+    "por",
+    "deu",
+    "ita",
+    "nld",
+    "rus",
+    "ara",
+    "hin",
+    "zho",
+    "tur",
+    "ind",
+    "swa",
+    "amh",
+)
 
 
 @dataclass(frozen=True)
@@ -39,11 +59,12 @@ class Known:
 
 
 def identify(texts: Iterable[str], known: Known) -> Guess:
-    """Tell the language of texts between the project's two, or name another one that is certain.
+    """Tell the language of texts between the project's two, or name a widely written one.
 
-    In this order: the script, when it fits only one of the two; the trigrams of texts whose language is known; py3langid,
-    which knows 97 languages. A text that is not in the pivot and in no language py3langid is sure of is taken for the
-    project's language, because few of the languages this is for are known to any identifier.
+    In this order: the script, when it fits only one of the two; the trigrams of texts whose language is known; py3langid.
+    What is left is taken for the project's language, and said to be: few of the languages this is for are known to any
+    identifier, and py3langid is as sure (0.999) when it calls K'iche' Quechua as when it is right, so that beside the
+    project's two only languages it hardly ever confuses are believed.
     """
     text = " ".join(texts)[:MOST_CHARS]
     if not any(char.isalpha() for char in text):
@@ -51,19 +72,22 @@ def identify(texts: Iterable[str], known: Known) -> Guess:
     by_script = _by_script(text, known)
     if by_script:
         return by_script
-    if len(known.profiles) > 1 and len(text) >= LEAST_CHARS:
-        near = sorted(((similarity(trigrams(text), p), code) for code, p in known.profiles.items()), reverse=True)
-        if near[0][0] > 1.3 * near[1][0]:
-            return Guess(near[0][1], f"its letters run as in the other {name(near[0][1])} texts")
     if len(text) < LEAST_CHARS:
         return Guess("", "it is too short to tell")
+    if len(known.profiles) > 1:
+        counts = trigrams(text)
+        near = sorted(((similarity(counts, p), code) for code, p in known.profiles.items()), reverse=True)
+        if near[0][0] > max(ALIKE, 1.3 * near[1][0]):
+            return Guess(near[0][1], f"its letters run as in the other {name(near[0][1])} texts")
     code, sure = classify(text)
-    if code == known.pivot:
+    if code in (known.pivot, known.language) or (code in WIDELY_WRITTEN and sure >= SURE):
         return Guess(code, f"py3langid says {name(code)} ({sure:.0%})")
-    if code == known.language or (sure >= SURE and not _unknown(known.language)):
-        return Guess(code, f"py3langid says {name(code)} ({sure:.0%})")
-    return Guess(known.language, f"it is not {name(known.pivot)}, and no identifier knows {name(known.language)}"
-                 if _unknown(known.language) else f"py3langid is not sure ({name(code)}, {sure:.0%})")  # fmt: skip
+    if _unknown(known.language):
+        return Guess(
+            known.language,
+            f"taken for it: it is not {name(known.pivot)}, and no identifier knows {name(known.language)}",
+        )
+    return Guess("", f"py3langid is not sure ({name(code)}, {sure:.0%})")
 
 
 def _by_script(text: str, known: Known) -> Guess | None:
