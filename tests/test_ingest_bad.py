@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from test_ingest import FIXTURES, TSELTAL, make_project, read, run_ingest
 
+from endonym import plugins
 from endonym.errors import ConfigError, DataError, EndonymError
 from endonym.ingest.add import add
-from endonym.ingest.encoding import MAX_LINE, detect
+from endonym.ingest.encoding import MAX_LINE, MAX_WHOLE, detect
+from endonym.ingest.readers import tmx
+from endonym.ingest.sample import take
 from endonym.ingest.table import Bad, Row, rows
 from endonym.project import Project
 
@@ -145,6 +148,21 @@ def test_a_hundred_megabyte_line_is_refused_in_bounded_memory(tmp_path):
     unit = 1 if sys.platform == "darwin" else 1024
     assert grown * unit < 4 * MAX_LINE
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def test_a_large_file_without_lines_is_streamed_or_refused(tmp_path):
+    unit = b"<tu><tuv xml:lang='tzh'><seg>na</seg></tuv><tuv xml:lang='es'><seg>casa</seg></tuv></tu>"
+    memory = write(
+        tmp_path, "a.tmx", b"<?xml version='1.0' encoding='ISO-8859-1'?><tmx><body>" + unit * 95_000 + b"</body></tmx>"
+    )
+    assert memory.stat().st_size > MAX_LINE
+    assert take(memory).encoding.said == "ISO-8859-1, as the file declares"
+    assert sum(1 for _ in plugins.load("reader", "tmx").read(memory, tmx.Config(language="tzh", pivot="spa"))) == 95_000
+    array = tmp_path / "a.json"
+    with array.open("wb") as file:
+        for _ in range(MAX_WHOLE // 2**20 + 1):
+            file.write(b"[1, 2, 3, 4, 5, " * 2**16)
+    assert "too much" in problems(array)[0].what
 
 
 @pytest.mark.parametrize(

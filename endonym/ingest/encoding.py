@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -81,6 +82,26 @@ def check(path: Path, name: str, whole: bool = False) -> Encoding:
         ) from None
     _check_lines(path, name, whole, size)
     return Encoding(name, f"{name} (as set)")
+
+
+def declared(path: Path) -> Encoding:
+    """The encoding an XML file declares, UTF-8 when it declares none. Only its head is looked at: the parser checks the rest."""
+    head, _ = _open_head(path)
+    if not head.strip():
+        raise _problem(path, 0, "the file is empty", "take it out, or put its text back")
+    for start, name, said in BOMS:
+        if head.startswith(start):
+            return Encoding(name, said)
+    for start, what, repair in MAGIC:
+        if head.startswith(start):
+            raise _problem(path, 0, f"this is {what}, not text", repair)
+    found = re.match(rb"\s*<\?xml[^>]*encoding=[\"']([A-Za-z0-9._-]+)", head)
+    name = found[1].decode() if found else "utf-8"
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise _problem(path, 1, f"there is no encoding '{name}'", "correct the XML declaration", "encoding") from None
+    return Encoding(name, f"{name.upper()}, as the file declares" if found else "UTF-8")
 
 
 def lines(path: Path, encoding: str = "") -> Iterator[tuple[int, str]]:

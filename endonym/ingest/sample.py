@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from endonym.errors import DataError
-from endonym.ingest.encoding import Encoding, detect
+from endonym.ingest.encoding import Encoding, declared, detect
 from endonym.ingest.table import DELIMITERS, Layout, Row, find_layout, is_json, rows
 
 HEAD_CHARS = 64_000
 NUM_ROWS = 200
-WHOLE = (".json", ".html", ".htm", ".xhtml", ".tmx", ".xml")
-"""Extensions of formats without lines; their line lengths mean nothing."""
+WHOLE = (".json", ".html", ".htm", ".xhtml")
+"""Extensions of formats without lines, which are read whole."""
+XML = (".tmx", ".xml")
+"""Extensions of formats without lines, which are streamed."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Sample:
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
     suffix = path.suffix.lower()
-    encoding = detect(path, whole=suffix in WHOLE)
+    encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
     with path.open(encoding=encoding.name, errors="replace", newline=None) as file:
         head = file.read(HEAD_CHARS)
     layout = None
     if is_json(path):
         found = _rows(path, encoding.name, None)
-    elif suffix in (".csv", ".tsv", ".tab") or (suffix not in WHOLE and _is_table(head)):
+    elif suffix in (".csv", ".tsv", ".tab") or (suffix not in WHOLE + XML and _is_table(head)):
         try:
             layout = find_layout(path, encoding.name)
         except DataError:
