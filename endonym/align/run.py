@@ -141,8 +141,8 @@ def pair_up(
 def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
     """Sentence positions that correspond: ends of sections of the same names, and inside them ends of paragraphs.
 
-    Paragraphs of a section (of the whole document, when it has none) are tied where both sides have as many and the lengths
-    agree: equal counts alone prove little, since one may lack at the top and another be added below.
+    In sections of one name, paragraphs are tied where both sides have as many. Without sections their lengths must agree too:
+    equal counts over a whole document prove little, since one may lack at the top and another be added below.
     """
     from endonym.align.aligners.length import Config as LengthConfig
     from endonym.align.aligners.length import search
@@ -152,7 +152,8 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
     if not x.sum() or not y.sum():
         return []
     first, second = left.sections(), right.sections()
-    if not first or list(first) != list(second):
+    named = bool(first) and list(first) == list(second)
+    if not named:
         first, second = {"": slice(0, len(x))}, {"": slice(0, len(y))}
     anchors: list[tuple[int, int]] = []
     for name, here in first.items():
@@ -160,7 +161,7 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
         if count == there.stop - there.start and count > 1:
             path = search(x[here], y[there], y.sum() / x.sum(), LengthConfig().variance)
             same = sum(s == t and s[1] - s[0] == 1 for s, t in path.beads)
-            if same >= SAME_PARAGRAPHS * count:
+            if named or same >= SAME_PARAGRAPHS * count:
                 anchors += [(left.ends[here.start + k], right.ends[there.start + k]) for k in range(count - 1)]
         anchors.append((left.ends[here.stop - 1], right.ends[there.stop - 1]))
     return anchors[:-1]

@@ -59,11 +59,15 @@ def align(
     """Yield the links in order. `anchors` are positions `(i, j)` known to correspond; a `lexicon` is of no use here."""
     x, y = lengths(source), lengths(target)
     ratio = y.sum() / x.sum() if x.sum() and y.sum() else 1.0
-    for part in in_segments(len(x), len(y), anchors):
-        cost = _cost(x[part[0]], y[part[1]], ratio, cfg.variance)
-        path = search(x[part[0]], y[part[1]], ratio, cfg.variance)
-        costs = np.array(path.costs)
-        yield from links(path, part, logistic(CALIBRATION, [doubts(path, tuple(PRIORS), cost), costs, around(costs)]))
+    parts = list(in_segments(len(x), len(y), anchors))
+    paths = [search(x[s], y[t], ratio, cfg.variance) for s, t in parts]
+    if not paths:
+        return
+    unsure = [doubts(path, tuple(PRIORS), _cost(x[s], y[t], ratio, cfg.variance)) for path, (s, t) in zip(paths, parts)]
+    costs = np.array([cost for path in paths for cost in path.costs])
+    sure = iter(logistic(CALIBRATION, [np.concatenate(unsure), costs, around(costs)]))
+    for path, part in zip(paths, parts):
+        yield from links(path, part, [next(sure) for _ in path.beads])
 
 
 def search(source: Floats, target: Floats, ratio: float, variance: float) -> Path:

@@ -91,10 +91,14 @@ def align(
             overlap = Overlap(text.source, text.target, table)
         paths = text.search(overlap, spans, CORRIDOR[min(number, 1)])
         spans = text.shifted(paths)
-    for path, part, beads in zip(paths, text.parts, spans):
-        shared = np.array([overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads])
-        unsure = doubts(path, tuple(SHAPES), text.cost(overlap, part))
-        yield from links(path, part, confidence(unsure, shared, np.array(path.costs), bool(anchors)))
+    shared = [[overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads] for beads in spans]
+    unsure = [doubts(path, tuple(SHAPES), text.cost(overlap, part)) for path, part in zip(paths, text.parts)]
+    costs = [cost for path in paths for cost in path.costs]
+    if not costs:
+        return
+    sure = iter(confidence(np.concatenate(unsure), np.concatenate(shared), np.array(costs), bool(anchors)))
+    for path, part in zip(paths, text.parts):
+        yield from links(path, part, [next(sure) for _ in path.beads])
 
 
 def confidence(unsure: Floats, shared: Floats, costs: Floats, anchored: bool) -> list[float]:
