@@ -157,7 +157,9 @@ def test_a_large_file_without_lines_is_streamed_or_refused(tmp_path):
     )
     assert memory.stat().st_size > MAX_LINE
     assert take(memory).encoding.said == "ISO-8859-1, as the file declares"
-    assert sum(1 for _ in plugins.load("reader", "tmx").read(memory, tmx.Config(language="tzh", pivot="spa"))) == 100_000
+    assert (
+        sum(1 for _ in plugins.load("reader", "tmx").read(memory, tmx.Config(language="tzh", pivot="spa"))) == 100_000
+    )
     array = tmp_path / "a.json"
     with array.open("wb") as file:
         for _ in range(MAX_WHOLE // 2**20 + 1):
