@@ -112,6 +112,10 @@ def resolve(stage: Stage, plugin: str, layers: Sequence[Layer], project: Path) -
             if key in known and isinstance(value, Mapping):
                 if key in for_plugin:
                     for_plugin[key].append(Layer(layer.label, value, layer.path))
+                elif layer.path is None:
+                    problems.append(
+                        f"{layer.label}: '{raw_key}' is not among the {stage.kind}s used: {', '.join(names)}"
+                    )
             elif stage.choice == "many" and key == "plugins":
                 continue
             elif stage.choice == "one" and layer.path is None and key not in stage_fields:

@@ -47,11 +47,13 @@ class Context:
         if not path.is_file():
             raise MissingError(f"{folder} holds no compose.json", "Make it with: endonym compose")
         data = json.loads(path.read_text(encoding="utf-8"))
-        tasks = {}
+        tasks, prompts = {}, {}
         for name, settings in data["tasks"].items():
             module = plugins.load("task", name, project)
             tasks[name] = (module, module.Config(**settings))
-        return cls(folder, data["language"], data["pivot"], tasks, data["prompts"])
+            # A text that was not there when the chats were made is taken as it is shipped now.
+            prompts[name] = {**shipped_prompts(module), **data["prompts"].get(name, {})}
+        return cls(folder, data["language"], data["pivot"], tasks, prompts)
 
     def save(self) -> None:
         """Write `compose.json`."""
@@ -113,11 +115,16 @@ class Context:
 def read_prompts(task: str, module: ModuleType, project: Path) -> dict[str, str]:
     """Prompt texts of a task: the project's `prompts/<task>.toml` when there is one, else the file beside the plugin."""
     own = project / "prompts" / f"{task}.toml"
-    shipped = Path(str(module.__file__)).with_suffix(".toml")
-    texts: dict[str, str] = dict(read_toml(shipped)) if shipped.is_file() else {}
+    texts = shipped_prompts(module)
     if own.is_file():
         for name, text in read_toml(own).items():
             if texts and name not in texts:
                 raise UsageError(f"{own} has an unknown prompt '{name}'", did_you_mean(name, texts))
             texts[name] = str(text)
     return texts
+
+
+def shipped_prompts(module: ModuleType) -> dict[str, str]:
+    """Prompt texts in the TOML file beside a task's module; empty when it has none."""
+    file = Path(str(module.__file__)).with_suffix(".toml")
+    return {name: str(text) for name, text in read_toml(file).items()} if file.is_file() else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.models.load import Loaded
@@ -15,6 +16,17 @@ from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Write a peft adapter; lists that peft keeps as sets are sorted, so that equal adapters are equal files."""
+    model.save_pretrained(folder)
+    file = folder / "adapter_config.json"
+    settings = json.loads(file.read_text(encoding="utf-8"))
+    for name in ("target_modules", "modules_to_save", "exclude_modules"):
+        if isinstance(settings.get(name), list):
+            settings[name] = sorted(settings[name])
+    file.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:

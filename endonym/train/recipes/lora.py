@@ -34,7 +34,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
 
     from endonym.models.adapters import speed_up
     from endonym.models.load import load_model
-    from endonym.train.finish import describe
+    from endonym.train.finish import describe, save_adapter
     from endonym.train.fit import fit
     from endonym.train.losses import next_token
     from endonym.train.network import ready
@@ -60,6 +60,6 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     result = fit(model, train_rows, valid, next_token, cfg, job, sampler(loaded, chats, cfg.samples, job))
     if result.cancelled:
         return job.output
-    model.save_pretrained(job.output / "adapter")
+    save_adapter(model, job.output / "adapter")
     describe(loaded, "lora", cfg, checks, result, job)
     return job.output
