@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 KIND = "task"
 CHOICE = "many"
-DEFAULT = ["translate", "define", "lookup", "complete"]
+DEFAULT = ["translate", "define", "lookup", "complete", "chat"]
 INPUTS = {"dataset": "split"}
 PRODUCES = "chats"
 

@@ -134,6 +134,7 @@ def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[
     }  # fmt: skip
     if not stage.inputs:
         parts["sources"] = [_source_hash(project, source) for source in project.sources]
+        parts["readers"] = [file_hash(path) for path in sorted((project.path / "plugins" / "reader").glob("*.py"))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 

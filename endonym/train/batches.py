@@ -19,6 +19,9 @@ from endonym.models.render import IGNORE, Example
 ATTENTION = "endonym_packed"
 """Name under which the packed attention is registered with transformers."""
 
+ROUND = 128
+"""Packs on a CPU are filled up to a multiple of this many tokens."""
+
 SHORT = 320
 """Longest row, in tokens, for which all rows of a pack are attended to in one padded product."""
 
@@ -39,10 +42,8 @@ class Packed:
     labels: torch.Tensor
     positions: torch.Tensor
     starts: tuple[int, ...]
-
-    @property
-    def num_tokens(self) -> int:
-        return int(self.ids.numel())
+    num_tokens: int
+    """Tokens of the rows themselves, without what fills the pack up."""
 
     @property
     def num_learned(self) -> int:
@@ -89,31 +90,47 @@ def steps(
 
 
 def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Example]]:
-    """Cut one step's rows into packs of at most `most_tokens` tokens (a longer row stands alone), longest rows first."""
-    packs: list[list[Example]] = []
-    room: list[int] = []
-    for example in sorted(examples, key=lambda e: -len(e.ids)):
-        for n, left in enumerate(room):
-            if len(example.ids) <= left:
-                packs[n].append(example)
-                room[n] -= len(example.ids)
-                break
-        else:
-            packs.append([example])
-            room.append(most_tokens - len(example.ids))
-    return packs
+    """Cut one step's rows into as few packs of at most `most_tokens` tokens as will do, all about equally full.
+
+    A longer row stands alone. Longest rows are placed first, each into the emptiest pack.
+    """
+    ordered = sorted(examples, key=lambda e: -len(e.ids))
+    number = max(1, -(-sum(len(e.ids) for e in examples) // most_tokens))
+    while True:
+        packs: list[list[Example]] = [[] for _ in range(number)]
+        filled = [0] * number
+        for example in ordered:
+            emptiest = filled.index(min(filled))
+            packs[emptiest].append(example)
+            filled[emptiest] += len(example.ids)
+        packs = [p for p in packs if p]
+        if all(len(p) == 1 or sum(len(e.ids) for e in p) <= most_tokens for p in packs):
+            return packs
+        number += 1
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
-    """Lay rows end to end with positions that start at 0 in each."""
-    ids = [t for e in examples for t in e.ids]
-    labels = [t for e in examples for t in e.labels]
-    positions = [p for e in examples for p in range(len(e.ids))]
+    """Lay rows end to end with positions that start at 0 in each.
+
+    On a CPU a row that teaches nothing fills the pack up to a multiple of `ROUND` tokens: the matrix library prepares itself
+    anew for every size it has not met, which costs up to half the time when every pack has another.
+    """
+    rows = list(examples)
+    total = sum(len(e.ids) for e in rows)
+    filler = -total % ROUND if device.type == "cpu" else 0
+    if filler:
+        rows.append(Example([0] * filler, [IGNORE] * filler))
+    ids = [t for e in rows for t in e.ids]
+    labels = [t for e in rows for t in e.labels]
+    positions = [p for e in rows for p in range(len(e.ids))]
     starts = [0]
-    for e in examples:
+    for e in rows:
         starts.append(starts[-1] + len(e.ids))
-    as_row = lambda values: torch.tensor([values], device=device)  # noqa: E731
-    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(starts))
+
+    def as_row(values: list[int]) -> torch.Tensor:
+        return torch.tensor([values], device=device)
+
+    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(starts), total)
 
 
 def register_attention() -> None:
@@ -162,7 +179,7 @@ def _together(
     """
     _, heads, _total, width = query.shape
     kv_heads = key.shape[1]
-    groups, longest, number = heads // kv_heads, max(lengths), len(lengths)
+    groups, longest, number = heads // kv_heads, -(-max(lengths) // 32) * 32, len(lengths)
     where = torch.cat([torch.arange(n) + i * longest for i, n in enumerate(lengths)])
 
     def padded(x: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from endonym.errors import JobError
+from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.batches import micro_batches, pack
 from endonym.train.fit import Loss
@@ -32,6 +33,7 @@ def preflight(
     """Run all checks on eight of `examples` and show each as an event; raises JobError naming those that fail."""
     few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
     model.eval()
+    _fits(model, examples, batch_tokens, job)
     tests: list[Callable[[], Check]] = [
         lambda: _end_marker(examples, renderer),
         lambda: _round_trip(few, renderer),
@@ -54,6 +56,15 @@ def preflight(
             "This model or its tokenizer cannot be trained as it is.",
         )
     return checks
+
+
+def _fits(model: torch.nn.Module, examples: Sequence[Example], batch_tokens: int, job: Job) -> None:
+    """Say how much memory the run will take, and refuse to start one that cannot fit."""
+    lengths = sorted(len(e.ids) for e in examples)
+    learned = sum(e.num_learned for e in examples) / sum(lengths)
+    needed = memory.estimate(model, batch_tokens, lengths[len(lengths) // 2], round(learned * batch_tokens))
+    job.log(f"estimated peak memory {needed}")
+    memory.refuse_if_too_large(needed, needed.weights + needed.runtime)
 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 KIND = "recipe"
 CHOICE = "one"
 DEFAULT = "lora"
-INPUTS = {"dataset": "chats"}
+INPUTS = {"dataset": "chats", "split": "split"}
 PRODUCES = "model"
 
 
@@ -23,8 +23,15 @@ class Config(BaseModel):
 
 
 def run(cfg: Config, job: Job) -> None:
-    """Run the chosen recipe on the `chats` dataset; it writes the model into the job's output."""
+    """Run the chosen recipe on the `chats` dataset; it writes the model into the job's output.
+
+    Raises LeakError when anything held out stands in what would be trained on.
+    """
+    from endonym.data import leaks
     from endonym.data.dataset import Dataset
 
+    data = Dataset.of(job, "dataset")
+    leaks.check(str(job.inputs["split"]), training=data.records("train"))
+    job.log("nothing held out stands in the training rows")
     ((module, settings),) = job.plugins.values()
-    module.train(settings, Dataset.of(job, "dataset"), job)
+    module.train(settings, data, job)
