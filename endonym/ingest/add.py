@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from endonym.errors import Problem
 from endonym.ingest.finding import Finding
 from endonym.ingest.sniff import look, shown
+from endonym.project import SETTINGS_FILE, STATE_FOLDER
 from endonym.store.files import file_hash
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def add(
 ) -> list[Finding]:
     """Add files (of a folder: all in it) as sources. A file that cannot be read does not stop the others.
 
-    Files outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in
+    What belongs to the project itself (its settings, runs and plugins) is passed over: a run holds the sealed test. Files outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in
     endonym.toml are left as they are.
     """
-    files = list(dict.fromkeys(_files(paths)))
+    files = [path for path in dict.fromkeys(_files(paths)) if not _own(project, path)]
     present = {str(name) for source in project.sources for name in source["files"]}
     known = [path for path in files if shown(project, path) in present]
     findings = [Finding([shown(project, path)], good_for="already a source; nothing changed") for path in known]
@@ -51,6 +52,13 @@ def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
             yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
         else:
             yield path
+
+
+def _own(project: Project, path: Path) -> bool:
+    """Whether a file is the project's own and no material."""
+    full = path.resolve()
+    own = (project.runs, project.path / STATE_FOLDER, project.path / "plugins")
+    return any(folder in full.parents for folder in own) or (full.name == SETTINGS_FILE and full.is_file())
 
 
 def _bring(project: Project, finding: Finding) -> None:

@@ -91,6 +91,8 @@ def _write_source(
             found[record.kind] += 1
         if number % 1000 == 0:
             job.tick(share, 1, records=number)
+            if job.cancelled():
+                break
         if number == cfg.most:
             break
     return found

@@ -31,7 +31,7 @@ class Source:
     module: ModuleType
     config: Any
     about: Mapping[str, Any]
-    """`licence` and `source` (its name): put into the meta of every record. The attribution stays in endonym.toml, once."""
+    """`licence`, `attribution` and `source` (its name): put into the meta of every record, so that credit goes where it goes."""
 
 
 def open_source(project: Project, table: Mapping[str, Any], number: int = 0) -> Source:
@@ -51,7 +51,7 @@ def open_source(project: Project, table: Mapping[str, Any], number: int = 0) -> 
     module = plugins.load("reader", reader, project.path)
     config = configure(module, table.get("settings", {}), project, problems)
     raise_problems(problems, "Correct the table in endonym.toml, or: endonym sources remove " + files[0])
-    about = {"licence": table["licence"]} if table.get("licence") else {}
+    about = {key: str(table[key]) for key in ("licence", "attribution") if table.get(key)}
     about["source"] = str(table.get("name") or Path(files[0]).name)
     return Source(files, reader, module, config, about)
 

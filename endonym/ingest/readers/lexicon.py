@@ -14,6 +14,7 @@ from endonym.errors import DataError, Problem
 from endonym.ingest.columns import guess, sides
 from endonym.ingest.dictionary import Config, layout_of, resolved
 from endonym.ingest.ids import Ids
+from endonym.ingest.nested import Example, Other, examples, senses, words
 from endonym.ingest.table import Row, is_json, rows, usable
 from endonym.types import Doc, Drop, Entry, Pair, Record, Sense, record_id
 
@@ -76,6 +77,8 @@ class _Book:
     """Entry key -> (record id, headword)."""
     of_sense: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Sense key -> entry keys."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Entry key -> why the entry is not used, for its examples to go with it."""
     problems: list[Problem] = field(default_factory=list)
 
     def rows(self, path: Path) -> Iterator[Row | Drop]:
@@ -138,27 +141,7 @@ def _entries(book: _Book) -> Iterator[Record | Drop]:
             )
             continue
         used.add(key)
-        senses = _own_senses(row, book, key)
-        ident = book.ids("entry", cfg.language, key or headword, *(() if key else (s.definition for s in senses)))
-        origin = f"{book.path.name}:{row.line}"
-        entry = Entry(
-            ident,
-            headword,
-            cfg.language,
-            senses,
-            origin,
-            _cell(row, columns.part_of_speech),
-            {"key": key} if key else {},
-        )
-        if other:
-            yield Drop(
-                entry, "lexicon.other_value", f"{other} is '{row.values.get(other, '')}', not '{cfg.where[other]}'"
-            )
-            continue
-        if key:
-            book.entries[key] = (ident, headword)
-        yield entry
-        yield from _own_example(row, book, entry)
+        yield from _entry(row, book, headword, key, other)
     lost = [(key, line) for key, line in book.sense_lines.items() if key not in used]
     for key, line in lost:
         row = Row(line, {"entry": key, "definitions": "; ".join(text for _, text in book.senses[key])})
@@ -166,43 +149,68 @@ def _entries(book: _Book) -> Iterator[Record | Drop]:
                             "correct the key, or add the entry")  # fmt: skip
 
 
-def _own_senses(row: Row, book: _Book, key: str) -> tuple[Sense, ...]:
-    pivot, column = book.cfg.pivot, book.cfg.entries.definition
-    found = [text for _, text in book.senses.get(key, ())] if key else []
-    value = row.values.get(column) if column else None
-    if isinstance(value, list):
-        found += [plain_links(_words(item)) for item in value]
-    elif value:
-        mark = book.cfg.definition_separator
-        found += [plain_links(part.strip()) for part in (str(value).split(mark) if mark else [str(value)])]
-    return tuple(Sense(text, pivot) for text in found if text.strip())
-
-
-def _own_example(row: Row, book: _Book, entry: Entry) -> Iterator[Pair]:
+def _entry(row: Row, book: _Book, headword: str, key: str, other: str) -> Iterator[Record | Drop]:
+    """An entry and what stands in its row: its examples, and definitions in other languages."""
     columns, cfg = book.cfg.entries, book.cfg
-    text, translation = _cell(row, columns.example), _cell(row, columns.example_translation)
-    if text and translation:
-        meta = {"entry": entry.id, "entries": [entry.id], "headwords": [entry.headword]}
-        ident = book.ids("example", cfg.language, text, cfg.pivot, translation)
-        yield Pair(ident, text, translation, cfg.language, cfg.pivot, entry.origin, meta)
+    own = senses(row.values.get(columns.definition), cfg.pivot, cfg.definition_separator) if columns.definition else ()
+    texts = [text for _, text in book.senses.get(key, ())] if key else []
+    beside: list[Other | Example] = []
+    for item in own:
+        if isinstance(item, str):
+            texts.append(plain_links(item))
+        else:
+            beside.append(item)
+    meanings = tuple(Sense(text, cfg.pivot) for text in texts if text.strip())
+    ident = book.ids("entry", cfg.language, key or headword, *(() if key else (s.definition for s in meanings)))
+    origin, about = f"{book.path.name}:{row.line}", {"key": key} if key else {}
+    entry = Entry(ident, headword, cfg.language, meanings, origin, _cell(row, columns.part_of_speech), about)
+    reason = f"{other} is '{row.values.get(other, '')}', not '{cfg.where[other]}'" if other else ""
+    yield Drop(entry, "lexicon.other_value", reason) if reason else entry
+    if key and reason:
+        book.left_out[key] = reason
+    elif key:
+        book.entries[key] = (ident, headword)
+    if columns.example:
+        translation = row.values.get(columns.example_translation)
+        beside += examples(row.values.get(columns.example), translation, cfg.pivot)
+    for item in beside:
+        if isinstance(item, Other):
+            doc = Doc(book.ids("other", headword, item.text), item.text, item.language, origin)
+            yield Drop(doc, "lexicon.other_language", f"a definition in {item.language}, not {cfg.pivot}")
+        else:
+            linked = {"entry": entry.id, "entries": [entry.id], "headwords": [entry.headword]}
+            yield _pair(book, item.text, item.translation, origin, linked, reason)
+
+
+def _pair(
+    book: _Book, text: str, translation: str, origin: str, meta: dict[str, Any], left_out: str = ""
+) -> Pair | Drop:
+    """An example; to the ledger when its entry is left out or one side is empty."""
+    cfg, text, translation = book.cfg, plain_links(text), plain_links(translation)
+    ident = book.ids("example", cfg.language, text, cfg.pivot, translation)
+    pair = Pair(ident, text, translation, cfg.language, cfg.pivot, origin, meta)
+    if left_out:
+        return Drop(pair, "lexicon.other_value", f"its entry is left out: {left_out}")
+    return pair if text and translation else Drop(pair, "lexicon.one_side", "the sentence or its translation is empty")
 
 
 def _examples(book: _Book) -> Iterator[Record | Drop]:
-    columns, cfg = book.cfg.examples, book.cfg
+    columns = book.cfg.examples
     path = book.path.with_name(columns.file)
     for row in book.rows(path):
         if isinstance(row, Drop):
             yield row
             continue
-        text, translation = plain_links(_cell(row, columns.text)), plain_links(_cell(row, columns.translation))
+        text, translation, origin = _cell(row, columns.text), _cell(row, columns.translation), f"{path.name}:{row.line}"
         if columns.sense:
             senses = book.keys(row.values.get(columns.sense))
             keys = [entry for sense in senses for entry in book.of_sense.get(sense, ())]
             lost = [sense for sense in senses if sense not in book.of_sense]
         else:
             keys, lost = book.keys(row.values.get(columns.entry)), []
+        left_out = next((book.left_out[key] for key in keys if key in book.left_out), "")
         linked = {key: book.entries[key] for key in keys if key in book.entries}
-        lost += [key for key in keys if key not in book.entries]
+        lost += [key for key in keys if key not in book.entries and key not in book.left_out]
         if lost and not linked:
             column = columns.sense or columns.entry
             yield from book.bad(
@@ -219,11 +227,7 @@ def _examples(book: _Book) -> Iterator[Record | Drop]:
                     "headwords": list(dict.fromkeys(word for _, word in linked.values()))}  # fmt: skip
         if columns.dialect and _cell(row, columns.dialect):
             meta["dialect"] = _cell(row, columns.dialect)
-        pair = Pair(book.ids("example", cfg.language, text, cfg.pivot, translation), text, translation, cfg.language,
-                    cfg.pivot, f"{path.name}:{row.line}", meta)  # fmt: skip
-        yield (
-            pair if text and translation else Drop(pair, "lexicon.one_side", "the sentence or its translation is empty")
-        )
+        yield _pair(book, text, translation, origin, meta, "" if linked else left_out)
 
 
 def plain_links(text: str) -> str:
@@ -232,14 +236,4 @@ def plain_links(text: str) -> str:
 
 
 def _cell(row: Row, column: str) -> str:
-    return _words(row.values.get(column)) if column else ""
-
-
-def _words(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return "; ".join(_words(item) for item in value.values() if item)
-    if isinstance(value, list):
-        return "; ".join(_words(item) for item in value if item)
-    return str(value).strip()
+    return words(row.values.get(column)) if column else ""

@@ -1,0 +1,95 @@
+"""Take apart senses and examples that stand inside the JSON object of a dictionary entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from endonym.ingest.columns import guess, language_of
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example sentence as it was found; one side may be empty."""
+
+    text: str
+    translation: str
+
+
+@dataclass(frozen=True)
+class Other:
+    """A definition in a language that is not the pivot."""
+
+    text: str
+    language: str
+
+
+def words(value: Any) -> str:
+    """Any JSON value as text."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return "; ".join(filter(None, map(words, value.values())))
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(words, value)))
+    return str(value).strip()
+
+
+def senses(value: Any, pivot: str, mark: str = "") -> Iterator[str | Other | Example]:
+    """Yield the definitions in a cell, in order, and the examples and definitions in other languages inside them.
+
+    The cell may be a text (cut at `mark` where one is given), a list, an object with a definition and perhaps examples,
+    or an object of language and definition.
+    """
+    if isinstance(value, list):
+        for item in value:
+            yield from senses(item, pivot, mark)
+    elif isinstance(value, dict):
+        yield from _sense(value, pivot, mark)
+    else:
+        text = words(value)
+        yield from filter(None, (part.strip() for part in (text.split(mark) if mark else [text])))
+
+
+def _sense(value: Mapping[str, Any], pivot: str, mark: str) -> Iterator[str | Other | Example]:
+    example = guess(value, "example")
+    definition = guess(value, "definition", [example])
+    if not definition and not example and pivot in {language_of(key) for key in value}:
+        for key, text in value.items():
+            if language_of(key) == pivot:
+                yield from senses(text, pivot, mark)
+            elif words(text):
+                yield Other(words(text), language_of(key))
+        return
+    if definition:
+        yield from senses(value[definition], pivot, mark)
+    else:
+        rest = words({key: item for key, item in value.items() if key != example})
+        yield from [rest] if rest else []
+    if example:
+        translation = guess(value, "example_translation", [example, definition])
+        yield from examples(value[example], value.get(translation), pivot)
+
+
+def examples(value: Any, translation: Any = None, pivot: str = "") -> Iterator[Example]:
+    """Yield the examples in a cell: a text, a list of texts beside a list of translations, or objects that hold both."""
+    if isinstance(value, dict):
+        yield from _example(value, pivot)
+    elif isinstance(value, list):
+        beside = translation if isinstance(translation, list) else [translation] if translation else []
+        for number in range(max(len(value), len(beside))):
+            here = value[number] if number < len(value) else ""
+            yield from examples(here, beside[number] if number < len(beside) else None, pivot)
+    elif words(value) or words(translation):
+        yield Example(words(value), words(translation))
+
+
+def _example(value: Mapping[str, Any], pivot: str) -> Iterator[Example]:
+    translation = next((key for key in value if language_of(key) == pivot), "") or guess(value, "example_translation")
+    translation = translation or guess(value, "target") or guess(value, "definition")
+    text = guess(value, "example", [translation]) or guess(value, "text", [translation])
+    text = text or guess(value, "source", [translation]) or next((k for k in value if k != translation), "")
+    found = Example(words(value.get(text)), words(value.get(translation)))
+    if found.text or found.translation:
+        yield found
