@@ -112,6 +112,7 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         values = _mapping(module, config, first, values)
         _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
         finding.settings = values
+        _unused(finding, group, values)
         _remark(finding, project, known)
     except EndonymError as error:
         finding.problems = _problems(error, first.path)
@@ -132,6 +133,21 @@ def _mapping(module: ModuleType, config: Any, sample: Sample, values: dict[str, 
         return values
     full = module.resolved(sample.path, config)
     return {**values, **_filled(full.model_dump(mode="json", exclude_defaults=True))}
+
+
+def _unused(finding: Finding, group: Group, values: Mapping[str, Any]) -> None:
+    """Say which columns of a table with a mapping are not read: what stands there is not learned."""
+    if group.reader not in ("lexicon", "pairs"):
+        return
+    for sample in group.samples:
+        role = next((r for r in ("senses", "examples") if values.get(r, {}).get("file") == sample.path.name), "entries")
+        mapping = values.get(role, {}) if group.reader == "lexicon" else values
+        used = {value for value in mapping.values() if isinstance(value, str)} | set(values.get("where", {}))
+        used |= {guess(sample.columns, "language"), *([guess(sample.columns, "id")] if role == "examples" else [])}
+        left = [column for column in sample.columns if column not in used and sample.column(column)]
+        if left:
+            where = f" of {sample.path.name}" if len(group.samples) > 1 else ""
+            finding.notes.append(f"columns{where} that are not read: {', '.join(left)}")
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:
@@ -289,15 +305,11 @@ def _columns(
 def _take(
     finding: Finding, found: dict[str, tuple[str, Said]], values: dict[str, Any], sample: Sample, known: Known
 ) -> None:
-    """Put the languages of columns into the settings and the finding, and say which columns are left."""
+    """Put the languages of columns into the settings and the finding, and say when the columns have no names."""
     for field, (column, said) in found.items():
         values.setdefault(field, said.language)
         finding.languages.append(said)
         known.learn(said.language, sample.column(column))
-    used = {column for column, _ in found.values()}
-    unused = [column for column in sample.columns if language_of(column) and column not in used]
-    if unused:
-        finding.notes.append(f"columns of other languages are not used: {', '.join(unused)}")
     if sample.layout is not None and not sample.layout.has_header:
         finding.notes.append("the first line names no columns, so it is read as a row")
 

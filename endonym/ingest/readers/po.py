@@ -62,7 +62,9 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
             ident = ids("pair", cfg.pivot, source, cfg.language, translation)
             meta = {"context": message.context} if message.context else {}
             pair = Pair(ident, source, translation, cfg.pivot, cfg.language, f"{path.name}:{row.line}", meta)
-            if message.fuzzy and not cfg.fuzzy:
+            if message.obsolete:
+                yield Drop(pair, "po.obsolete", "the program no longer says this")
+            elif message.fuzzy and not cfg.fuzzy:
                 yield Drop(pair, "po.fuzzy", "marked fuzzy: nobody has checked it")
             elif translation.strip():
                 yield pair
@@ -77,6 +79,7 @@ class _Message:
     plural: str = ""
     context: str = ""
     fuzzy: bool = False
+    obsolete: bool = False
     translations: dict[int, str] = field(default_factory=dict)
 
 
@@ -84,6 +87,11 @@ def _entries(path: Path, cfg: Config) -> Iterator[Row | Bad]:
     message, part, index = _Message(), "", 0
     for number, raw in lines(path, cfg.encoding):
         line = raw.strip().strip("\ufeff")
+        obsolete = line.startswith("#~") and not line.startswith("#~|")
+        line = line[2:].strip() if obsolete else line
+        if message.translations and obsolete != message.obsolete and line:
+            yield from _finish(message)
+            message, part = _Message(), ""
         keyword = re.match(r'(msgctxt|msgid_plural|msgid|msgstr)(?:\[(\d+)\])?\s+(".*")$', line)
         if line.startswith("#"):
             if message.translations:
@@ -97,7 +105,7 @@ def _entries(path: Path, cfg: Config) -> Iterator[Row | Bad]:
             message = _Message()
         if keyword:
             part, index = keyword[1], int(keyword[2] or 0)
-            message.line = message.line or number
+            message.line, message.obsolete = message.line or number, obsolete
         text = _unquoted(keyword[3] if keyword else line) if line else ""
         if text is None or (line and not part):
             what = "neither a keyword with a quoted text nor a quoted text"
