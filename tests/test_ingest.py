@@ -229,6 +229,27 @@ def test_rows_of_other_languages_are_left_out_and_counted(tmp_path):
     assert [record.headword for record in data.records()] == ["ha'"]
 
 
+def test_what_spreadsheets_and_published_data_sets_write_is_read(tmp_path):
+    (tmp_path / "words.csv").write_text("sep=;\r\nheadword;definition\r\nna;casa, choza\r\n", encoding="utf-8")
+    (entry,) = read(tmp_path / "words.csv", "lexicon")
+    assert (entry.headword, entry.senses[0].definition, entry.origin) == ("na", "casa, choza", "words.csv:3")
+    pair = {"id": 1, "translation": {"tzh": "Muk te na", "spa": "La casa es grande"}}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n", encoding="utf-8")
+    assert choose_reader(tmp_path / "pairs.jsonl", None) == "pairs"
+    (found,) = read(tmp_path / "pairs.jsonl", "pairs")
+    assert (found.text("tzh"), found.text("spa")) == ("Muk te na", "La casa es grande")
+
+
+def test_damage_done_before_is_said_and_a_weak_guess_is_not_believed(tmp_path):
+    (tmp_path / "a.txt").write_text("El ni\ufffdo comi\ufffd.\n", encoding="utf-8")
+    (finding,) = add(make_project(tmp_path / "p"), [tmp_path / "a.txt"])
+    assert any(note.startswith("2 characters were lost before") for note in finding.notes)
+    marks = "\\lx na\n\\ps n\n\\ge casa\n\n\\lx ha'\n\\ps n\n\\ge agua\n"
+    guessed = identify([marks], Known("tzh", "spa"))
+    assert guessed.code == ""
+    assert "not sure" in guessed.how
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -221,6 +221,31 @@ def test_add_goes_on_past_bad_files(tmp_path):
     assert [source["files"] for source in Project(project.path).sources] == [["raw/wordlist.csv"]]
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("a.csv", "headword,definition\n", "it holds no record"),
+        ("a.csv", "headword,definition,example\nna,,\n", None),
+        ("a.tsv", "spa\ttzh\nLa casa es muy grande\t\n\tMuk te na ta ora\n", "(pairs.one_side)"),
+        ("a.json", "[]", "no object"),
+        ("a.jsonl", "{}\n", "no object"),
+        ("a.jsonl", '{"headword": "na"\n', "not JSON"),
+        ("a.csv", "one,two\n1,2\n", "no column was recognised"),
+    ],
+)
+def test_a_file_that_gives_nothing_is_not_added(tmp_path, name, content, what):
+    project = make_project(tmp_path / "p")
+    path = write(project.path / "raw", name, content)
+    (finding,) = add(project, [path])
+    if what is None:
+        assert finding.added
+        return
+    assert not finding.added
+    assert finding.problems[0].file == f"raw/{name}"
+    assert what in finding.problems[0].what
+    assert finding.problems[0].repair
+
+
 def test_ingest_reports_every_bad_source_and_writes_nothing(tmp_path):
     project = make_project(tmp_path / "p")
     raw = project.path / "raw"

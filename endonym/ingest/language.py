@@ -17,7 +17,10 @@ LEAST_CHARS = 40
 ALIKE = 0.3
 """Cosine of trigram counts above which a text is in the language of a profile. Measured on the Universal Declaration in 20
 languages against dictionary examples: the language itself 0.41 to 0.61, its nearest relative 0.22 to 0.39, others below 0.25."""
+LIKELY = 0.5
+"""Probability from which py3langid is believed for one of the project's two languages."""
 SURE = 0.99
+"""The same for any other language."""
 WIDELY_WRITTEN = (
     "eng",
     "spa",
@@ -80,9 +83,9 @@ def identify(texts: Iterable[str], known: Known) -> Guess:
         if near[0][0] > max(ALIKE, 1.3 * near[1][0]):
             return Guess(near[0][1], f"its letters run as in the other {name(near[0][1])} texts")
     code, sure = classify(text)
-    if code in (known.pivot, known.language) or (code in WIDELY_WRITTEN and sure >= SURE):
+    if (code in (known.pivot, known.language) and sure >= LIKELY) or (code in WIDELY_WRITTEN and sure >= SURE):
         return Guess(code, f"py3langid says {name(code)} ({sure:.0%})")
-    if _unknown(known.language):
+    if _unknown(known.language) and code != known.pivot:
         return Guess(
             known.language,
             f"taken for it: it is not {name(known.pivot)}, and no identifier knows {name(known.language)}",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from endonym.errors import DataError
+from endonym.errors import DataError, Problem
 from endonym.ingest.encoding import Encoding, declared, detect
-from endonym.ingest.table import DELIMITERS, Layout, Row, find_layout, is_json, rows
+from endonym.ingest.table import DELIMITERS, Bad, Layout, Row, find_layout, is_json, rows
 
 HEAD_CHARS = 64_000
 NUM_ROWS = 200
@@ -50,6 +50,8 @@ def take(path: Path) -> Sample:
     layout = None
     if is_json(path):
         found = _rows(path, encoding.name, None)
+        if not any(found):
+            raise _no_object(path, encoding.name)
     elif suffix in (".csv", ".tsv", ".tab") or (suffix not in WHOLE + XML and _is_table(head)):
         try:
             layout = find_layout(path, encoding.name)
@@ -72,6 +74,13 @@ def _rows(path: Path, encoding: str, layout: Layout | None) -> list[dict[str, An
         if number >= NUM_ROWS:
             break
     return found
+
+
+def _no_object(path: Path, encoding: str) -> DataError:
+    """What is wrong with a JSON file in whose head there is no object with a field."""
+    bad = next((item for item in rows(path, encoding) if isinstance(item, Bad)), None)
+    what = "it holds no object with fields"
+    return DataError(bad.problem if bad else Problem(path.name, 0, "", what, 'write objects: {"field": "value"}'))
 
 
 def _is_table(head: str) -> bool:

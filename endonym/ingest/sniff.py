@@ -115,7 +115,8 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         _unused(finding, group, values)
         _remark(finding, project, known)
     except EndonymError as error:
-        finding.problems = _problems(error, first.path)
+        names = {sample.path.name: name for sample, name in zip(group.samples, finding.files)}
+        finding.problems = [replace(p, file=names.get(p.file, p.file)) for p in _problems(error, first.path)]
     return finding
 
 
@@ -328,10 +329,12 @@ def _complete(said: dict[str, Said], rest: list[str], known: Known) -> None:
 
 def _count(finding: Finding, source: Source, project: Project, known: Known) -> None:
     scripts: Counter[str] = Counter()
-    examples, parallel = 0, set()
+    left_out: set[str] = set()
+    examples, ruined, parallel = 0, 0, set()
     for item in records(source, project.path):
         if isinstance(item, Drop):
             finding.records["left out"] += 1
+            left_out.add(item.reason)
             continue
         finding.records[item.kind] += 1
         examples += isinstance(item, Pair) and "entry" in item.meta
@@ -339,8 +342,17 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
             parallel.add(getattr(item, "language", ""))
         for _, text in item.texts():
             finding.characters += len(text)
+            ruined += text.count("\ufffd")
             scripts.update(count_scripts(text))
     finding.scripts = dict(scripts.most_common())
+    if not finding.records.total() - finding.records["left out"]:
+        what = "none of its records can be used" if finding.records else "it holds no record"
+        reasons = f" ({', '.join(sorted(left_out))})" if left_out else ""
+        raise DataError(
+            Problem(finding.files[0], 0, "", what + reasons, "complete the file, or name another reader with --reader")
+        )
+    if ruined:
+        finding.notes.append(f"{ruined:,} characters were lost before it came here (U+FFFD stands for them)")
     finding.good_for = good_for(finding.records, len(parallel) > 1, examples)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ class Layout:
     quoted: bool
     header: tuple[str, ...]
     has_header: bool = True
+    skip: int = 0
+    """Lines before the table: the `sep=;` that Excel writes."""
 
 
 def is_json(path: Path) -> bool:
@@ -70,6 +74,13 @@ def find_layout(
     has one of the `wanted` columns, or looks like one.
     """
     head = _head(path, encoding)
+    said = re.fullmatch(r"sep=(\W)", head[0].strip("\ufeff\r\n ")) if len(head) > 1 else None
+    if said:
+        return replace(_layout(path, head[1:], delimiter or said[1], header, wanted), skip=1)
+    return _layout(path, head, delimiter, header, wanted)
+
+
+def _layout(path: Path, head: list[str], delimiter: str, header: bool | None, wanted: Iterable[str]) -> Layout:
     best: tuple[float, Layout] | None = None
     for mark in [delimiter] if delimiter else DELIMITERS:
         for quoted in (False, True) if mark == "\t" else (True,):
@@ -176,7 +187,7 @@ class _Feed:
 
 
 def _delimited_rows(path: Path, encoding: str, layout: Layout) -> Iterator[Row | Bad]:
-    feed = _Feed(lines(path, encoding))
+    feed = _Feed(islice(lines(path, encoding), layout.skip, None))
     dialect = _dialect(layout.delimiter, layout.quoted)
     reader = csv.reader(feed, **dialect)
     first = layout.has_header
@@ -238,10 +249,22 @@ def _jsonl_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
             yield Bad(Problem(path.name, number, "", what, "write one JSON object a line"), text)
             continue
         if isinstance(value, dict):
-            yield Row(number, value)
+            yield Row(number, _flat(value))
         else:
             what = f"a {type(value).__name__}, not an object"
             yield Bad(Problem(path.name, number, "", what, 'write one JSON object a line, {"field": "value"}'), text)
+
+
+def _flat(value: dict[str, Any]) -> dict[str, Any]:
+    """`{"translation": {"spa": "...", "tzh": "..."}}`, as data sets of translations are published, with a field a language."""
+    from endonym.ingest.columns import guess, language_of
+
+    inner = value.get("translation")
+    if not isinstance(inner, dict) or len(inner) < 2 or guess(value, "headword"):
+        return value
+    if not all(isinstance(text, str) and language_of(key) and key not in value for key, text in inner.items()):
+        return value
+    return {**{key: item for key, item in value.items() if key != "translation"}, **inner}
 
 
 def _json_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
@@ -267,7 +290,7 @@ def _json_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
             value = [value]
     for number, item in enumerate(value if isinstance(value, list) else [value], 1):
         if isinstance(item, dict):
-            yield Row(number, item)
+            yield Row(number, _flat(item))
         else:
             what = f"item {number} is a {type(item).__name__}, not an object"
             yield Bad(Problem(path.name, 0, "", what, "write a list of objects"), json.dumps(item, ensure_ascii=False))
