@@ -15,6 +15,7 @@ from test_ingest import DATA, TSELTAL, make_project, read, run_ingest
 from endonym.data.dataset import Dataset
 from endonym.data.scripts import count_blocks
 from endonym.ingest.add import add
+from endonym.jobs.job import Job
 from endonym.project import Project
 from endonym.types import Drop, Record
 
@@ -180,3 +181,12 @@ def test_messages_a_program_no_longer_has_go_to_the_ledger(tmp_path):
     found = read(path, "po")
     assert [getattr(item, "reason", "kept") for item in found] == ["kept", "po.obsolete", "kept"]
     assert (found[1].record.source, found[1].record.target) == ("viejo", "poko")
+
+
+def test_a_large_source_is_left_soon_after_the_user_asks_to_stop(tmp_path, monkeypatch):
+    project = make_project(tmp_path / "p")
+    rows = "".join(f"fila número {n}\tchol {n}\n" for n in range(5000))
+    (project.path / "raw" / "a.tsv").write_text("spa\ttzh\n" + rows, encoding="utf-8")
+    project.add_source({"files": ["raw/a.tsv"], "reader": "pairs"})
+    monkeypatch.setattr(Job, "cancelled", lambda job: True)
+    assert run_ingest(project).count() == 1000
