@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.scripts import count_blocks
 from endonym.types import Doc, Drop, Entry, Keep, Link, Pair, record_id
 
 if TYPE_CHECKING:
@@ -34,12 +35,17 @@ class Config(BaseModel):
 
     floor: float = Field(0.2, ge=0, le=1, description="Confidence below which a pair goes to the ledger.")
     paragraphs: bool = Field(True, description="Keep paragraphs together where both documents have the same ones.")
+    plain_text: bool = Field(
+        False, description="Also keep the paragraphs in the language taught, to be learned as plain text."
+    )
 
 
 def run(cfg: Config, job: Job) -> None:
     """Pass every record on but the paragraphs of parallel documents, which become sentence pairs.
 
-    A sentence without a partner stays a `Doc`; a link below the floor goes to the ledger as the pair it would have been.
+    A sentence without a partner stays a `Doc`; a link below the floor goes to the ledger as the pair it would have been. So each
+    character read is kept or dropped once, but for white space between sentences. Paragraphs that `plain_text` keeps beside
+    their pairs are there twice: the manifest counts them under `copied`, and as `changed` like all that a stage adds.
     """
     dataset = Dataset.of(job, "dataset")
     name, (module, settings) = next(iter(job.plugins.items()))
@@ -47,12 +53,18 @@ def run(cfg: Config, job: Job) -> None:
     taken = {doc.id for sides in parallel.values() for side in sides for doc in side}
     counts: Counter[str] = Counter()
     confidences: list[float] = []
+    copied: Counter[str] = Counter()
+    job.tick(0, len(parallel), "documents")
     with DatasetWriter(job.output, parents=[dataset.hash], aligner=name) as out:
         out.keep_empty()
         for record in dataset.records():
             out.read(record)
             if record.id not in taken:
                 out.keep(record)
+            elif cfg.plain_text and isinstance(record, Doc) and record.language == job.project.language:
+                out.keep(record)
+                copied.update(count_blocks(record.text))
+                counts["plain_texts"] += 1
         for done, (document, (source, target)) in enumerate(parallel.items(), 1):
             lexicon = known_words(dataset, source[0].language, target[0].language)
             for made in pair_up(document, source, target, cfg, module, settings, lexicon):
@@ -66,6 +78,7 @@ def run(cfg: Config, job: Job) -> None:
             job.tick(done, len(parallel), "documents")
             if job.cancelled():
                 return
+        out.about["copied"] = dict(copied)
     mean = sum(confidences) / len(confidences) if confidences else 0.0
     job.summary(documents=len(parallel), mean_confidence=round(mean, 3), **counts)
 
