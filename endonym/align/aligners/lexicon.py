@@ -52,6 +52,10 @@ ANCHORED = 2.0
 CORRIDOR = (48, 10)
 """Sentences looked at to either side of the path before, in the first pass and in later ones. The first must reach across
 the longest passage that one text lacks (36 sentences in `dev`): where it does not, words are learned from a wrong path."""
+UNSURE_RATIO = 0.2
+"""Log of the ratio of lengths from which it may come from a passage that one text lacks."""
+LEAST_BEADS = 8
+"""Beads from which a ratio of lengths is believed."""
 LEAST_LEARNED = 0.1
 _ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 WORST_LENGTH = 30.0
@@ -84,14 +88,14 @@ def align(
     """Yield the links in order. `lexicon` knows translations; `anchors` are positions `(i, j)` known to correspond."""
     text = _Texts(source, target, cfg, lexicon, anchors)
     table = text.known
-    spans = text.by_length()
-    paths: list[Path] = []
     overlap = Overlap(text.source, text.target, table)
-    for number in range(cfg.passes):
-        if number:
-            table = best_of(text.known, learned(text.source, text.target, [b for p in spans for b in p]))
-            overlap = Overlap(text.source, text.target, table)
-        paths = text.search(overlap, spans, CORRIDOR[min(number, 1)])
+    paths = text.first(overlap)
+    spans = text.shifted(paths)
+    for _ in range(cfg.passes - 1):
+        text.ratio = text.ratio_of(overlap, spans)
+        table = best_of(text.known, learned(text.source, text.target, [b for p in spans for b in p]))
+        overlap = Overlap(text.source, text.target, table)
+        paths = text.search(overlap, spans, CORRIDOR[1])
         spans = text.shifted(paths)
     shared = [[overlap(*s, *t) if s[0] < s[1] and t[0] < t[1] else 0.0 for s, t in beads] for beads in spans]
     unsure = [doubts(path, tuple(SHAPES), text.cost(overlap, part)) for path, part in zip(paths, text.parts)]
@@ -140,10 +144,33 @@ class _Texts:
         )
         self.anchors = anchors
 
-    def by_length(self) -> list[list[Bead]]:
-        """Beads of the first guess, by part."""
+    def first(self, overlap: Overlap) -> list[Path]:
+        """Paths of the first pass, from the better of two guesses at the ratio of lengths.
+
+        The ratio of the whole texts is right unless one of them lacks a long passage; then it makes every true bead look wrong, and
+        equal lengths are the better guess. The cheaper way is believed.
+        """
         x, y = self.lengths
-        return self.shifted([by_length.search(x[s], y[t], self.ratio, self.cfg.variance) for s, t in self.parts])
+        found = []
+        for ratio in dict.fromkeys((self.ratio, 1.0) if abs(np.log(self.ratio)) > UNSURE_RATIO else (self.ratio,)):
+            self.ratio = ratio
+            guess = self.shifted([by_length.search(x[s], y[t], ratio, self.cfg.variance) for s, t in self.parts])
+            paths = self.search(overlap, guess, CORRIDOR[0])
+            found.append((sum(c for p in paths for c in p.costs), ratio, paths))
+        _, self.ratio, best = min(found, key=lambda item: item[0])
+        return best
+
+    def ratio_of(self, overlap: Overlap, spans: Sequence[Sequence[Bead]]) -> float:
+        """Ratio of lengths over the half of the beads that share most words; the one before when there are few."""
+        whole = [(s, t) for beads in spans for s, t in beads if s[0] < s[1] and t[0] < t[1]]
+        shared = np.array([overlap(*s, *t) for s, t in whole])
+        best = [whole[k] for k in np.argsort(-shared, kind="stable")[: len(whole) // 2] if shared[k] > 0]
+        x, y = (
+            (sum(side[a:b].sum() for a, b in places) for side, places in zip(self.lengths, zip(*best)))
+            if best
+            else (0.0, 0.0)
+        )
+        return y / x if len(best) >= LEAST_BEADS and x and y else self.ratio
 
     def search(self, overlap: Overlap, guess: Sequence[Sequence[Bead]], corridor: int) -> list[Path]:
         """Best path of every part, near the guess."""
