@@ -1,9 +1,9 @@
 """Endonym teaches a language model your language or your field, on your machine, and proves what it learned.
 
-    import endonym
+import endonym
 
-    project = endonym.open_project("my-language")
-    project.train("lora", steps=200)
+project = endonym.open_project("my-language")
+project.train("lora", steps=200)
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class FitConfig(BaseModel):
     max_steps: int = Field(0, ge=0, description="Stop after this many steps whatever the plan says; 0 is no limit.")
     batch_size: int = Field(32, ge=1, description="Rows per optimiser step.")
     batch_tokens: int = Field(
-        2048, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
+        1536, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")

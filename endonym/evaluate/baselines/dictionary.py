@@ -34,6 +34,7 @@ def prepare(train: Dataset, cfg: Config) -> Callable[[Chat], str]:
     with tempfile.TemporaryDirectory() as folder:
         dictionary.build(records, settings, Path(folder))
         index = dictionary.WordIndex.load(Path(folder))
+
     def answer(chat: Chat) -> str:
         source, _, target = direction_of(chat).partition(">")
         return index.draft(source_of(chat), source, target)
