@@ -1,9 +1,6 @@
 """Endonym teaches a language model your language or your field, on your machine, and proves what it learned.
 
-import endonym
-
-project = endonym.open_project("my-language")
-project.train("lora", steps=200)
+`open_project("my-language").train("lora", steps=200)` does what `endonym train lora --steps 200` does in that folder.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ import random
 import pytest
 import torch
 
+from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
-from endonym.models.adapters import speed_up
 from endonym.train.fit import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
