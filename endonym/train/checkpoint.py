@@ -76,6 +76,11 @@ def verifies(path: Path) -> bool:
         return False
 
 
+def best_steps(folder: Path) -> list[int]:
+    """The best step each checkpoint in `folder` knows of."""
+    return [int(json.loads((p / "state.json").read_text(encoding="utf-8"))["best_step"]) for p in folder.glob("step-*")]
+
+
 def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]) -> State:
     """Put a checkpoint back into `weights` (in place), the optimiser and the random generators; returns its state."""
     with torch.no_grad():

@@ -101,6 +101,7 @@ def fit(
         cancelled = not last and job.cancelled()
         if state.step % cfg.save_every == 0 or last or stopped or cancelled:
             checkpoint.save(folder, state, weights, optimizer, names)
+            best.retire()
     if cancelled:
         job.log(f"stopped at step {state.step} as asked; the checkpoint is saved")
     else:
@@ -230,10 +231,13 @@ class _Best:
         temporary = target.with_suffix(".tmp")
         save_file({n: p.detach().cpu().contiguous() for n, p in self.weights.items()}, temporary)
         temporary.replace(target)
-        older = sorted(self.folder.glob("best-*.safetensors"))
-        # The one before stays: the newest checkpoint may be from before this evaluation.
-        for path in older[:-2]:
-            path.unlink()
+
+    def retire(self) -> None:
+        """Delete the weights that no checkpoint can go back to: those older than every one's best step."""
+        oldest = min(checkpoint.best_steps(self.folder))
+        for path in self.folder.glob("best-*.safetensors"):
+            if path < self._path(oldest):
+                path.unlink()
 
     def restore(self, step: int) -> None:
         with torch.no_grad():
