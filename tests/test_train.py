@@ -10,6 +10,7 @@ import torch
 from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
+from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
 from endonym.train.fit import learning_rate, mean_loss
 from endonym.train.losses import next_token
@@ -124,3 +125,26 @@ def test_mean_loss_does_not_depend_on_the_packing(loaded):
     assert mean_loss(loaded.model, rows, next_token, 64) == pytest.approx(
         mean_loss(loaded.model, rows, next_token, 4096), rel=1e-5
     )
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
+    weights = {"w": torch.nn.Parameter(torch.zeros(3))}
+    optimizer = torch.optim.AdamW(weights.values())
+    for step in (1, 2):
+        with torch.no_grad():
+            weights["w"].fill_(float(step))
+        checkpoint.save(tmp_path, checkpoint.State(step=step), weights, optimizer, ["w"])
+    damaged = checkpoint.newest(tmp_path) / "weights.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
+    found = checkpoint.newest(tmp_path)
+    assert found.name == "step-00000001"
+    state = checkpoint.load(found, weights, optimizer, ["w"])
+    assert state.step == 1
+    assert weights["w"].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_save_that_was_interrupted_leaves_nothing_to_trip_over(tmp_path):
+    (tmp_path / ".tmp-12345678").mkdir()
+    (tmp_path / "step-00000007").mkdir()  # a folder without a manifest is no checkpoint
+    assert checkpoint.newest(tmp_path) is None
+    assert not (tmp_path / ".tmp-12345678").exists()
