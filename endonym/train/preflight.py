@@ -141,5 +141,5 @@ def _loss_and_gradient(
         value = loss(model, pack(rows, device))
         value.backward()
         total += float(value.detach())
-    grads = [p.grad.float().flatten() for p in model.parameters() if p.grad is not None]
+    grads = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
     return total, torch.cat(grads)
