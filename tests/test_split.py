@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from endonym import plugins
 from endonym.data import leaks
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.near_dup import clusters, jaccard, normalise, shingles
@@ -19,7 +20,7 @@ from endonym.errors import LeakError
 from endonym.split import run as stage
 from endonym.split.drift import describe, kolmogorov_smirnov, two_proportions
 from endonym.split.groupers import document, headword, near_duplicate
-from endonym.types import Chat, Doc, Entry, Message, Pair, Sense
+from endonym.types import Chat, Doc, Entry, Message, Pair, Preference, Sense
 
 GROUPERS = {
     module.__name__.rpartition(".")[2]: (module, module.Config()) for module in (headword, document, near_duplicate)
@@ -203,6 +204,73 @@ def test_planted_leaks_are_found(tseltal, leak, what, into):
     with pytest.raises(LeakError, match="1 records share") as caught:
         leaks.refuse(found)
     assert caught.value.hint
+
+
+SHORT = Pair("short", "pehchel te'", "tabla", "tzh", "spa", "examples.csv:1", {"headwords": ["pehchel"]})
+
+
+def asked(question, answer, **meta):
+    return Chat("c1", (Message("user", question), Message("assistant", answer)), "chats:1", meta=meta)
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        asked("Traduce al español: pehchel te'", "Tabla."),
+        asked("Translate this.\nPehchel te'", "tabla"),
+        asked("How do you say “tabla” in Tseltal?", "pehchel te'"),
+        asked("Words: te': árbol\nWord by word: madera\npehchel te' =>", "tabla", source="pehchel te'", record="other"),
+        asked("What does it mean?", "a board of wood", source="pehchel", record="short"),
+        Preference("f1", (Message("user", "Traduce: pehchel te'"),), "tabla", "mesa", "p:1"),
+        Entry("e1", "pehchel te'", "tzh", (Sense("tabla", "spa"),), "entries.csv:1"),
+        Entry("e2", "Pehchel  te’", "tzh", (Sense("madera cortada", "spa"),), "entries.csv:2"),
+    ],
+)
+def test_a_short_pair_is_found_inside_a_prompt(leak):
+    """It has no 30 characters in a row; half of a dictionary's sentences are like this."""
+    found = leaks.overlaps({"train": [leak], "test": [SHORT]})
+    assert [overlap.record for overlap in found] == [leak]
+    assert not found[0].what.startswith("an equal text")
+
+
+def test_one_gloss_of_two_words_is_no_leak():
+    """A gloss is looked up for many words; a chat about another word gives nothing of the test pair away."""
+    train = [
+        asked("tabla", "ten te'", source="tabla", record="e9"),
+        asked("ten te'", "tabla", source="ten te'", record="e9"),
+        Entry("e9", "ten te'", "tzh", (Sense("tabla; mesa", "spa"),), "entries.csv:9"),
+        Entry("e10", "pehchel te", "tzh", (Sense("otra cosa", "spa"),), "entries.csv:10"),
+    ]
+    assert not leaks.overlaps({"train": train, "test": [SHORT]})
+
+
+def test_chats_composed_of_a_sealed_split_are_never_refused(tmp_path):
+    """What the split calls sealed the trainer takes: one-word examples equal to glosses of other entries in training."""
+    glosses = [f"glosa{chr(97 + k // 26)}{chr(97 + k % 26)}" for k in range(120)]
+    records = []
+    for k, gloss in enumerate(glosses):
+        word, meaning = f"k'op{gloss[5:]}", f"(en desuso) {gloss}; {glosses[(k + 7) % 120]}"
+        records += [
+            Entry(f"e{k}", word, "tzh", (Sense(meaning, "spa"),), f"entries.csv:{k}"),
+            pair(k, glosses[(k + 3) % 120], f"te {word} ya'el", headwords=[word]),
+        ]
+    dataset, _ = run_stage(tmp_path, records, test_size=12, valid_size=6)
+    context = SimpleNamespace(
+        language="tzh", pivot="spa", name=str, prompt=lambda task, key, /, **values: " ".join(map(str, values.values())),
+        hints=lambda *args, **kwargs: SimpleNamespace(pairs=(), words=(), draft=""),
+    )  # fmt: skip
+
+    def chats(split):
+        tasks = [
+            (module, module.Config()) for module in map(plugins.load, ["task"] * 3, ["lookup", "define", "translate"])
+        ]
+        return [c for r in dataset.records(split) for module, cfg in tasks for c in module.compose(r, cfg, context)]
+
+    assert dataset.count("test") >= 20 and len(chats("train")) > 400
+    leaks.check(dataset.folder, chats("train"))
+    for leak in chats("test"):
+        with pytest.raises(LeakError, match="1 records"):
+            leaks.check(dataset.folder, [*chats("train"), leak])
 
 
 def test_one_edited_word_is_found_wherever_it_stands():

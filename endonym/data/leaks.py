@@ -1,8 +1,11 @@
 """Tell whether anything of the held-out splits is also in training: an example, a headword, or 30 characters in a row.
 
 Word n-grams are blind where words are few or long, so texts are compared by every window of 30 characters after NFKC, case folding
-and leaving out all but letters, marks and digits. A shorter example counts when the whole of it is the same. Windows that one chat in
-twenty shares are phrases of the form of the data ("Translate into ...") and are left out, for chats only.
+and leaving out all but letters, marks and digits. A shorter example counts when the whole of it is the same, or when it is a headword.
+Windows that one chat in twenty shares are phrases of the form of the data ("Translate into ...") and are left out, for chats only.
+
+A short text inside a prompt has no window, so chats are also compared by what they were made of and by question and answer together.
+One of the two alone is no leak in a chat made of a record: a gloss such as "board" answers for many words.
 """
 
 from __future__ import annotations
@@ -14,13 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 from endonym.data.dataset import Dataset
+from endonym.data.glosses import glosses
 from endonym.data.near_dup import normalise
 from endonym.data.scripts import APOSTROPHES
 from endonym.errors import LeakError
-from endonym.types import Chat, Entry, Preference, Record
+from endonym.types import Chat, Entry, Pair, Preference, Record
 
 SPAN = 30
 COMMON_SHARE = 0.05
@@ -28,6 +33,10 @@ COMMON_LEAST = 20
 """A window is form and not content when this many chats, and this share of them, have it."""
 SHOWN = 10
 _CHUNK = 20_000
+_QUOTED = regex.compile(r"[\"“«„]([^\"“”«»„]+)[\"”»“]")
+_OUTER = regex.compile(
+    rf"^[^\p{{L}}\p{{M}}\p{{N}}{regex.escape(APOSTROPHES)}]+|[^\p{{L}}\p{{M}}\p{{N}}{regex.escape(APOSTROPHES)}]+$"
+)
 _ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 
 
@@ -66,11 +75,34 @@ def headwords(record: Record) -> list[str]:
 
 
 def examples(record: Record) -> Iterator[str]:
-    """Texts of a record that count as a whole: both sides of a pair, a paragraph, what is asked and answered in a chat."""
+    """Texts of a record that count as a whole: both sides of a pair, a paragraph, what is asked in a chat of the user's own."""
     if isinstance(record, Chat | Preference):
-        yield " ".join(m.content for m in record.messages if m.role == "user")
+        if "record" not in record.meta:
+            yield _asked(record)
     elif not isinstance(record, Entry):
         yield from (text for _, text in record.texts())
+
+
+def exchanges(record: Record) -> set[tuple[str, str]]:
+    """What is said for what, normalised, in either direction: the sides of a pair, headword and glosses, question and answer."""
+    if isinstance(record, Pair):
+        found = {(record.source, record.target)}
+    elif isinstance(record, Entry):
+        definitions = [sense.definition for sense in record.senses]
+        found = {(record.headword, text) for d in definitions for text in (d, *glosses(d))}
+    elif isinstance(record, Chat):
+        found = {(question, record.answer) for question in _questions(record)}
+    elif isinstance(record, Preference):
+        found = {(question, record.chosen) for question in _questions(record)}
+    else:
+        found = set()
+    ordered = (sorted((normalise(a), normalise(b))) for a, b in found)
+    return {(a, b) for a, b in ordered if a and b}
+
+
+def made_of(record: Record) -> str:
+    """Id of the record that a chat was composed from; of anything else its own."""
+    return str(record.meta.get("record") or record.id)
 
 
 def texts(record: Record) -> Iterator[str]:
@@ -79,6 +111,9 @@ def texts(record: Record) -> Iterator[str]:
         yield from (m.content for m in record.messages if m.role != "system")
     if not isinstance(record, Chat):
         yield from (text for _, text in record.texts())
+    if isinstance(record, Entry):
+        # A gloss has its brackets taken out, so it may hold a span that the definition does not.
+        yield from (gloss for sense in record.senses for gloss in glosses(sense.definition))
 
 
 def marks(records: Sequence[Record], span: int = SPAN) -> Marks:
@@ -89,8 +124,10 @@ def marks(records: Sequence[Record], span: int = SPAN) -> Marks:
         single: list[tuple[int, str]] = []
         long: list[tuple[int, str]] = []
         for i, record in enumerate(records[start : start + _CHUNK], start):
-            single += [(i, f"headword\0{key}") for key in headwords(record)]
+            single += [(i, f"record\0{made_of(record)}")]
+            single += [(i, f"headword\0{key}") for key in _words(record)]
             single += [(i, f"example\0{text}") for text in map(normalise, examples(record)) if 0 < len(text) < span]
+            single += [(i, f"exchange\0{a}\0{b}") for a, b in exchanges(record)]
             long += [(i, text) for text in map(normalise, texts(record)) if len(text) >= span]
         hashes += [np.array([_hash(text) for _, text in single], dtype=np.uint64)]
         owners += [np.array([i for i, _ in single], dtype=np.int64)]
@@ -133,35 +170,58 @@ def check(folder: Path | str, training: Iterable[Record] | None = None) -> None:
         name: list(dataset.records(name)) for name in dataset.splits if name != "train"
     }
     splits["train"] = list(dataset.records("train") if training is None else training)
-    refuse(overlaps(splits))
+    hint = "endonym split" if training is None else "endonym split, then endonym compose"
+    refuse(overlaps(splits), f"Make it again with: {hint}")
 
 
-def refuse(found: Sequence[Overlap]) -> None:
+def refuse(found: Sequence[Overlap], hint: str = "Make the split again with: endonym split") -> None:
     """Raise LeakError listing the first overlaps when there are any."""
     if found:
         listed = "\n".join(f"  {overlap}" for overlap in found[:SHOWN])
         more = f"\n  ... and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise LeakError(
             f"{len(found)} records share text or a headword with a more protected split\n{listed}{more}",
-            "Make the split again with: endonym split",
+            hint,
         )
 
 
 def _describe(left: tuple[str, Record], right: tuple[str, Record], span: int) -> Overlap:
     (split, record), (other_split, other) = left, right
-    for key in headwords(record):
-        if key in headwords(other):
-            return Overlap(split, record, other_split, other, f"headword '{key}'")
     theirs = {t for t in map(normalise, examples(other)) if t}
     for text in map(normalise, examples(record)):
         if text in theirs:
             return Overlap(split, record, other_split, other, f"the same example '{text}'")
+    for key in sorted(_words(record)):
+        if key in _words(other):
+            return Overlap(split, record, other_split, other, f"headword '{key}'")
+    if made_of(record) == made_of(other):
+        return Overlap(split, record, other_split, other, "one is made of the other")
+    for a, b in sorted(exchanges(record) & exchanges(other)):
+        return Overlap(split, record, other_split, other, f"'{a}' for '{b}'")
     windows = {t[i : i + span] for t in map(normalise, texts(other)) for i in range(len(t) - span + 1)}
     for text in map(normalise, texts(record)):
         for i in range(len(text) - span + 1):
             if text[i : i + span] in windows:
                 return Overlap(split, record, other_split, other, f"'{text[i : i + span]}'")
     return Overlap(split, record, other_split, other, "an equal text")
+
+
+def _words(record: Record) -> set[str]:
+    """Headword keys of a record, and its short examples as headwords: an example may be nothing but a word of the dictionary."""
+    short = (text for text in examples(record) if len(text) < SPAN)
+    keys = (headword_key(_OUTER.sub("", text)) for text in short)
+    return {key for key in (*headwords(record), *keys) if key}
+
+
+def _asked(record: Chat | Preference) -> str:
+    return " ".join(m.content for m in record.messages if m.role == "user")
+
+
+def _questions(record: Chat | Preference) -> set[str]:
+    """What a chat may be asking about: all of it, its last line, what follows a colon, what stands in quotes."""
+    asked = _asked(record)
+    last = asked.strip().rpartition("\n")[2]
+    return {asked, last, last.rpartition(":")[2], *_QUOTED.findall(asked), str(record.meta.get("source", ""))}
 
 
 def _hash(text: str) -> int:
