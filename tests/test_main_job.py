@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import endonym
+from endonym.cli.main import main
+from endonym.cli.speaker import measured_samples
 from endonym.data.dataset import Dataset
 from endonym.errors import LeakError
 from endonym.jobs.plan import plan, run_plan
@@ -66,6 +68,7 @@ samples = 1
 [evaluate]
 max_items = 4
 max_new_tokens = 8
+samples = 3
 """
 
 
@@ -98,6 +101,18 @@ def test_running_again_does_nothing(finished):
     run_plan(project, on_step=lambda number, total, name, state: states.append(state))
     assert states == ["skipped"] * 10
     assert time.monotonic() - started < 5
+
+
+def test_translate_answers_as_the_model_was_evaluated(finished, capsys):
+    project = Project(finished)
+    scores = json.loads((project.newest("scores") / "scores.json").read_text(encoding="utf-8"))
+    outputs = (project.newest("scores") / "outputs.jsonl").read_text(encoding="utf-8").splitlines()
+    kind = ("tuned", "translate", "spa>tzh")
+    row = next(r for r in map(json.loads, outputs) if (r["system"], r["task"], r["direction"]) == kind)
+    train = next(r for r in jobs.listing(project.db) if r.verb == "train")
+    assert measured_samples(project, train.id) == scores["settings"]["samples"] == 3
+    assert main(["translate", row["source"], "--json", "--project", str(finished)]) == 0
+    assert json.loads(capsys.readouterr().out)["prompt"][-1]["content"] in row["prompt"]  # asked with the same hints
 
 
 def test_changing_one_training_setting_runs_only_what_follows(finished, tmp_path):

@@ -60,7 +60,13 @@ def write_scores(folder: Path, pairs: list[tuple[str, str]], damage: dict[str, f
                 for i, (pair, text) in enumerate(zip(pairs, texts, strict=True))
             ]  # fmt: skip
     folder.mkdir(parents=True)
-    scores = {"rows": rows, "data_hash": "d" * 64, "models": models, "items": 2 * len(pairs)}
+    scores = {
+        "rows": rows,
+        "data_hash": "d" * 64,
+        "models": models,
+        "items": 2 * len(pairs),
+        "settings": {"samples": 8},
+    }
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     for name, lines in (("statistics", statistics), ("outputs", outputs)):
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -135,6 +141,10 @@ class Reader(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+
+def test_page_says_how_often_the_models_answered(report):
+    assert "answered each 9 times" in report[0]
 
 
 def test_page_asks_the_network_for_nothing(report):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,12 +68,31 @@ class Speaker:
         sampling = Sampling(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=0.95, seed=args.seed)
         return cls(load_artifact(folder), context, job, sampling)
 
+    def best(self, messages: Sequence[Message], num_samples: int) -> str:
+        """The most agreed with of the greedy answer and `num_samples` others; see `models.consensus`."""
+        from endonym.models.consensus import answer_batch
+
+        ids = self.loaded.renderer.prompt_ids(messages)
+        return answer_batch(self.loaded, [ids], self.sampling, num_samples, batch_size=1 + num_samples)[0]
+
     def answer(self, messages: Sequence[Message]) -> Iterator[str]:
         """Stream the answer to `messages` in pieces of whole characters."""
         from endonym.models.generate import stream, whole_characters
 
         ids = self.loaded.renderer.prompt_ids(messages)
         yield from whole_characters(stream(self.loaded, ids, self.sampling), self.loaded.renderer)
+
+
+def measured_samples(project: Project, job: int) -> int:
+    """How many answers were sampled when model `job` was evaluated last, so that it answers as the report says; 0 if never."""
+    from endonym.store import jobs
+
+    for row in reversed(jobs.artifacts(project.db, "scores")):
+        folder = project.output(int(row["job"]))
+        if project.ancestry(folder).get("model") == project.output(job):
+            scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+            return int(scores["settings"].get("samples", 0))
+    return 0
 
 
 def _model(project: Project, wanted: int | None) -> tuple[int, Path]:

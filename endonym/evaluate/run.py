@@ -42,7 +42,12 @@ class Config(BaseModel):
     tasks: list[str] = Field([], description="Tasks to score; empty for all that were composed.")
     max_items: int = Field(200, ge=0, description="Test items a task and direction, drawn with the seed; 0 for all.")
     max_new_tokens: int = Field(96, ge=1, description="Longest answer, in tokens.")
-    batch_size: int = Field(32, ge=1, description="Answers generated together.")
+    batch_size: int = Field(32, ge=1, description="Questions asked together.")
+    samples: int = Field(
+        8, ge=0, description="Answers sampled beside the greedy one; the most agreed with is taken. 0 is greedy."
+    )
+    sample_temperature: float = Field(0.6, gt=0, le=2, description="How varied the sampled answers are.")
+    sampled_tasks: list[str] = Field(["translate"], description="Tasks answered with samples; others are greedy.")
     also_without_hints: bool = Field(False, description="Ask the models a second time with bare prompts.")
     seed: int = Field(20, description="Seed that draws the items.")
 
@@ -56,7 +61,10 @@ def run(cfg: Config, job: Job) -> None:
     outputs = Outputs(job.output / "outputs.jsonl")
     text_tasks = frozenset(task for module, _ in job.plugins.values() for task in _asked_for(module, items))
     lengths = asking.answer_lengths(Dataset.of(job, "chats"))
-    asked = asking.Asked(lengths, cfg.max_new_tokens, cfg.batch_size, text_tasks, job.cancelled)
+    samples = dict.fromkeys(cfg.sampled_tasks, cfg.samples)
+    asked = asking.Asked(
+        lengths, cfg.max_new_tokens, cfg.batch_size, text_tasks, samples, cfg.sample_temperature, job.cancelled
+    )
     progress = _Progress(job, len(items) * (len(_models(cfg, job)) * (1 + cfg.also_without_hints) + len(baselines)))
     hashes: dict[str, str] = {}
     for name, (module, settings) in baselines.items():

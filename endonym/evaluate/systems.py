@@ -26,6 +26,8 @@ Answers = Iterator[tuple[list[Item], list[dict[str, Any]]]]
 
 BARE = " (no hints)"
 MODELS = ("base", "tuned")
+MOST_ROWS = 96
+"""Answers generated side by side: more is no faster on processors and takes memory."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class Asked:
     batch_size: int
     text_tasks: frozenset[str]
     """Tasks some metric needs the text of; the others are only given probabilities."""
+    num_samples: Mapping[str, int]
+    """By task, how many answers are sampled beside the greedy one; a task not named is answered greedily."""
+    sample_temperature: float
     cancelled: Callable[[], bool]
 
 
@@ -78,8 +83,9 @@ def token_limit(loaded: Loaded, items: list[Item], asked: Asked) -> int:
 
 
 def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> list[dict[str, Any]]:
-    """Let a model answer `items` of one task and direction greedily, and say how probable the references are."""
-    from endonym.models.generate import Sampling, answer_nll, generate_batch
+    """Let a model answer `items` of one task and direction, and say how probable the references are."""
+    from endonym.models.consensus import answer_batch
+    from endonym.models.generate import Sampling, answer_nll
 
     chats = [chat_of(item, bare) for item in items]
     answers: list[dict[str, Any]] = [
@@ -90,9 +96,11 @@ def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> li
     if wanted:
         prompts = [loaded.renderer.prompt_ids(chats[i].prompt) for i in wanted]
         sampling = Sampling(max_new_tokens=token_limit(loaded, items, asked))
-        texts = generate_batch(loaded, prompts, sampling, batch_size=asked.batch_size)
-        for i, found in zip(wanted, texts, strict=True):
-            answers[i]["text"] = found[0]
+        samples = asked.num_samples.get(items[0].task, 0)
+        rows = asked.batch_size * (1 + samples)
+        texts = answer_batch(loaded, prompts, sampling, samples, asked.sample_temperature, min(rows, MOST_ROWS))
+        for i, text in zip(wanted, texts, strict=True):
+            answers[i]["text"] = text
     return answers
 
 

@@ -22,6 +22,8 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    greedy_first: bool = False
+    """Of several answers to a prompt, the first is greedy and the others are sampled."""
 
 
 def generate_batch(
@@ -81,6 +83,9 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
     live = list(range(len(made)))
     for step in range(sampling.max_new_tokens):
         chosen = choose(logits, sampling, generator)
+        if sampling.greedy_first:
+            first = torch.tensor([row % num_answers == 0 for row in live], device=chosen.device)
+            chosen = torch.where(first, logits.argmax(-1), chosen)
         going = []
         for row, token in enumerate(chosen.tolist()):
             if token in stops:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from endonym.cli.console import Console
 from endonym.cli.parser import open_project
-from endonym.cli.speaker import Speaker, add_sampling
+from endonym.cli.speaker import Speaker, add_sampling, measured_samples
 from endonym.errors import UsageError
 
 
@@ -25,6 +25,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--from", dest="source", metavar="CODE", default="", help="Language of the text. (default: the other one)"
     )
     add_sampling(parser, temperature=0.0)
+    parser.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="Try N more answers and keep the one they agree on most. (default: as the model was evaluated)",
+    )
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
@@ -34,9 +40,13 @@ def run(args: argparse.Namespace, console: Console) -> None:
     if not args.text and sys.stdin.isatty():
         raise UsageError("nothing to translate", 'Give a text: endonym translate "..."; or pipe lines into it.')
     speaker = Speaker.open(project, args, console)
+    samples = measured_samples(project, speaker.job) if args.samples is None else args.samples
+    if args.temperature > 0:
+        samples = 0
     for text in [" ".join(args.text)] if args.text else _lines():
         chat = speaker.context.chat_for("translate", text, direction)
-        answer = "".join(speaker.answer(chat.prompt)).strip()
+        streamed = speaker.answer(chat.prompt) if samples <= 0 else iter([speaker.best(chat.prompt, samples)])
+        answer = "".join(streamed).strip()
         prompt = [{"role": m.role, "content": m.content} for m in chat.prompt]
         console.result(
             {"text": answer, "source": text, "direction": direction, "model": speaker.job, "prompt": prompt}, answer

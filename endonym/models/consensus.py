@@ -1,0 +1,61 @@
+"""Answer several times and keep the answer that agrees best with the others: minimum Bayes risk decoding.
+
+The likeliest text of a model is seldom its best one: small models end too early or fall into phrases they saw often. The
+answer with the highest mean chrF++ against samples of the same model is better on every measure we looked at (docs/log.md).
+Kumar and Byrne, Minimum Bayes-risk decoding for statistical machine translation (HLT-NAACL 2004); Eikema and Aziz, Is MAP
+decoding all you need? (COLING 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from endonym.models.generate import Sampling, generate_batch
+from endonym.models.load import Loaded
+
+
+def answer_batch(
+    loaded: Loaded,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    num_samples: int = 0,
+    temperature: float = 0.6,
+    batch_size: int = 32,
+    cancelled: Callable[[], bool] | None = None,
+) -> list[str]:
+    """One answer a prompt, in order: greedy, or with `num_samples` the most agreed with of these and the greedy one.
+
+    `sampling` gives the length and the seed; `batch_size` counts answers, not prompts. Prompts not reached when `cancelled`
+    says so get an empty text.
+    """
+    greedy = replace(sampling, temperature=0.0)
+    if num_samples:
+        greedy = replace(sampling, temperature=temperature, greedy_first=True)
+    found = generate_batch(loaded, prompts, greedy, 1 + num_samples, batch_size, cancelled=cancelled)
+    return [most_agreed(answers) if answers else "" for answers in found]
+
+
+def most_agreed(answers: Sequence[str]) -> str:
+    """The answer with the highest mean chrF++ (0 to 100) against all of `answers`, repeated ones counted; the first on a tie."""
+    distinct = list(dict.fromkeys(answers))
+    if len(distinct) == 1:
+        return distinct[0]
+    weights = [answers.count(text) for text in distinct]
+
+    def agreement(text: str) -> float:
+        return sum(w * _chrf(text, other) for other, w in zip(distinct, weights, strict=True))
+
+    return max(distinct, key=agreement)
+
+
+def _chrf(text: str, other: str) -> float:
+    return 100.0 if text == other else float(_metric().sentence_score(text, [other]).score)
+
+
+@lru_cache(1)
+def _metric():  # type: ignore[no-untyped-def]
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF(word_order=2)
