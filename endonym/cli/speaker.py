@@ -40,6 +40,10 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
     group.add_argument("--no-hints", action="store_true", help="Ask without dictionary and nearest-sentence hints.")
 
 
+SAMPLE_TEMPERATURE = 0.6
+"""Temperature of several answers when no evaluation says another."""
+
+
 @dataclass
 class Speaker:
     """A loaded model with the context its training prompts came from."""
@@ -68,12 +72,12 @@ class Speaker:
         sampling = Sampling(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=0.95, seed=args.seed)
         return cls(load_artifact(folder), context, job, sampling)
 
-    def best(self, messages: Sequence[Message], num_samples: int) -> str:
+    def best(self, messages: Sequence[Message], num_samples: int, temperature: float) -> str:
         """The most agreed with of the greedy answer and `num_samples` others; see `models.consensus`."""
         from endonym.models.consensus import answer_batch
 
         ids = self.loaded.renderer.prompt_ids(messages)
-        return answer_batch(self.loaded, [ids], self.sampling, num_samples, batch_size=1 + num_samples)[0]
+        return answer_batch(self.loaded, [ids], self.sampling, num_samples, temperature, 1 + num_samples)[0]
 
     def answer(self, messages: Sequence[Message]) -> Iterator[str]:
         """Stream the answer to `messages` in pieces of whole characters."""
@@ -83,16 +87,21 @@ class Speaker:
         yield from whole_characters(stream(self.loaded, ids, self.sampling), self.loaded.renderer)
 
 
-def measured_samples(project: Project, job: int) -> int:
-    """How many answers were sampled when model `job` was evaluated last, so that it answers as the report says; 0 if never."""
+def measured_samples(project: Project, job: int) -> tuple[int, float]:
+    """How many translations were sampled, and at which temperature, when model `job` was evaluated last; none if it never was.
+
+    So that it answers as the report says.
+    """
     from endonym.store import jobs
 
     for row in reversed(jobs.artifacts(project.db, "scores")):
         folder = project.output(int(row["job"]))
         if project.ancestry(folder).get("model") == project.output(job):
-            scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-            return int(scores["settings"].get("samples", 0))
-    return 0
+            settings = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["settings"]
+            if "translate" in settings.get("sampled_tasks", ()):
+                return settings["samples"], settings["sample_temperature"]
+            break
+    return 0, SAMPLE_TEMPERATURE
 
 
 def _model(project: Project, wanted: int | None) -> tuple[int, Path]:

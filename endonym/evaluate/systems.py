@@ -27,7 +27,7 @@ Answers = Iterator[tuple[list[Item], list[dict[str, Any]]]]
 BARE = " (no hints)"
 MODELS = ("base", "tuned")
 MOST_ROWS = 96
-"""Answers generated side by side: more is no faster on processors and takes memory."""
+"""Answers generated side by side at most, whatever the samples: a bound on the memory of their attention caches."""
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ def add(
 ) -> list[Finding]:
     """Add files (of a folder: all in it) as sources. A file that cannot be read does not stop the others.
 
-    What belongs to the project itself (its settings, runs and plugins) is passed over: a run holds the sealed test. Files outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in
-    endonym.toml are left as they are.
+    What belongs to the project itself (its settings, runs and plugins) is passed over: a run holds the sealed test. Files
+    outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in endonym.toml are
+    left as they are.
     """
     files = [path for path in dict.fromkeys(_files(paths)) if not _own(project, path)]
     present = {str(name) for source in project.sources for name in source["files"]}
