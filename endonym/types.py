@@ -93,7 +93,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Chat:
-    """One training or evaluation example: the last assistant turn is what is learned or asked for."""
+    """One training or evaluation example: assistant turns are learned, the last one is what is asked for."""
 
     kind: ClassVar[str] = "chat"
     id: str

@@ -16,6 +16,7 @@ from endonym.train.fit import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
 from endonym.train.settings import FitConfig
+from endonym.types import Chat, Message
 
 
 def _examples(number: int, vocabulary: int, longest: int = 40) -> list[Example]:
@@ -85,6 +86,30 @@ def test_fast_layers_equal_the_ones_they_replace(loaded):
     after, fast_gradient = run()
     assert after == pytest.approx(before, rel=1e-5)
     assert torch.allclose(fast_gradient, gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_every_turn_is_learned_as_it_would_be_generated(loaded):
+    """Ids stay the same, the answers of all turns and their end markers are learned, and nothing else is."""
+    turns = [Message("system", "Translate."), Message("user", "el agua"), Message("assistant", "te ha'")]
+    turns += [
+        Message("user", "la casa"),
+        Message("assistant", "te na"),
+        Message("user", "ሰላም"),
+        Message("assistant", "ሰላም ነው።"),
+    ]
+    chat = Chat("c", tuple(turns), "x")
+    last, every = loaded.renderer.example(chat), loaded.renderer.example(chat, every_turn=True)
+    assert every.ids == last.ids
+    end = loaded.renderer.end_ids[:1]
+    answers = [[*loaded.renderer.answer_ids(t.content), *end] for t in turns if t.role == "assistant"]
+    assert [i for i in last.labels if i != IGNORE] == answers[-1]
+    assert [i for i in every.labels if i != IGNORE] == [i for answer in answers for i in answer]
+    assert all(label in (IGNORE, i) for label, i in zip(every.labels, every.ids, strict=True))
+    for at, turn in enumerate(turns):
+        if turn.role == "assistant":
+            start = len(loaded.renderer.prompt_ids(turns[:at]))
+            assert every.ids[:start] == loaded.renderer.prompt_ids(turns[:at])
+            assert every.labels[start] == every.ids[start] and every.labels[start - 1] == IGNORE
 
 
 def test_micro_batches_keep_every_row_and_their_limit():

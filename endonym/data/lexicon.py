@@ -21,10 +21,11 @@ Prior = Mapping[str, Mapping[str, float]]
 QUOTES = "'’‘`´＇"
 """Marks that are letters in many alphabets (Tseltal k'op) and quotation marks in others; ʼ ꞌ ʻ are letters by Unicode."""
 _QUOTATION = {"''", "’’", "‘’", "`´", "`'", "´´", "``", "＇＇"}
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}\u00ad\u200c\u200d]--[{_UNSPACED}]]"
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+"""Scripts written without spaces between words, for a character class."""
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}\u00ad\u200c\u200d]--[{UNSPACED}]]"
 _WORD = regex.compile(
-    rf"(?V1)(?=[{_UNSPACED}])\X"
+    rf"(?V1)(?=[{UNSPACED}])\X"
     rf"|\p{{N}}+(?:[.,٫٬]\p{{N}}+)+"
     rf"|[{QUOTES}]?{_LETTER}+(?:[{QUOTES}·״׳]{_LETTER}+)*[{QUOTES}]?"
 )

@@ -35,7 +35,9 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     systems: list[str] = Field(["tuned", "base"], description="Models to ask: tuned, base.")
-    baselines: list[str] = Field(["copy", "dictionary", "memory", "ppm"], description="Baselines to compare with.")
+    baselines: list[str] = Field(
+        ["copy", "dictionary", "memory", "phrases", "ppm"], description="Baselines to compare with."
+    )
     baseline: dict[str, dict[str, Any]] = Field(
         {}, description="Settings of baselines: [evaluate.baseline.ppm] order = 6."
     )

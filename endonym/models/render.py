@@ -85,8 +85,11 @@ class Renderer:
         """Ids of the bare answer."""
         return self._encode(answer)
 
-    def example(self, chat: Chat) -> Example:
+    def example(self, chat: Chat, every_turn: bool = False) -> Example:
         """Render prompt and answer; the answer and its end marker are learned, the prompt is not.
+
+        With `every_turn` the earlier assistant turns are learned too, each as it would be generated; one that the tokenizer or
+        the template renders otherwise inside a conversation than at its end is not.
 
         Raises DataError when the chat has no answer.
         """
@@ -101,6 +104,12 @@ class Renderer:
         end = self.end_ids if chat.prompt else [self.stop_ids[0] if len(self.stop_ids) == 1 else self._eos()]
         # Only the first end token is learned: whatever follows it (a line break) is never generated.
         labels = [IGNORE] * len(prompt) + answer + end[:1] + [IGNORE] * (len(end) - 1)
+        for at, message in enumerate(chat.prompt) if every_turn else ():
+            if message.role == "assistant":
+                before = self.prompt_ids(chat.prompt[:at])
+                said = [*self.answer_ids(message.content), *end[:1]]
+                if prompt[: len(before) + len(said)] == before + said:
+                    labels[len(before) : len(before) + len(said)] = said
         return Example(prompt + answer + end, labels)
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -33,7 +33,7 @@ def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tupl
     with (job.output / "ledger.jsonl").open("w", encoding="utf-8") as ledger:
         for chat in data.records("train"):
             assert isinstance(chat, Chat)
-            example = renderer.example(chat)
+            example = renderer.example(chat, every_turn=True)
             lengths.append(len(example.ids))
             if len(example.ids) > cfg.max_length:
                 too_long += 1

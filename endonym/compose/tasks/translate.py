@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,7 +19,7 @@ class Config(BaseModel):
     weight: float = Field(1.0, ge=0, description="How often a row is seen per epoch; 0.5 is every second epoch.")
     hints: Kind = Field("both", description="Hints in the prompt: none, dictionary, memory or both.")
     num_pairs: int = Field(3, ge=0, description="Known pairs shown as hints.")
-    num_glosses: int = Field(2, ge=0, description="Translations shown per word.")
+    num_glosses: int = Field(0, ge=0, description="Translations shown of each word; 0 shows the draft alone.")
     novelty: float = Field(
         0.6, ge=0, lt=1, description="How much a further hint should cover what earlier ones do not."
     )
@@ -47,7 +47,7 @@ def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
         names = {"source": context.name(source), "target": context.name(target)}
         messages = [
             Message("system", context.prompt("translate", "system", **names)),
-            Message("user", question(text, hints, context, names)),
+            *turns(text, hints, context),
         ]
         if answer:
             messages.append(Message("assistant", answer))
@@ -63,16 +63,23 @@ def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
         )
 
 
-def question(text: str, hints: Hints, context: Context, names: dict[str, str]) -> str:
-    """The user turn: hints, if any, then the text."""
-    parts = []
-    if hints.pairs:
-        lines = [context.prompt("translate", "pair", text=a, translation=b) for a, b in reversed(hints.pairs)]
-        parts.append(context.prompt("translate", "pairs", lines="\n".join(lines), **names))
-    if hints.words:
-        listed = [context.prompt("translate", "word", word=w, translations=", ".join(best)) for w, best in hints.words]
-        parts.append(context.prompt("translate", "words", words="; ".join(listed), **names))
-    if hints.draft:
-        parts.append(context.prompt("translate", "draft", draft=hints.draft, **names))
-    parts.append(context.prompt("translate", "text", text=text, **names))
+def turns(text: str, hints: Hints, context: Context) -> Iterator[Message]:
+    """Known pairs as turns already answered, the nearest last, then what is asked.
+
+    Each is asked alike, draft included, and so shows what becomes of a draft; training learns their answers too.
+    """
+    for pair in reversed(hints.pairs):
+        yield Message("user", question(pair.source, pair.draft, (), context))
+        yield Message("assistant", pair.target)
+    yield Message("user", question(text, hints.draft, hints.words, context))
+
+
+def question(text: str, draft: str, glossed: Sequence[tuple[str, Sequence[str]]], context: Context) -> str:
+    """One user turn: the text and, where there are any, translations of its words and a draft."""
+    parts = [context.prompt("translate", "text", text=text)]
+    if glossed:
+        listed = [context.prompt("translate", "word", word=w, translations=", ".join(best)) for w, best in glossed]
+        parts.append(context.prompt("translate", "words", words="; ".join(listed)))
+    if draft:
+        parts.append(context.prompt("translate", "draft", draft=draft))
     return "\n".join(parts)

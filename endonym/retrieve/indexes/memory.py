@@ -154,8 +154,8 @@ class PairMemory:
         k: int = 1,
         exclude: Collection[str] = (),
         novelty: float = 0.0,
-    ) -> list[tuple[float, str, str]]:
-        """The `k` nearest pairs in the given direction as `(cosine, source, target)`."""
+    ) -> list[tuple[float, str, str, list[str]]]:
+        """The `k` nearest pairs in the given direction as `(cosine, source, target, group keys)`."""
         key = f"{source_language}>{target_language}"
         if key not in self._indexes:
             wanted = [i for i, r in enumerate(self.rows) if set(r["languages"]) == {source_language, target_language}]
@@ -164,7 +164,12 @@ class PairMemory:
         index, wanted = self._indexes[key]
         found = index.search(text, k, exclude, novelty)
         return [
-            (score, self._side(wanted[i], source_language), self._side(wanted[i], target_language))
+            (
+                score,
+                self._side(wanted[i], source_language),
+                self._side(wanted[i], target_language),
+                self.rows[wanted[i]]["groups"],
+            )
             for score, i in found
         ]
 
