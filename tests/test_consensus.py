@@ -47,3 +47,23 @@ def test_the_first_of_several_answers_is_the_greedy_one(tiny_model, tseltal):
     assert answer_batch(loaded, prompts, sampling, 0) == [answers[0] for answers in greedy]
     several = answer_batch(loaded, prompts, sampling, 3, temperature=1.5)
     assert all(text in answers for text, answers in zip(several, found, strict=True))
+
+
+def test_further_texts_count_as_answers_where_answers_are_sampled(tiny_model, tseltal):
+    loaded = load_model(tiny_model, dtype="float32")
+    prompts = [loaded.renderer.prompt_ids([Message("user", text)]) for text, _ in tseltal[:4]]
+    sampling = generate.Sampling(max_new_tokens=12)
+    further = [["te ha'e"], [], ["lek te nae", "lek te nae"], ["sik te ha'"]]
+    found = generate.generate_batch(
+        loaded, prompts, generate.Sampling(max_new_tokens=12, temperature=1.5, greedy_first=True), num_answers=3
+    )
+    expected = [most_agreed([*answers, *texts]) for answers, texts in zip(found, further, strict=True)]
+    assert answer_batch(loaded, prompts, sampling, 2, temperature=1.5, further=further) == expected
+    assert answer_batch(loaded, prompts, sampling, 0, further=further) == [answers[0] for answers in found]
+
+
+def test_a_draft_that_the_answers_are_closest_to_is_taken():
+    assert (
+        most_agreed(["la casa es grande", "la casa es roja", "es roja la vaca", "la casa es roja hoy"])
+        == "la casa es roja"
+    )

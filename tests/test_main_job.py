@@ -110,7 +110,7 @@ def test_translate_answers_as_the_model_was_evaluated(finished, capsys):
     kind = ("tuned", "translate", "spa>tzh")
     row = next(r for r in map(json.loads, outputs) if (r["system"], r["task"], r["direction"]) == kind)
     train = next(r for r in jobs.listing(project.db) if r.verb == "train")
-    assert measured_samples(project, train.id) == (3, scores["settings"]["sample_temperature"])
+    assert measured_samples(project, train.id) == (3, scores["settings"]["sample_temperature"], 2)
     assert main(["translate", row["source"], "--json", "--project", str(finished)]) == 0
     assert json.loads(capsys.readouterr().out)["prompt"][-1]["content"] in row["prompt"]  # asked with the same hints
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from endonym.cli.console import Console
 from endonym.errors import MissingError, UsageError
-from endonym.types import Message
+from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
     from endonym.models.load import Loaded
@@ -41,6 +41,7 @@ def add_sampling(parser: argparse.ArgumentParser, temperature: float) -> None:
 
 
 SAMPLE_TEMPERATURE = 0.6
+DRAFT_VOTES = 2
 """Temperature of several answers when no evaluation says another."""
 
 
@@ -72,12 +73,14 @@ class Speaker:
         sampling = Sampling(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=0.95, seed=args.seed)
         return cls(load_artifact(folder), context, job, sampling)
 
-    def best(self, messages: Sequence[Message], num_samples: int, temperature: float) -> str:
-        """The most agreed with of the greedy answer and `num_samples` others; see `models.consensus`."""
+    def best(self, chat: Chat, num_samples: int, temperature: float, draft_votes: int) -> str:
+        """The most agreed with of the greedy answer, `num_samples` others and the draft; see `models.consensus`."""
         from endonym.models.consensus import answer_batch
+        from endonym.retrieve.context import draft_of
 
-        ids = self.loaded.renderer.prompt_ids(messages)
-        return answer_batch(self.loaded, [ids], self.sampling, num_samples, temperature, 1 + num_samples)[0]
+        ids = self.loaded.renderer.prompt_ids(chat.prompt)
+        votes, rows = [draft_of(chat) * draft_votes], 1 + num_samples
+        return answer_batch(self.loaded, [ids], self.sampling, num_samples, temperature, rows, further=votes)[0]
 
     def answer(self, messages: Sequence[Message]) -> Iterator[str]:
         """Stream the answer to `messages` in pieces of whole characters."""
@@ -87,10 +90,10 @@ class Speaker:
         yield from whole_characters(stream(self.loaded, ids, self.sampling), self.loaded.renderer)
 
 
-def measured_samples(project: Project, job: int) -> tuple[int, float]:
-    """How many translations were sampled, and at which temperature, when model `job` was evaluated last; none if it never was.
+def measured_samples(project: Project, job: int) -> tuple[int, float, int]:
+    """How many translations were sampled when model `job` was evaluated last, at which temperature, and the draft's votes.
 
-    So that it answers as the report says.
+    So that it answers as the report says. None are sampled when it never was evaluated.
     """
     from endonym.store import jobs
 
@@ -99,9 +102,9 @@ def measured_samples(project: Project, job: int) -> tuple[int, float]:
         if project.ancestry(folder).get("model") == project.output(job):
             settings = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["settings"]
             if "translate" in settings.get("sampled_tasks", ()):
-                return settings["samples"], settings["sample_temperature"]
+                return settings["samples"], settings["sample_temperature"], settings.get("draft_votes", 0)
             break
-    return 0, SAMPLE_TEMPERATURE
+    return 0, SAMPLE_TEMPERATURE, DRAFT_VOTES
 
 
 def _model(project: Project, wanted: int | None) -> tuple[int, Path]:

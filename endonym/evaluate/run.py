@@ -49,6 +49,11 @@ class Config(BaseModel):
         8, ge=0, description="Answers sampled beside the greedy one; the most agreed with is taken. 0 is greedy."
     )
     sample_temperature: float = Field(0.6, gt=0, le=2, description="How varied the sampled answers are.")
+    draft_votes: int = Field(
+        2,
+        ge=0,
+        description="How often the draft in the prompt counts among sampled answers; 0 takes the model's alone.",
+    )
     sampled_tasks: list[str] = Field(["translate"], description="Tasks answered with samples; others are greedy.")
     also_without_hints: bool = Field(False, description="Ask the models a second time with bare prompts.")
     seed: int = Field(20, description="Seed that draws the items.")
@@ -65,7 +70,14 @@ def run(cfg: Config, job: Job) -> None:
     lengths = asking.answer_lengths(Dataset.of(job, "chats"))
     samples = dict.fromkeys(cfg.sampled_tasks, cfg.samples)
     asked = asking.Asked(
-        lengths, cfg.max_new_tokens, cfg.batch_size, text_tasks, samples, cfg.sample_temperature, job.cancelled
+        lengths,
+        cfg.max_new_tokens,
+        cfg.batch_size,
+        text_tasks,
+        samples,
+        cfg.sample_temperature,
+        cfg.draft_votes,
+        job.cancelled,
     )
     progress = _Progress(job, len(items) * (len(_models(cfg, job)) * (1 + cfg.also_without_hints) + len(baselines)))
     hashes: dict[str, str] = {}

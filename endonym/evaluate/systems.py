@@ -15,6 +15,7 @@ from endonym import plugins
 from endonym.config import Layer, raise_problems, validate
 from endonym.data.dataset import Dataset
 from endonym.evaluate.items import Item, direction_of
+from endonym.retrieve.context import draft_of
 from endonym.store.files import file_hash
 from endonym.types import Chat
 
@@ -43,6 +44,8 @@ class Asked:
     num_samples: Mapping[str, int]
     """By task, how many answers are sampled beside the greedy one; a task not named is answered greedily."""
     sample_temperature: float
+    draft_votes: int
+    """How often the draft in a prompt counts among the answers where samples are drawn."""
     cancelled: Callable[[], bool]
 
 
@@ -98,7 +101,10 @@ def ask_model(loaded: Loaded, items: list[Item], asked: Asked, bare: bool) -> li
         sampling = Sampling(max_new_tokens=token_limit(loaded, items, asked))
         samples = asked.num_samples.get(items[0].task, 0)
         rows = asked.batch_size * (1 + samples)
-        texts = answer_batch(loaded, prompts, sampling, samples, asked.sample_temperature, min(rows, MOST_ROWS))
+        votes = [draft_of(chats[i]) * asked.draft_votes for i in wanted]
+        texts = answer_batch(
+            loaded, prompts, sampling, samples, asked.sample_temperature, min(rows, MOST_ROWS), further=votes
+        )
         for i, text in zip(wanted, texts, strict=True):
             answers[i]["text"] = text
     return answers

@@ -112,6 +112,11 @@ class Context:
         return self.tasks[name]
 
 
+def draft_of(chat: Chat) -> list[str]:
+    """The draft that a chat's prompt shows, alone in a list; an empty list when it shows none."""
+    return [str(chat.meta["draft"])] if chat.meta.get("draft") else []
+
+
 def read_prompts(task: str, module: ModuleType, project: Path) -> dict[str, str]:
     """Prompt texts of a task: the project's `prompts/<task>.toml` when there is one, else the file beside the plugin."""
     own = project / "prompts" / f"{task}.toml"

@@ -40,14 +40,14 @@ def run(args: argparse.Namespace, console: Console) -> None:
     if not args.text and sys.stdin.isatty():
         raise UsageError("nothing to translate", 'Give a text: endonym translate "..."; or pipe lines into it.')
     speaker = Speaker.open(project, args, console)
-    samples, temperature = measured_samples(project, speaker.job)
+    samples, temperature, votes = measured_samples(project, speaker.job)
     if args.temperature > 0:
         samples, temperature = 0, args.temperature
     samples = samples if args.samples is None else args.samples
     for text in [" ".join(args.text)] if args.text else _lines():
         chat = speaker.context.chat_for("translate", text, direction)
         streamed = (
-            speaker.answer(chat.prompt) if samples <= 0 else iter([speaker.best(chat.prompt, samples, temperature)])
+            speaker.answer(chat.prompt) if samples <= 0 else iter([speaker.best(chat, samples, temperature, votes)])
         )
         answer = "".join(streamed).strip()
         prompt = [{"role": m.role, "content": m.content} for m in chat.prompt]

@@ -59,7 +59,13 @@ def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
             task="translate",
             language=target,
             weight=cfg.weight,
-            meta={"direction": direction, "record": record.id, "source": text, "hints": bool(hints)},
+            meta={
+                "direction": direction,
+                "record": record.id,
+                "source": text,
+                "hints": bool(hints),
+                "draft": hints.draft,
+            },
         )
 
 
