@@ -60,10 +60,3 @@ def test_further_texts_count_as_answers_where_answers_are_sampled(tiny_model, ts
     expected = [most_agreed([*answers, *texts]) for answers, texts in zip(found, further, strict=True)]
     assert answer_batch(loaded, prompts, sampling, 2, temperature=1.5, further=further) == expected
     assert answer_batch(loaded, prompts, sampling, 0, further=further) == [answers[0] for answers in found]
-
-
-def test_a_draft_that_the_answers_are_closest_to_is_taken():
-    assert (
-        most_agreed(["la casa es grande", "la casa es roja", "es roja la vaca", "la casa es roja hoy"])
-        == "la casa es roja"
-    )

@@ -224,9 +224,9 @@ def test_an_answer_may_be_as_long_as_the_longest_learned_one(split, chats, tiny_
     lengths = asking.answer_lengths(Dataset(chats, "evaluate"))
     longest = max(len(r.answer) for r in Dataset(chats, "evaluate").records("train") if r.task == "translate")
     [item] = collect([(chat("na"), None)], 0)
-    asked = asking.Asked({("lookup", "spa>tzh"): 20}, 96, 8, frozenset(), {}, 0.6, lambda: False)
+    asked = asking.Asked({("lookup", "spa>tzh"): 20}, 96, 8, frozenset(), {}, 0.6, 0, lambda: False)
     rate = len(loaded.renderer.answer_ids("na")) / 2
     assert asking.token_limit(loaded, [item], asked) == 20 * rate + 8
     assert max(lengths["translate", "spa>tzh"], lengths["translate", "tzh>spa"]) == longest
-    unknown = asking.Asked({}, 96, 8, frozenset(), {}, 0.6, lambda: False)
+    unknown = asking.Asked({}, 96, 8, frozenset(), {}, 0.6, 0, lambda: False)
     assert asking.token_limit(loaded, [item], unknown) == 96

@@ -65,7 +65,7 @@ def write_scores(folder: Path, pairs: list[tuple[str, str]], damage: dict[str, f
         "data_hash": "d" * 64,
         "models": models,
         "items": 2 * len(pairs),
-        "settings": {"samples": 8},
+        "settings": {"samples": 8, "draft_votes": 2},
     }
     (folder / "scores.json").write_text(json.dumps(scores), encoding="utf-8")
     for name, lines in (("statistics", statistics), ("outputs", outputs)):
@@ -145,6 +145,7 @@ class Reader(HTMLParser):
 
 def test_page_says_how_often_the_models_answered(report):
     assert "answered each 9 times" in report[0]
+    assert "counted as 2 further answers" in report[0]
 
 
 def test_page_asks_the_network_for_nothing(report):
