@@ -15,6 +15,7 @@ from endonym.train.batches import Cursor, micro_batches, order, pack, steps
 from endonym.train.fit import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
+from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
 from endonym.types import Chat, Message
 
@@ -110,6 +111,24 @@ def test_every_turn_is_learned_as_it_would_be_generated(loaded):
             start = len(loaded.renderer.prompt_ids(turns[:at]))
             assert every.ids[:start] == loaded.renderer.prompt_ids(turns[:at])
             assert every.labels[start] == every.ids[start] and every.labels[start - 1] == IGNORE
+
+
+@pytest.mark.parametrize("script", ["amharic", "sanskrit", "tseltal"])
+def test_long_text_is_divided_at_sentence_ends_and_nothing_is_lost(loaded, script, request):
+    ends = {"amharic": "። ", "sanskrit": "। ", "tseltal": ". "}
+    said = [pair[0 if script == "tseltal" else 1].strip(" .።।!?") for pair in request.getfixturevalue(script)[:40]]
+    text = "".join(sentence[:1].upper() + sentence[1:] + ends[script] for sentence in said)
+    chat = Chat("c", (Message("assistant", text),), "x", weight=0.5)
+    parts = pieces(chat, loaded.renderer, 400)
+    assert len(parts) > 2 and "".join(part.answer for part, _ in parts) == text
+    assert all(part.answer.endswith(ends[script]) and part.weight == 0.5 for part, _ in parts)
+    assert all(len(example.ids) <= 400 for _, example in parts)
+    end = loaded.renderer.example(chat).ids[-1]
+    assert [example.ids[-1] == end and example.labels[-1] == end for _, example in parts] == [False] * (
+        len(parts) - 1
+    ) + [True]
+    learned = [i for _, example in parts for i in example.labels if i not in (IGNORE, end)]
+    assert loaded.renderer.decode(learned) == text
 
 
 def test_micro_batches_keep_every_row_and_their_limit():

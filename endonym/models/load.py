@@ -66,6 +66,16 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
 
 
+def load_tokenizer(base: str | Path) -> Loaded:
+    """The tokenizer and renderer of `base` with no model: what a model that is built anew begins with."""
+    from transformers import AutoTokenizer
+
+    folder = get(str(base))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    nothing: Any = None
+    return Loaded(nothing, tokenizer, Renderer(tokenizer), folder, device())
+
+
 def load_artifact(folder: Path, dtype: str = "auto") -> Loaded:
     """Load what a training job made. Raises ParityError when its prompts were rendered differently from now."""
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))

@@ -155,6 +155,8 @@ def _packed_attention(
 ) -> tuple[torch.Tensor, None]:
     """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
     assert starts, "packed attention needs the row bounds"
+    # Over float32 weights in bf16 arithmetic, positions are turned in float32 and the values are not.
+    query, key = query.to(value.dtype), key.to(value.dtype)
     lengths = [b - a for a, b in itertools.pairwise(starts)]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0 and max(lengths) <= SHORT:

@@ -29,6 +29,13 @@ def save_adapter(model: Any, folder: Path) -> None:
     file.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 
 
+def save_weights(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write all weights as safetensors with the tokenizer, a folder that loads like any base model."""
+    model.config.use_cache = True
+    model.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+
+
 def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:
     """Write `model.json` and `curve.jsonl` into the job's output and set the job's summary."""
     trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from endonym.errors import ConfigError
+from endonym.models.generate import decoder
 from endonym.models.load import Loaded
 from endonym.train.batches import ATTENTION, register_attention
 
@@ -24,6 +25,20 @@ def ready(loaded: Loaded, model: Any) -> Loaded:
             "Choose a base model of the Llama, Qwen, Mistral or Gemma family.",
         )
     return replace(loaded, model=model)
+
+
+def freeze_below(model: Any, layer: int) -> None:
+    """Freeze the embeddings and the decoder layers before `layer`; 0 freezes nothing. Raises ConfigError past the last layer."""
+    layers = decoder(model).layers
+    if layer > len(layers) - 1:
+        raise ConfigError(
+            f"first_layer {layer} leaves nothing to train: the model has layers 0 to {len(layers) - 1}",
+            f"Use a --first-layer of at most {len(layers) - 1}.",
+        )
+    if layer:
+        model.get_input_embeddings().requires_grad_(False)
+        for frozen in layers[:layer]:
+            frozen.requires_grad_(False)
 
 
 @contextmanager
@@ -41,14 +56,19 @@ def attention(model: Any, name: str) -> Iterator[None]:
         inner.set_attn_implementation(before)
 
 
+def arithmetic(model: Any) -> torch.dtype:
+    """Number format of a model's matrix products: that of its weights, or the one a recipe wrote into `compute_dtype`."""
+    found: torch.dtype = getattr(model, "compute_dtype", None) or next(model.parameters()).dtype
+    return found
+
+
 @contextmanager
 def computing(model: Any) -> Iterator[None]:
     """Packed attention and, over bf16 weights, bf16 arithmetic for adapters that are kept in fp32."""
     with ExitStack() as stack:
         stack.enter_context(attention(model, ATTENTION))
-        first = next(model.parameters())
-        if first.dtype == torch.bfloat16:
-            stack.enter_context(torch.autocast(first.device.type, dtype=torch.bfloat16))
+        if arithmetic(model) == torch.bfloat16:
+            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
             if hasattr(model, "peft_config"):
                 from peft.helpers import disable_input_dtype_casting
 

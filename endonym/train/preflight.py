@@ -13,6 +13,7 @@ from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.batches import micro_batches, pack
 from endonym.train.fit import Loss
+from endonym.train.network import arithmetic
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -90,7 +91,7 @@ def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     alone, gradient_alone = _loss_and_gradient(model, [[e] for e in few], loss, device)
     gap = abs(together - alone) / max(abs(alone), 1e-9)
     angle = float(torch.nn.functional.cosine_similarity(gradient, gradient_alone, dim=0))
-    low = next(model.parameters()).dtype != torch.float32
+    low = arithmetic(model) != torch.float32
     fine = gap < (1e-2 if low else 1e-4) and angle > (0.98 if low else 0.9999)
     return Check(
         "one batch of eight equals eight of one",

@@ -1,12 +1,14 @@
-"""Chats become rendered rows; what does not fit is in the ledger with its length, never cut."""
+"""Chats become rendered rows. Long plain text is divided at sentence ends; what still does not fit is in the ledger, never cut."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from endonym.data.dataset import Dataset
+from endonym.data.sentences import sentences
 from endonym.errors import DataError, Problem
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import Loaded
@@ -14,39 +16,47 @@ from endonym.models.render import Example, Renderer
 from endonym.train.fit import Rows
 from endonym.train.network import attention
 from endonym.train.settings import FitConfig
-from endonym.types import Chat, to_json
+from endonym.types import Chat, Message, to_json
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
 
 
-def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tuple[Rows, list[Example], list[Chat]]:
-    """Render train and valid; returns training rows, validation examples and the chats they come from.
+def chats_of(data: Dataset, split: str, tasks: Collection[str] = ()) -> list[Chat]:
+    """The chats of a split; with `tasks`, those of these tasks alone."""
+    return [c for c in data.records(split) if isinstance(c, Chat) and (not tasks or c.task in tasks)]
 
-    Writes `output/ledger.jsonl` with every row longer than `max_length` tokens, and logs the length report. Raises DataError
-    when no row is left.
+
+def prepare(
+    train: Iterable[Chat], valid: Iterable[Chat], renderer: Renderer, cfg: FitConfig, job: Job
+) -> tuple[Rows, list[Example], list[Chat]]:
+    """Render the chats to train on and those to validate with; returns training rows, validation examples and their chats.
+
+    Writes `output/ledger.jsonl` with every row, or sentence of plain text, longer than `max_length` tokens, and logs the length
+    report. Raises DataError when no row is left.
     """
     examples: list[Example] = []
     weights: list[float] = []
-    lengths: list[int] = []
-    too_long = 0
+    lengths: list[tuple[int, int]] = []
+    too_long = divided = 0
     with (job.output / "ledger.jsonl").open("w", encoding="utf-8") as ledger:
-        for chat in data.records("train"):
-            assert isinstance(chat, Chat)
-            example = renderer.example(chat, every_turn=True)
-            lengths.append(len(example.ids))
-            if len(example.ids) > cfg.max_length:
-                too_long += 1
-                detail = f"{len(example.ids)} tokens, limit {cfg.max_length}"
-                row = {"reason": "train.too_long", "detail": detail, "record": to_json(chat)}
-                ledger.write(json.dumps(row, ensure_ascii=False) + "\n")
-            else:
-                examples.append(example)
-                weights.append(chat.weight)
+        for chat in train:
+            parts = pieces(chat, renderer, cfg.max_length)
+            divided += len(parts) > 1
+            for part, example in parts:
+                lengths.append((len(example.ids), sum(len(m.content.split()) for m in part.messages)))
+                if len(example.ids) > cfg.max_length:
+                    too_long += 1
+                    detail = f"{len(example.ids)} tokens, limit {cfg.max_length}"
+                    row = {"reason": "train.too_long", "detail": detail, "record": to_json(part)}
+                    ledger.write(json.dumps(row, ensure_ascii=False) + "\n")
+                else:
+                    examples.append(example)
+                    weights.append(part.weight)
     if not examples:
         raise DataError(
             Problem(
-                str(data.folder),
+                "the training rows",
                 0,
                 "",
                 f"all {len(lengths)} training rows are longer than {cfg.max_length} tokens",
@@ -55,18 +65,42 @@ def prepare(data: Dataset, renderer: Renderer, cfg: FitConfig, job: Job) -> tupl
         )
     lengths.sort()
     share = 100 * too_long / len(lengths)
+    (middle, words), (most, most_words) = lengths[len(lengths) // 2], lengths[-1]
     job.log(
-        f"{len(examples)} rows of {lengths[len(lengths) // 2]} tokens in the middle, {lengths[-1]} at most; "
-        f"{too_long} ({share:.1f} %) longer than {cfg.max_length} are in the ledger"
+        f"{len(examples)} rows of {words} words ({middle} tokens) in the middle, {most_words} words ({most} tokens) at most; "
+        f"{divided} texts divided at sentence ends; {too_long} ({share:.1f} %) longer than {cfg.max_length} tokens are in the ledger"
     )
-    chats = [c for c in data.records("valid") if isinstance(c, Chat) and c.answer]
+    chats = [c for c in valid if c.answer]
     pairs = [(c, renderer.example(c)) for c in _spread(chats, cfg.valid_rows)]
     pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
     if not pairs:
-        raise DataError(
-            Problem(str(data.folder), 0, "", "there is no validation row", "give the split a larger valid_size")
-        )
+        raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
     return Rows(examples, weights), [e for _, e in pairs], [c for c, _ in pairs]
+
+
+def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Example]]:
+    """A chat with its example; plain text of more than `longest` tokens in as few parts as hold whole sentences.
+
+    Only the last part teaches where a text ends. A sentence longer than `longest` is a part of its own.
+    """
+    example = renderer.example(chat, every_turn=True)
+    if len(example.ids) <= longest or chat.prompt:
+        return [(chat, example)]
+    room = longest - (len(example.ids) - len(renderer.answer_ids(chat.answer)))
+    texts = [""]
+    for sentence in sentences(chat.answer):
+        if texts[-1] and len(renderer.answer_ids(texts[-1] + sentence)) > room:
+            texts.append("")
+        texts[-1] += sentence
+    parts = []
+    for number, text in enumerate(texts):
+        part = replace(chat, id=f"{chat.id}.{number}", messages=(Message("assistant", text),))
+        made = renderer.example(part)
+        if number < len(texts) - 1:
+            end = len(renderer.prompt_ids(())) + len(renderer.answer_ids(text))
+            made = Example(made.ids[:end], made.labels[:end])
+        parts.append((part, made))
+    return parts
 
 
 def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Callable[[int], None]:

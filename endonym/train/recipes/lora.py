@@ -33,33 +33,24 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from peft import LoraConfig, get_peft_model
 
     from endonym.models.adapters import speed_up
-    from endonym.models.load import load_model
-    from endonym.train.finish import describe, save_adapter
-    from endonym.train.fit import fit
-    from endonym.train.losses import next_token
-    from endonym.train.network import ready
-    from endonym.train.preflight import preflight
-    from endonym.train.rows import prepare, sampler
+    from endonym.models.load import Loaded, load_model
+    from endonym.train import recipe
+    from endonym.train.finish import save_adapter
+
+    def build(loaded: Loaded) -> Any:
+        settings = LoraConfig(
+            r=cfg.rank,
+            lora_alpha=cfg.alpha,
+            lora_dropout=cfg.dropout,
+            target_modules=cfg.targets[0] if cfg.targets == ["all-linear"] else cfg.targets,
+            use_rslora=cfg.rank_stabilised,
+            use_dora=cfg.dora,
+            task_type="CAUSAL_LM",
+        )
+        model: Any = get_peft_model(loaded.model, settings)
+        speed_up(model)
+        return model
 
     torch.manual_seed(cfg.seed)
     loaded = load_model(job.project.base, dtype=cfg.dtype)
-    train_rows, valid, chats = prepare(data, loaded.renderer, cfg, job)
-    settings = LoraConfig(
-        r=cfg.rank,
-        lora_alpha=cfg.alpha,
-        lora_dropout=cfg.dropout,
-        target_modules=cfg.targets[0] if cfg.targets == ["all-linear"] else cfg.targets,
-        use_rslora=cfg.rank_stabilised,
-        use_dora=cfg.dora,
-        task_type="CAUSAL_LM",
-    )
-    model: Any = get_peft_model(loaded.model, settings)
-    loaded = ready(loaded, model)
-    speed_up(model)
-    checks = preflight(model, train_rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
-    result = fit(model, train_rows, valid, next_token, cfg, job, sampler(loaded, chats, cfg.samples, job))
-    if result.cancelled:
-        return job.output
-    save_adapter(model, job.output / "adapter")
-    describe(loaded, "lora", cfg, checks, result, job)
-    return job.output
+    return recipe.run("lora", cfg, data, job, loaded, build, lambda model, out: save_adapter(model, out / "adapter"))

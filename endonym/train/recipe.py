@@ -1,0 +1,52 @@
+"""What every gradient-trained recipe does with the network it has built: check, fit, keep the best, save, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from endonym.models.load import Loaded
+from endonym.train.finish import describe
+from endonym.train.fit import fit
+from endonym.train.losses import next_token
+from endonym.train.network import ready
+from endonym.train.preflight import preflight
+from endonym.train.rows import chats_of, prepare, sampler
+from endonym.train.settings import FitConfig
+from endonym.types import Chat
+
+if TYPE_CHECKING:
+    from endonym.data.dataset import Dataset
+    from endonym.jobs.job import Job
+
+Build = Callable[[Loaded], Any]
+"""Turns the loaded base into the network to train; what requires gradients is trained."""
+
+
+def run(
+    name: str,
+    cfg: FitConfig,
+    data: Dataset,
+    job: Job,
+    loaded: Loaded,
+    build: Build,
+    save: Callable[[Any, Path], None],
+    chats: tuple[Sequence[Chat], Sequence[Chat]] | None = None,
+) -> Path:
+    """Train what `build` makes of `loaded` on the chats of `data`; `save(network, output)` writes the weights.
+
+    `chats` are training and validation chats where a recipe does not take all of `data`.
+
+    Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
+    """
+    learned, held = chats or (chats_of(data, "train"), chats_of(data, "valid"))
+    rows, valid, shown = prepare(learned, held, loaded.renderer, cfg, job)
+    network = build(loaded)
+    loaded = ready(loaded, network)
+    checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
+    result = fit(network, rows, valid, next_token, cfg, job, sampler(loaded, shown, cfg.samples, job))
+    if not result.cancelled:
+        save(network, job.output)
+        describe(loaded, name, cfg, checks, result, job)
+    return job.output

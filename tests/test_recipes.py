@@ -1,0 +1,122 @@
+"""Every recipe on a real dictionary with a tiny model: it trains what it says, keeps the rest, and its model answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from endonym.data.dataset import Dataset
+from endonym.errors import EndonymError
+from endonym.jobs.plan import run_plan
+from endonym.jobs.submit import submit
+from endonym.models.generate import Sampling, generate_batch
+from endonym.models.load import load_artifact, load_model
+from endonym.project import Project
+from endonym.store import events
+
+EXAMPLE = Path(__file__).parent / "data" / "tseltal"
+FEW = {"steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, tiny_model) -> Project:
+    """A project with composed chats."""
+    folder = tmp_path_factory.mktemp("recipes") / "tseltal"
+    shutil.copytree(EXAMPLE, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
+    settings = f"""
+        steps = ["ingest", "clean", "align", "split", "compose"]
+        [project]
+        language = "tzh"
+        pivot = "spa"
+        base = "{tiny_model}"
+        [[sources]]
+        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
+        reader = "lexicon"
+        licence = "CC BY 4.0"
+        [sources.settings]
+        language = "tzh"
+        pivot = "spa"
+        senses = {{ file = "senses.csv" }}
+        examples = {{ file = "examples.csv" }}
+        [[sources]]
+        files = ["raw/udhr.tzh.txt"]
+        reader = "text"
+        licence = "free to reproduce (United Nations)"
+        [sources.settings]
+        language = "tzh"
+        [split]
+        test_size = 20
+        valid_size = 12
+    """
+    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
+    run_plan(Project(folder))
+    return Project(folder)
+
+
+def trained(project: Project, recipe: str, **settings) -> Path:
+    row = submit(project, "train", recipe, {**FEW, **settings}, wait=True)
+    losses = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
+    assert min(losses) < losses[0]
+    folder = project.output(row.id)
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    assert about["recipe"] == recipe and about["steps"] == 8
+    loaded = load_artifact(folder)
+    chats = list(Dataset(project.newest("chats"), "train").records("valid"))[:3]
+    prompts = [loaded.renderer.prompt_ids(chat.prompt) for chat in chats]
+    assert len(generate_batch(loaded, prompts, Sampling(max_new_tokens=4))) == 3
+    return folder
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in load_model(folder, dtype="float32").model.state_dict().items()}
+
+
+def test_full_trains_all_weights(project, tiny_model):
+    before, after = tensors(tiny_model), tensors(trained(project, "full") / "weights")
+    assert before.keys() == after.keys()
+    assert all(not torch.equal(before[name], after[name]) for name in before if "layernorm" not in name)
+
+
+def test_full_leaves_frozen_layers_as_they_are(project, tiny_model):
+    before, after = tensors(tiny_model), tensors(trained(project, "full", first_layer=1) / "weights")
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if "embed" in name or "lm_head" in name or ".layers.0." in name}
+    with pytest.raises(EndonymError, match="first_layer 7 leaves nothing"):
+        submit(project, "train", "full", {**FEW, "first_layer": 7}, wait=True)
+
+
+def test_scratch_makes_a_model_of_the_size_asked_for(project, tiny_model):
+    folder = trained(project, "scratch", size=0.25)
+    size = sum(p.numel() for p in load_artifact(folder).model.parameters())
+    assert size == pytest.approx(250_000, rel=0.35)
+    with pytest.raises(EndonymError, match="too few for a vocabulary"):
+        submit(project, "train", "scratch", {**FEW, "size": 0.01}, wait=True)
+
+
+def test_continue_learns_plain_text_and_replays_the_old(project):
+    old = project.path / "old.txt"
+    old.write_text("The house is near the river.\n\nWater is cold in the morning.\n", encoding="utf-8")
+    folder = trained(project, "continue", replay=["old.txt"], replay_share=0.3, learning_rate=1e-3)
+    assert (folder / "weights" / "config.json").is_file()
+    row = submit(
+        project, "train", "continue", {**FEW, "replay": ["old.txt"], "replay_share": 0.3, "learning_rate": 1e-3}
+    )
+    texts = [e.data["text"] for e in events.since(project.db, row.id) if e.kind == "log"]
+    assert any(text.startswith("2 replayed paragraphs") for text in texts)
+    with pytest.raises(EndonymError, match=r"gone\.txt is not there"):
+        submit(project, "train", "continue", {**FEW, "replay": ["gone.txt"]}, wait=True)
+
+
+def test_continue_refuses_replay_that_was_held_out(project):
+    held = next(
+        r
+        for r in Dataset(project.newest("split"), "compare").records("test")
+        if r.kind == "pair" and len(r.source) > 30
+    )
+    (project.path / "leak.txt").write_text(held.source + "\n", encoding="utf-8")
+    with pytest.raises(EndonymError, match="share text"):
+        submit(project, "train", "continue", {**FEW, "replay": ["leak.txt"]}, wait=True)
