@@ -1,11 +1,13 @@
-"""The process that runs one job: claim it, keep its lease, run its stage, register what it made."""
+"""The process that runs one job: claim it, keep its lease, run its stage, register what it made; start anew what can recover."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -17,7 +19,8 @@ from typing import Any
 from endonym.config import to_toml
 from endonym.errors import EndonymError, JobError
 from endonym.jobs.job import Job
-from endonym.jobs.stage import load_stage, resolve_stored
+from endonym.jobs.stage import Resolved, load_stage, resolve_stored
+from endonym.launch.process import launch
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -27,10 +30,45 @@ from endonym.store.files import hash_folder
 RENEW_SECONDS = 1.0
 
 
-def main(arguments: list[str]) -> int:
+def guarded(arguments: list[str]) -> int:
+    """Run `main` in a child process and, when the system kills that for want of memory, start the job anew if its stage can.
+
+    Linux kills the largest process without a word; this one stays small and lives. Elsewhere memory errors are raised.
+    """
+    if sys.platform != "linux":
+        return main(arguments)
+    killed_before, guard = out_of_memory_kills(), os.getpid()
+    child = os.fork()
+    if child == 0:
+        code = main(arguments, guard)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda signum, frame: os.kill(child, signum))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != -signal.SIGKILL or out_of_memory_kills() == killed_before:
+        return abs(code)
+    project, number = Project(arguments[0]), int(arguments[1])
+    row = rows.get(project.db, number)
+    resolved = resolve_stored(load_stage(row.verb), row.settings, project.path)
+    again = _start_again(project, row, resolved, MemoryError("the system ended the process: out of memory"))
+    return 0 if again else abs(code)
+
+
+def out_of_memory_kills() -> int:
+    """How many processes this machine's kernel has killed for want of memory since it started."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def main(arguments: list[str], guard: int = 0) -> int:
     """Run job `arguments[1]` of the project in `arguments[0]`; returns the exit code."""
     project, number = Project(arguments[0]), int(arguments[1])
-    row = rows.claim(project.db, number, rows.identity())
+    row = rows.claim(project.db, number, rows.identity(guard))
     folder = project.runs / row.folder
     (folder / "output").mkdir(parents=True, exist_ok=True)
     events.append(project.db, folder, number, "state", {"state": "running", "attempt": row.attempt})
@@ -57,12 +95,32 @@ def main(arguments: list[str]) -> int:
     except BaseException as caught:  # the whole point of this process is to report how its stage ended
         state, error, code = "failed", _describe_error(caught), getattr(caught, "exit_code", 1)
         print(traceback.format_exc(), file=sys.stderr)
+        if job is not None and _start_again(project, row, resolved, caught):
+            return 0
     finally:
         lease.stop()
     summary = {**(job.results if job else {}), "seconds": round(time.monotonic() - started, 2)}
     events.append(project.db, folder, number, "state", {"state": state, "error": error, "summary": summary})
     rows.finish(project.db, number, state, error, summary)
     return code
+
+
+def _start_again(project: Project, row: rows.JobRow, resolved: Resolved, caught: BaseException) -> bool:
+    """Start the job in a fresh process when its stage knows how to go on after this error (`recover` in its run.py)."""
+    recover = getattr(resolved.stage.module, "recover", None)
+    folder = project.runs / row.folder
+    changed = recover(caught, folder, resolved.plugins) if recover else ""
+    if not changed or not rows.restart(project.db, row.id):
+        return False
+    text = f"{_first_line(caught)}; starting again from the last checkpoint with {changed}"
+    events.append(project.db, folder, row.id, "warning", {"text": text})
+    launch(project.path, row.id, folder)
+    return True
+
+
+def _first_line(caught: BaseException) -> str:
+    lines = str(caught).strip().splitlines()
+    return lines[0] if lines else type(caught).__name__
 
 
 class _Lease:
@@ -97,7 +155,11 @@ class _Lease:
     def _run(self) -> None:
         db = connect(self.path)
         while not self._done.wait(RENEW_SECONDS):
-            if rows.renew(db, self.number) and self.job is not None:
+            try:
+                asked = rows.renew(db, self.number)
+            except sqlite3.OperationalError:  # a full or a busy disk; being alive counts more than the lease
+                continue
+            if asked and self.job is not None:
                 self.job.stop()
         db.close()
 
@@ -152,4 +214,4 @@ def _describe_error(caught: BaseException) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(sys.argv[1:]))

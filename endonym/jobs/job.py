@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from endonym.store import events
+from endonym.store.room import patiently
 
 if TYPE_CHECKING:
     from endonym.project import Project
@@ -45,9 +46,9 @@ class Job:
         self._lock = threading.Lock()
 
     def event(self, kind: str, **data: Any) -> None:
-        """Record anything that happened."""
+        """Record anything that happened; waits while the disk is full."""
         with self._lock:
-            events.append(self.project.db, self.folder, self.id, kind, data)
+            patiently(lambda: events.append(self.project.db, self.folder, self.id, kind, data), self._stop.is_set)
 
     def log(self, text: str) -> None:
         """Add a line to `log.txt` and to the events."""

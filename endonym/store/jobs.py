@@ -152,6 +152,17 @@ def finish(db: sqlite3.Connection, job: int, state: str, error: dict[str, Any], 
     )
 
 
+def restart(db: sqlite3.Connection, job: int) -> bool:
+    """Put a job whose worker is ending, or was found dead, back in the queue; False when it has been cancelled or taken over."""
+    return bool(
+        db.execute(
+            "UPDATE jobs SET state='queued', finished=NULL, lease_until=NULL, error=''"
+            " WHERE id=? AND state IN ('running', 'needs_recovery') AND cancel_requested=0",
+            (job,),
+        ).rowcount
+    )
+
+
 def request_cancel(db: sqlite3.Connection, job: int) -> str:
     """Ask a job to stop at its next safe point and return its state; a queued one is cancelled at once."""
     with transaction(db):
@@ -181,26 +192,31 @@ def notice_dead(db: sqlite3.Connection) -> None:
             )
 
 
-def identity() -> str:
-    """This process, told apart from a later one that got the same number: host, boot, pid, start time."""
-    return f"{platform.node()}|{_boot_id()}|{os.getpid()}|{_start_time(os.getpid())}"
+def identity(guard: int = 0) -> str:
+    """This process, told apart from a later one that got the same number: host, boot, pid, start time.
+
+    With the pid of a `guard`, the same of the process that starts the worker anew when the system kills it.
+    """
+    pids = [os.getpid(), guard] if guard else [os.getpid()]
+    return "|".join([platform.node(), _boot_id(), *(f"{pid}|{_start_time(pid)}" for pid in pids)])
 
 
 def is_alive(worker: str) -> bool | None:
-    """Whether a worker process lives: True, False, or None when it cannot be known (another machine)."""
-    try:
-        host, boot, pid, start = worker.split("|")
-    except ValueError:
-        return None
-    if host != platform.node():
+    """Whether a worker process, or its guard, lives: True, False, or None when it cannot be known (another machine)."""
+    host, boot, *processes = worker.split("|") if worker.count("|") in (3, 5) else ("", "")
+    if not processes or host != platform.node():
         return None
     if boot != _boot_id():
         return False
-    started = _start_time(int(pid))
+    return any(_is_running(int(pid), start) for pid, start in zip(processes[::2], processes[1::2], strict=True))
+
+
+def _is_running(pid: int, start: str) -> bool:
+    started = _start_time(pid)
     if started:
         return started == start
     try:
-        os.kill(int(pid), 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -30,32 +30,51 @@ class State:
     best_step: int = 0
     evaluations_without_gain: int = 0
     learned_tokens: int = 0
-    seconds: float = 0.0
+    recent: list[float] = field(default_factory=list)
+    """Losses of the last steps."""
+    skips: int = 0
+    """Steps whose rows were passed over."""
+    skipped: list[str] = field(default_factory=list)
+    """Where those rows come from."""
 
 
 def save(
     folder: Path, state: State, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]
 ) -> Path:
-    """Write a checkpoint of the trained `weights` (in the order of `names`), the optimiser, random states and cursor."""
+    """Write a checkpoint of the trained `weights` (in the order of `names`), the optimiser, random states and cursor.
+
+    It is read back and compared with its hashes before an older one is deleted. Leaves nothing behind when the disk is full.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:08d}"
     if target.exists():
         return target
     temporary = folder / f".tmp-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
-    save_file({n: t.detach().cpu().contiguous() for n, t in weights.items()}, temporary / "weights.safetensors")
-    save_file(_optimizer_tensors(optimizer, names), temporary / "optimizer.safetensors")
-    save_file(_random_states(), temporary / "random.safetensors")
-    (temporary / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
-    manifest = {p.name: file_hash(p) for p in sorted(temporary.iterdir())}
-    (temporary / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    for path in temporary.iterdir():
-        _sync(path)
-    _sync(temporary)
+    try:
+        _write(temporary, state, weights, optimizer, names)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     temporary.rename(target)
     _sync(folder)
-    _retire(folder, keep={target.name})
+    if verifies(target):
+        _retire(folder)
     return target
+
+
+def _write(
+    folder: Path, state: State, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]
+) -> None:
+    save_file({n: t.detach().cpu().contiguous() for n, t in weights.items()}, folder / "weights.safetensors")
+    save_file(_optimizer_tensors(optimizer, names), folder / "optimizer.safetensors")
+    save_file(_random_states(), folder / "random.safetensors")
+    (folder / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+    manifest = {p.name: file_hash(p) for p in sorted(folder.iterdir())}
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
 
 
 def newest(folder: Path) -> Path | None:
@@ -120,12 +139,10 @@ def _random_states() -> dict[str, torch.Tensor]:
     return states
 
 
-def _retire(folder: Path, keep: set[str]) -> None:
+def _retire(folder: Path) -> None:
     """Delete all but the newest `KEEP` checkpoints."""
-    found = sorted(folder.glob("step-*"), reverse=True)
-    for path in found[KEEP:]:
-        if path.name not in keep:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in sorted(folder.glob("step-*"), reverse=True)[KEEP:]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -36,6 +36,18 @@ def save_weights(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def name_skipped(origins: Sequence[str], job: Job) -> None:
+    """Add the rows that were passed over to `output/ledger.jsonl`."""
+    with (job.output / "ledger.jsonl").open("a", encoding="utf-8") as file:
+        for origin in origins:
+            line = {
+                "reason": "train.not_credible",
+                "detail": "its step's loss was no number or leapt",
+                "origin": origin,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
 def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:
     """Write `model.json` and `curve.jsonl` into the job's output and set the job's summary."""
     trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
@@ -66,4 +78,5 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         tokens_per_second=round(result.tokens_per_second),
         peak_memory_bytes=result.peak_bytes,
         trained_parameters=trained,
+        rows_passed_over=len(result.skipped),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,9 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from endonym.errors import JobError
 from endonym.models.render import Example
+from endonym.store.room import Room
 from endonym.train import checkpoint
-from endonym.train.batches import Packed, micro_batches, pack, steps
+from endonym.train.batches import Cursor, Packed, micro_batches, pack, steps
 from endonym.train.checkpoint import State
+from endonym.train.network import standing
 from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
@@ -27,13 +30,20 @@ if TYPE_CHECKING:
 Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
 """Summed loss over the learned tokens of a pack."""
 
+RECENT = 16
+"""Steps whose losses say what is usual."""
+
+MOST_SKIPPED = 8
+"""Steps whose rows may be passed over before a run counts as diverging."""
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Rendered rows with how often each is seen per epoch."""
+    """Rendered rows with how often each is seen per epoch, and where each comes from."""
 
     examples: Sequence[Example]
     weights: Sequence[float]
+    origins: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,8 @@ class Fitted:
     cancelled: bool
     tokens_per_second: float
     peak_bytes: int
+    skipped: Sequence[str]
+    """Where the rows come from that were passed over because their loss was not credible."""
 
 
 def fit(
@@ -62,51 +74,74 @@ def fit(
 
     A step's loss is the sum over its rows' learned tokens divided by their number, whatever the packing. Goes on from the
     newest checkpoint that verifies in the job's `checkpoints/`; with the same settings the result is bit-identical to an
-    unbroken run on a CPU. Raises JobError when the loss stops being a number.
+    unbroken run on a CPU. A step whose loss or gradient is no number, or whose loss leaps, is not taken: the run goes back to
+    the last checkpoint, and if the step fails again, its rows are passed over and named in the ledger. While the disk is full
+    the run waits. Raises JobError when `MOST_SKIPPED` steps have failed.
     """
     torch.manual_seed(cfg.seed)
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    names = list(weights)
     optimizer = _optimizer(weights, cfg)
     folder = job.folder / "checkpoints"
+    room = Room(job.folder, job.log, job.cancelled)
     best = _Best(folder, weights)
+
+    def save() -> None:
+        room.run("the checkpoint", lambda: checkpoint.save(folder, state, weights, optimizer, list(weights)))
+        best.retire()
+
+    def evaluate() -> None:
+        _evaluate(model, valid, loss, cfg, job, state)
+        if state.best_step == state.step:
+            room.run("the best model so far", lambda: best.keep(state.step))
+        if sample is not None:
+            dice = torch.get_rng_state()
+            sample(state.step)
+            torch.set_rng_state(dice)
+
     state, found = State(), checkpoint.newest(folder)
     if found is not None:
-        state = checkpoint.load(found, weights, optimizer, names)
+        state = checkpoint.load(found, weights, optimizer, list(weights))
         job.log(f"going on from the checkpoint of step {state.step}")
+    else:
+        evaluate()
+        save()
     total = min(cfg.steps, cfg.max_steps or cfg.steps)
     source = steps(len(train.examples), train.weights, cfg.batch_size, cfg.seed, state.cursor)
     pace, stopped, cancelled = _Pace(), False, False
-    if state.step == 0:
-        _evaluate(model, valid, loss, cfg, job, state, best, sample)
+    suspects: set[Cursor] = set()
     while state.step < total and not stopped and not cancelled:
         chosen, cursor = next(source)
-        rows = [train.examples[i] for i in chosen]
-        value, seen, learned = _step(model, rows, loss, optimizer, weights, state.step, cfg)
-        if not math.isfinite(value):
-            raise JobError(
-                f"the loss of step {state.step + 1} is not a number",
-                "Resume with a lower --learning-rate; the last good checkpoint is kept.",
-            )
-        state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + learned
-        rate = pace.add(seen)
-        job.metric("loss", value, state.step)
+        taken = _step(model, [train.examples[i] for i in chosen], loss, optimizer, weights, state, cfg)
+        if not taken.fine:
+            if state.cursor in suspects:
+                _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
+            else:
+                suspects.add(state.cursor)
+                job.log(f"step {state.step + 1}: loss {taken.loss:g} is not credible; back to the last checkpoint")
+                state = checkpoint.load(_last(folder), weights, optimizer, list(weights))
+                source = steps(len(train.examples), train.weights, cfg.batch_size, cfg.seed, state.cursor)
+            continue
+        state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
+        state.recent = [*state.recent, taken.loss][-RECENT:]
+        rate = pace.add(taken.seen)
+        job.metric("loss", taken.loss, state.step)
         job.tick(
-            state.step, total, "steps", loss=round(value, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes()
-        )
+            state.step, total, "steps",
+            loss=round(taken.loss, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes(),
+        )  # fmt: skip
         last = state.step >= total
         if state.step % cfg.evaluate_every == 0 or last:
-            _evaluate(model, valid, loss, cfg, job, state, best, sample)
+            evaluate()
             stopped = bool(cfg.patience) and state.evaluations_without_gain >= cfg.patience
         cancelled = not last and job.cancelled()
         if state.step % cfg.save_every == 0 or last or stopped or cancelled:
-            checkpoint.save(folder, state, weights, optimizer, names)
-            best.retire()
+            save()
+    room.release()
     if cancelled:
         job.log(f"stopped at step {state.step} as asked; the checkpoint is saved")
     else:
         best.restore(state.best_step)
-    return Fitted(state.step, state.best_step, state.best_loss, cancelled, pace.rate, peak_bytes())
+    return Fitted(state.step, state.best_step, state.best_loss, cancelled, pace.rate, peak_bytes(), state.skipped)
 
 
 class _Pace:
@@ -155,58 +190,92 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What came of a step: mean loss, tokens seen and learned, and whether the weights were changed."""
+
+    loss: float
+    seen: int
+    learned: int
+    fine: bool
+
+
 def _step(
     model: torch.nn.Module,
     examples: Sequence[Example],
     loss: Loss,
     optimizer: torch.optim.Optimizer,
     weights: dict[str, torch.nn.Parameter],
-    step: int,
+    state: State,
     cfg: FitConfig,
-) -> tuple[float, int, int]:
-    """One optimiser step; returns (mean loss, tokens seen, tokens learned)."""
+) -> _Taken:
+    """One optimiser step, or none when its loss or gradient is not credible."""
     model.train()
     device = next(model.parameters()).device
     packs = [pack(rows, device) for rows in micro_batches(examples, cfg.batch_tokens)]
     learned = sum(p.num_learned for p in packs)
     total = 0.0
     for batch in packs:
-        part = loss(model, batch)
-        (part / learned).backward()
+        with standing(model):
+            part = loss(model, batch)
+            (part / learned).backward()
         total += float(part.detach())
-    if cfg.clip:
-        torch.nn.utils.clip_grad_norm_(weights.values(), cfg.clip)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, cfg)
-    optimizer.step()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in weights.values() if p.grad is not None])
+    fine = math.isfinite(float(norm)) and credible(total / learned, state.recent)
+    if fine:
+        if cfg.clip:
+            torch.nn.utils.clip_grads_with_norm_(weights.values(), cfg.clip, norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(state.step, cfg)
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total / learned, sum(p.num_tokens for p in packs), learned
+    return _Taken(total / learned, sum(p.num_tokens for p in packs), learned, fine)
+
+
+def credible(value: float, recent: Sequence[float]) -> bool:
+    """Whether a step's loss is a number and no leap: above twice the median of the recent ones plus one nat, and far outside
+    their spread (twelve median absolute deviations)."""
+    if not math.isfinite(value):
+        return False
+    if len(recent) < RECENT:
+        return True
+    middle = statistics.median(recent)
+    spread = statistics.median(abs(x - middle) for x in recent)
+    return value <= max(2 * middle + 1, middle + 12 * spread)
+
+
+def _skip(state: State, cursor: Cursor, value: float, origins: Sequence[str], job: Job) -> None:
+    """Pass over the rows of a step that failed twice; raises JobError when that has happened too often."""
+    state.skipped = [*state.skipped, *origins]
+    state.skips, state.cursor = state.skips + 1, cursor
+    listed = ", ".join(sorted(set(origins)))
+    job.event("warning", text=f"the rows of step {state.step + 1} were passed over, their loss is {value:g}: {listed}")
+    if state.skips > MOST_SKIPPED:
+        raise JobError(
+            f"the loss of step {state.step + 1} is not credible ({value:g}), and {MOST_SKIPPED} steps before it failed as well",
+            "Resume with a lower --learning-rate; the last good checkpoint is kept.",
+        )
+
+
+def _last(folder: Path) -> Path:
+    found = checkpoint.newest(folder)
+    if found is None:
+        raise JobError("no checkpoint of this run is whole any more", "Start it again: its first steps are repeated.")
+    return found
 
 
 def _evaluate(
-    model: torch.nn.Module,
-    valid: Sequence[Example],
-    loss: Loss,
-    cfg: FitConfig,
-    job: Job,
-    state: State,
-    best: _Best,
-    sample: Callable[[int], None] | None,
+    model: torch.nn.Module, valid: Sequence[Example], loss: Loss, cfg: FitConfig, job: Job, state: State
 ) -> None:
     value = mean_loss(model, valid, loss, cfg.batch_tokens)
     job.metric("valid_loss", value, state.step)
     if value < state.best_loss:
         state.best_loss, state.best_step, state.evaluations_without_gain = value, state.step, 0
-        best.keep(state.step)
     else:
         state.evaluations_without_gain += 1
     job.log(
         f"step {state.step}: validation loss {value:.4f}" + (" (best so far)" if state.best_step == state.step else "")
     )
-    if sample is not None:
-        state_of_dice = torch.get_rng_state()
-        sample(state.step)
-        torch.set_rng_state(state_of_dice)
 
 
 def _optimizer(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim.Optimizer:

@@ -62,16 +62,29 @@ def arithmetic(model: Any) -> torch.dtype:
     return found
 
 
+def recompute(model: Any) -> None:
+    """Let every layer forget its activations and compute them again on the way back."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+@contextmanager
+def standing(model: Any) -> Iterator[None]:
+    """Packed attention, for the way forward and back: layers that are computed again must be computed alike."""
+    with ExitStack() as stack:
+        stack.enter_context(attention(model, ATTENTION))
+        if arithmetic(model) == torch.bfloat16 and hasattr(model, "peft_config"):
+            from peft.helpers import disable_input_dtype_casting
+
+            # Without this, peft widens every input to fp32 only for autocast to narrow it again.
+            stack.enter_context(disable_input_dtype_casting(model))
+        yield
+
+
 @contextmanager
 def computing(model: Any) -> Iterator[None]:
     """Packed attention and, over bf16 weights, bf16 arithmetic for adapters that are kept in fp32."""
-    with ExitStack() as stack:
-        stack.enter_context(attention(model, ATTENTION))
+    with standing(model), ExitStack() as stack:
         if arithmetic(model) == torch.bfloat16:
             stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
-            if hasattr(model, "peft_config"):
-                from peft.helpers import disable_input_dtype_casting
-
-                # Without this, peft widens every input to fp32 only for autocast to narrow it again.
-                stack.enter_context(disable_input_dtype_casting(model))
         yield

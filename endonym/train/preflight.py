@@ -13,7 +13,7 @@ from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.batches import micro_batches, pack
 from endonym.train.fit import Loss
-from endonym.train.network import arithmetic
+from endonym.train.network import arithmetic, standing
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -101,18 +101,17 @@ def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
 
 
 def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:
-    """Rows whose learned tokens are all masked must give no loss at all."""
+    """Rows whose learned tokens are all masked must give no loss and no gradient at all."""
     device = next(model.parameters()).device
     blind = [Example(e.ids, [IGNORE] * len(e.ids)) for e in few]
-    with torch.no_grad():
-        value = float(loss(model, pack(blind, device)))
+    value, gradient = _loss_and_gradient(model, [blind], loss, device)
     learned = [sum(label != IGNORE for label in e.labels) for e in few]
     counted = pack(list(few), device).num_learned
-    fine = value == 0.0 and counted == sum(learned)
+    fine = value == 0.0 and not gradient.any() and counted == sum(learned)
     return Check(
         "masked tokens teach nothing",
         fine,
-        f"loss {value:g} when all are masked; {counted} of {sum(learned)} learned tokens counted",
+        f"loss and gradient {value:g} when all are masked; {counted} of {sum(learned)} learned tokens counted",
     )
 
 
@@ -128,7 +127,8 @@ def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, ba
         tokens += len(example.ids)
     model.train()
     for rows in micro_batches(taken, batch_tokens):
-        loss(model, pack(rows, device)).backward()
+        with standing(model):
+            loss(model, pack(rows, device)).backward()
     model.zero_grad(set_to_none=True)
     return Check("the largest batch fits", True, f"{tokens} tokens")
 
@@ -139,8 +139,9 @@ def _loss_and_gradient(
     model.zero_grad(set_to_none=True)
     total = 0.0
     for rows in packs:
-        value = loss(model, pack(rows, device))
-        value.backward()
+        with standing(model):
+            value = loss(model, pack(rows, device))
+            value.backward()
         total += float(value.detach())
     grads = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
     return total, torch.cat(grads)

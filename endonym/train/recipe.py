@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.models.load import Loaded
-from endonym.train.finish import describe
+from endonym.store.room import patiently
+from endonym.train import recovery
+from endonym.train.finish import describe, name_skipped
 from endonym.train.fit import fit
 from endonym.train.losses import next_token
-from endonym.train.network import ready
+from endonym.train.network import ready, recompute
 from endonym.train.preflight import preflight
 from endonym.train.rows import chats_of, prepare, sampler
 from endonym.train.settings import FitConfig
@@ -38,15 +40,21 @@ def run(
 
     `chats` are training and validation chats where a recipe does not take all of `data`.
 
-    Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
+    Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model. A run that was
+    made lighter after it ran out of memory has the settings it was given, with fewer tokens computed at once.
     """
+    lighter = recovery.read(job.folder)
     learned, held = chats or (chats_of(data, "train"), chats_of(data, "valid"))
     rows, valid, shown = prepare(learned, held, loaded.renderer, cfg, job)
     network = build(loaded)
     loaded = ready(loaded, network)
-    checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
-    result = fit(network, rows, valid, next_token, cfg, job, sampler(loaded, shown, cfg.samples, job))
+    if lighter.recompute:
+        recompute(network)
+    now = lighter.applied(cfg)
+    checks = preflight(network, rows.examples, next_token, loaded.renderer, now.batch_tokens, job)
+    result = fit(network, rows, valid, next_token, now, job, sampler(loaded, shown, cfg.samples, job))
     if not result.cancelled:
-        save(network, job.output)
+        patiently(lambda: save(network, job.output), job.cancelled)
+        name_skipped(result.skipped, job)
         describe(loaded, name, cfg, checks, result, job)
     return job.output

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,3 +38,11 @@ def run(cfg: Config, job: Job) -> None:
     job.log("nothing held out stands in the training rows")
     ((module, settings),) = job.plugins.values()
     module.train(settings, data, job)
+
+
+def recover(error: BaseException, folder: Path, plugins: Mapping[str, tuple[ModuleType, Any]]) -> str:
+    """Make the run in `folder` lighter after it ran out of memory; returns what was changed, `""` when nothing helps."""
+    from endonym.train import recovery
+
+    ((_, settings),) = plugins.values()
+    return recovery.lighten(folder, settings) if recovery.is_out_of_memory(error) else ""

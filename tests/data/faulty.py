@@ -1,0 +1,61 @@
+"""LoRA on a machine where things go wrong: memory runs out, numbers break, the disk fills up, the system kills."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+
+from pydantic import Field
+
+from endonym.train.recipes import lora
+
+
+class Config(lora.Config):
+    """Settings of LoRA, and what goes wrong."""
+
+    fault: str = Field("none", description="memory, killed, broken, broken_rows or disk.")
+    at: int = Field(0, description="Number of the pack, or of the file written, at which it happens.")
+    limit: int = Field(0, description="Packs of more tokens than this do not fit.")
+
+
+def train(cfg: Config, data, job) -> Path:
+    """Train like `lora`, with the accident."""
+    import torch
+
+    from endonym.train import checkpoint, recipe
+
+    seen = {"packs": 0, "files": 0}
+    happened = job.folder / "happened"
+    right, save = recipe.next_token, checkpoint.save_file
+
+    def loss(model, batch):
+        value = right(model, batch)
+        if not model.training:
+            return value
+        seen["packs"] += 1
+        now = seen["packs"] >= cfg.at
+        if cfg.fault == "memory" and now and batch.num_tokens > cfg.limit:
+            torch.empty(1 << 60)
+        if cfg.fault == "killed" and now and batch.num_tokens > cfg.limit:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if cfg.fault == "broken" and now and not happened.exists():
+            happened.touch()
+            return value * float("nan")
+        if cfg.fault == "broken_rows" and cfg.limit in batch.ids:
+            return value * float("nan")
+        return value
+
+    def full_disk(tensors, path):
+        seen["files"] += 1
+        if cfg.fault == "disk" and cfg.at <= seen["files"] < cfg.at + 3:
+            Path(path).write_bytes(b"half a file")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(tensors, path)
+
+    recipe.next_token, checkpoint.save_file = loss, full_disk
+    from endonym.store import room
+
+    room.RETRY_SECONDS = 0.05
+    return lora.train(cfg, data, job)
