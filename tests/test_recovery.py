@@ -80,11 +80,11 @@ def test_the_kernels_kill_counts_as_out_of_memory(shaky, undisturbed, monkeypatc
         "w.out_of_memory_kills = lambda: next(count); sys.exit(w.guarded(sys.argv[1:]))"
     )
 
-    def launch(project, row):
-        folder = project.runs / row.folder
+    def launch(home, row):
+        folder = home.runs / row.folder
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "log.txt").open("ab") as log:
-            subprocess.Popen([sys.executable, "-c", code, str(project.path), str(row.id)], stdout=log, stderr=log)
+            subprocess.Popen([sys.executable, "-c", code, str(home.path), str(row.id)], stdout=log, stderr=log)
 
     monkeypatch.setattr(submitting, "_launch", launch)
     _, found, told = run(shaky, fault="killed", at=DICE.randrange(3, 12), limit=800)
@@ -102,7 +102,7 @@ def test_rows_that_always_break_are_passed_over_and_named(shaky, undisturbed):
     rare = _rare_token(shaky)
     job, found, told = run(shaky, fault="broken_rows", limit=rare)
     named = [text for text in told if "were passed over" in text]
-    assert 1 <= len(named) <= 8 and "examples.csv" in named[0] or "entries.csv" in named[0]
+    assert 1 <= len(named) <= 8 and ".csv" in named[0]
     assert len(found) == len(undisturbed) and all(value == value for _, value in found)
     ledger = (shaky.output(job) / "ledger.jsonl").read_text(encoding="utf-8")
     assert "train.not_credible" in ledger
