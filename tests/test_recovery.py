@@ -19,7 +19,7 @@ from endonym.models.render import Example
 from endonym.project import Project
 from endonym.store import events, room
 from endonym.train import recovery
-from endonym.train.fit import RECENT, credible
+from endonym.train.step import RECENT, credible
 from endonym.train.recipes.lora import Config
 from tests.test_recipes import FEW, project  # noqa: F401
 
@@ -122,14 +122,14 @@ def _rare_token(shaky: Project) -> int:
 
     from endonym.data.dataset import Dataset
     from endonym.models.load import load_tokenizer
-    from endonym.train.batches import Cursor, steps
+    from endonym.train.batches import order
     from endonym.train.rows import chats_of
 
     renderer = load_tokenizer(shaky.base).renderer
     chats = chats_of(Dataset(shaky.newest("chats"), "train"), "train")
     rows: list[Example] = [renderer.example(chat, every_turn=True) for chat in chats]
     held = Counter(token for row in rows for token in set(row.ids))
-    first, _ = next(steps(len(rows), [c.weight for c in chats], FEW["batch_size"], shaky.seed, Cursor()))
+    first = order(len(rows), [c.weight for c in chats], shaky.seed, 0)[: FEW["batch_size"]]
     return min((t for i in first for t in rows[i].ids), key=held.__getitem__)
 
 

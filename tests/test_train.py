@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
-from endonym.train.fit import learning_rate, mean_loss
+from endonym.train.step import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
 from endonym.train.rows import pieces
@@ -142,9 +143,10 @@ def test_order_is_a_function_of_seed_epoch_and_cursor():
     weights = [1.0] * 17
     assert sorted(order(17, weights, 3, 0)) == list(range(17))
     assert order(17, weights, 3, 0) != order(17, weights, 3, 1)
-    whole = steps(17, weights, 5, 3, Cursor())
+    rows_of = partial(order, 17, weights, 3)
+    whole = steps(rows_of, 5, Cursor())
     walked = [next(whole) for _ in range(9)]
-    resumed = steps(17, weights, 5, 3, walked[3][1])
+    resumed = steps(rows_of, 5, walked[3][1])
     assert [next(resumed)[0] for _ in range(5)] == [rows for rows, _ in walked[4:]]
 
 

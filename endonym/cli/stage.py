@@ -55,7 +55,7 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
         f"[{kind.upper()}] " if choice == "one" and not name else f"{name} " if name else ""
     )
     parser = Parser(f"endonym {shown}", words, usage=usage.strip() + " [options]")
-    parser.epilog = _epilog(stage, name)
+    parser.epilog = _epilog(stage, name, project)
     if choice == "one" and not name:
         group = parser.add_argument_group(
             f"{kind.capitalize()}s (the first word; default: {', '.join(stage.defaults)})"
@@ -152,10 +152,9 @@ def _add_plugin(parser: Parser, stage: Stage, plugin: plugins.Plugin, project: P
     add_fields(group, module.Config, prefix)
 
 
-def _epilog(stage: Stage, name: str) -> str:
-    takes = ", ".join(
-        f"{spec.rstrip('?*')}" + (" (if there is one)" if spec[-1] in "?*" else "") for spec in stage.inputs.values()
-    )
+def _epilog(stage: Stage, name: str, project: Path | None) -> str:
+    specs = stage.inputs_with(name, project).values()
+    takes = ", ".join(f"{spec.rstrip('?*')}" + (" (if there is one)" if spec[-1] in "?*" else "") for spec in specs)
     line = f"Takes the newest {takes}; makes {stage.produces}." if takes else f"Makes {stage.produces}."
     table = f"[{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else f"[{stage.verb}]"
     return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {table}, or in a plan."

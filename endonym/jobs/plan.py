@@ -60,11 +60,12 @@ def plan(project: Project, file: Path | None = None) -> list[Step]:
     result = []
     for verb, plugin in steps:
         stage = load_stage(verb)
-        stale = [changing[k] for k in (spec.rstrip("?*") for spec in stage.inputs.values()) if k in changing]
+        specs = stage.inputs_with(plugin, project.path)
+        stale = [changing[k] for k in (spec.rstrip("?*") for spec in specs.values()) if k in changing]
         if stale:
             step = Step(verb, plugin, "will run", f"what '{stale[0]}' makes will change")
         else:
-            given = _inputs(stage.inputs, made)
+            given = _inputs(specs, made)
             _, resolved, inputs = prepare(project, verb, plugin, {}, given, _sub(layer, verb))
             key = job_key(project, stage, resolved, inputs)
             step = _state(project, verb, plugin, key)
@@ -92,7 +93,7 @@ def run_plan(
     for number, (verb, plugin) in enumerate(steps, 1):
         stage = load_stage(verb)
         name = f"{verb} {plugin}".strip()
-        given, sub = _inputs(stage.inputs, made), _sub(layer, verb)
+        given, sub = _inputs(stage.inputs_with(plugin, project.path), made), _sub(layer, verb)
         _, resolved, inputs = prepare(project, verb, plugin, {}, given, sub)
         row = rows.done_with_key(project.db, job_key(project, stage, resolved, inputs))
         skipped = row is not None

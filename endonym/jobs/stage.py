@@ -19,8 +19,8 @@ ORDER = (
     "clean",
     "align",
     "split",
-    "score",
     "compose",
+    "score",
     "tokenizer",
     "train",
     "evaluate",
@@ -60,6 +60,13 @@ class Stage:
     @property
     def inputs(self) -> Mapping[str, str]:
         return dict(getattr(self.module, "INPUTS", {}))
+
+    def inputs_with(self, plugin: str, project: Path | None) -> Mapping[str, str]:
+        """Its inputs and those that the one plugin it runs asks for beside them: no other plugin's job depends on these."""
+        if self.choice != "one":
+            return self.inputs
+        found = plugins.available(self.kind, project).get(plugin or self.defaults[0])
+        return {**self.inputs, **plugins.declared(found.path, "INPUTS")} if found else self.inputs
 
     @property
     def produces(self) -> str:

@@ -93,16 +93,17 @@ def prepare(
         layers.append(plan_layer)
     layers.append(Layer("command line", settings))
     resolved = resolve(stage, plugin, layers, project.path)
-    return stage, resolved, find_inputs(project, stage, inputs)
+    return stage, resolved, find_inputs(project, stage, plugin, inputs)
 
 
-def find_inputs(project: Project, stage: Stage, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Job ids of the stage's inputs: as given, else the newest artifact of the kind. Raises MissingError."""
+def find_inputs(project: Project, stage: Stage, plugin: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Job ids of the inputs of the stage and its plugin: as given, else the newest artifact of the kind. Raises MissingError."""
     found: dict[str, Any] = {}
+    specs = stage.inputs_with(plugin, project.path)
     for name in given:
-        if name not in stage.inputs:
-            raise UsageError(f"'{stage.verb}' has no input '{name}'", f"It has: {', '.join(stage.inputs) or 'none'}.")
-    for name, spec in stage.inputs.items():
+        if name not in specs:
+            raise UsageError(f"'{stage.verb}' has no input '{name}'", f"It has: {', '.join(specs) or 'none'}.")
+    for name, spec in specs.items():
         kind, optional, many = spec.rstrip("?*"), spec.endswith("?"), spec.endswith("*")
         if name in given:
             found[name] = given[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,8 @@ class Packed:
 
 def order(num_rows: int, weights: Sequence[float], seed: int, epoch: int) -> list[int]:
     """Row numbers of one epoch in random order; a row of weight w comes floor(w) times, and once more with the rest's chance."""
+    if not any(w > 0 for w in weights):
+        raise ValueError("every row has weight 0")
     chooser = random.Random(f"{seed}:{epoch}")
     rows = []
     for i in range(num_rows):
@@ -69,20 +71,39 @@ def order(num_rows: int, weights: Sequence[float], seed: int, epoch: int) -> lis
     return rows
 
 
-def steps(
-    num_rows: int, weights: Sequence[float], batch_size: int, seed: int, cursor: Cursor
-) -> Iterator[tuple[list[int], Cursor]]:
-    """Yield endlessly `(row numbers of the next optimiser step, cursor after it)`; a step may span two epochs."""
-    if not any(w > 0 for w in weights):
-        raise ValueError("every row has weight 0")
+def by_stages(
+    stages: Sequence[Collection[int]], lengths: Sequence[int], weights: Sequence[float], seed: int, epoch: int
+) -> list[int]:
+    """Row numbers of one epoch when the first epochs are stages: `lengths[n]` draws from the rows in `stages[n]`, in random order.
+
+    A stage goes through its rows as often as its length asks for. After the last stage come epochs of all rows, as in `order`.
+    """
+    if epoch >= len(stages):
+        return order(len(weights), weights, seed, epoch)
+    own = set(stages[epoch])
+    # Each stage shuffles on its own: its seed must not be that of an epoch of all rows.
+    inside = [w if i in own else 0.0 for i, w in enumerate(weights)]
+    rows: list[int] = []
+    turn = 0
+    while len(rows) < lengths[epoch]:
+        rows += order(len(weights), inside, seed * 1_000_003 + epoch + 1, turn)
+        turn += 1
+    return rows[: lengths[epoch]]
+
+
+def steps(rows_of: Callable[[int], list[int]], batch_size: int, cursor: Cursor) -> Iterator[tuple[list[int], Cursor]]:
+    """Yield endlessly `(row numbers of the next optimiser step, cursor after it)`; a step may span two epochs.
+
+    `rows_of(epoch)` gives the row numbers of an epoch in their order, the same whenever it is asked.
+    """
     epoch, at = cursor.epoch, cursor.row
-    rows = order(num_rows, weights, seed, epoch)
+    rows = rows_of(epoch)
     while True:
         chosen: list[int] = []
         while len(chosen) < batch_size:
             if at >= len(rows):
                 epoch, at = epoch + 1, 0
-                rows = order(num_rows, weights, seed, epoch)
+                rows = rows_of(epoch)
             taken = rows[at : at + batch_size - len(chosen)]
             chosen += taken
             at += len(taken)

@@ -100,6 +100,11 @@ def best_steps(folder: Path) -> list[int]:
     return [int(json.loads((p / "state.json").read_text(encoding="utf-8"))["best_step"]) for p in folder.glob("step-*")]
 
 
+def oldest_step(folder: Path) -> int:
+    """The step of the oldest checkpoint in `folder`, the furthest a run can be set back."""
+    return min((int(path.name.rpartition("-")[2]) for path in folder.glob("step-*")), default=0)
+
+
 def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]) -> State:
     """Put a checkpoint back into `weights` (in place), the optimiser and the random generators; returns its state."""
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,12 @@ def name_skipped(origins: Sequence[str], job: Job) -> None:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def amend(job: Job, values: Mapping[str, Any]) -> None:
+    """Add what a recipe found out besides to `model.json`."""
+    file = job.output / "model.json"
+    write_json(file, {**json.loads(file.read_text(encoding="utf-8")), **values})
+
+
 def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:
     """Write `model.json` and `curve.jsonl` into the job's output and set the job's summary."""
     trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
@@ -65,6 +71,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "steps": result.steps,
         "best_step": result.best_step,
         "best_valid_loss": result.best_loss,
+        "averaged": result.averaged,
     }
     write_json(job.output / "model.json", about)
     with (job.output / "curve.jsonl").open("w", encoding="utf-8") as file:

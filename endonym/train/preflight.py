@@ -12,7 +12,7 @@ from endonym.errors import JobError
 from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.batches import micro_batches, pack
-from endonym.train.fit import Loss
+from endonym.train.step import Loss
 from endonym.train.network import arithmetic, standing
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.models.load import Loaded
+from endonym.models.render import Example
 from endonym.store.room import patiently
 from endonym.train import recovery
 from endonym.train.finish import describe, name_skipped
-from endonym.train.fit import fit
+from endonym.train.fit import RANDOM, Course, Rows, fit
 from endonym.train.losses import next_token
 from endonym.train.network import ready, recompute
 from endonym.train.preflight import preflight
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 Build = Callable[[Loaded], Any]
 """Turns the loaded base into the network to train; what requires gradients is trained."""
 
+Prepared = tuple[Rows, Sequence[Example], Sequence[Chat]]
+"""Training rows, validation examples, and the chats of the latter, as `rows.prepare` returns them."""
+
 
 def run(
     name: str,
@@ -35,24 +39,30 @@ def run(
     build: Build,
     save: Callable[[Any, Path], None],
     chats: tuple[Sequence[Chat], Sequence[Chat]] | None = None,
+    prepared: Prepared | None = None,
+    course: Callable[[Any], Course] = lambda network: RANDOM,
 ) -> Path:
     """Train what `build` makes of `loaded` on the chats of `data`; `save(network, output)` writes the weights.
 
-    `chats` are training and validation chats where a recipe does not take all of `data`.
+    `chats` are training and validation chats where a recipe does not take all of `data`, `prepared` what it has rendered itself.
+    `course` says in which order the network sees the rows.
 
     Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model. A run that was
     made lighter after it ran out of memory has the settings it was given, with fewer tokens computed at once.
     """
     lighter = recovery.read(job.folder)
-    learned, held = chats or (chats_of(data, "train"), chats_of(data, "valid"))
-    rows, valid, shown = prepare(learned, held, loaded.renderer, cfg, job)
+    if prepared is None:
+        learned, held = chats or (chats_of(data, "train"), chats_of(data, "valid"))
+        prepared = prepare(learned, held, loaded.renderer, cfg, job)
+    rows, valid, shown = prepared
     network = build(loaded)
     loaded = ready(loaded, network)
     if lighter.recompute:
         recompute(network)
     now = lighter.applied(cfg)
     checks = preflight(network, rows.examples, next_token, loaded.renderer, now.batch_tokens, job)
-    result = fit(network, rows, valid, next_token, now, job, sampler(loaded, shown, cfg.samples, job))
+    sample = sampler(loaded, shown, cfg.samples, job)
+    result = fit(network, rows, valid, next_token, now, job, sample, course=course(network))
     if not result.cancelled:
         patiently(lambda: save(network, job.output), job.cancelled)
         name_skipped(result.skipped, job)

@@ -38,6 +38,7 @@ def prepare(
     examples: list[Example] = []
     weights: list[float] = []
     origins: list[str] = []
+    ids: list[str] = []
     lengths: list[tuple[int, int]] = []
     too_long = divided = 0
     with (job.output / "ledger.jsonl").open("w", encoding="utf-8") as ledger:
@@ -55,6 +56,7 @@ def prepare(
                     examples.append(example)
                     weights.append(part.weight)
                     origins.append(part.origin)
+                    ids.append(chat.id)
     if not examples:
         raise DataError(
             Problem(
@@ -77,7 +79,7 @@ def prepare(
     pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
     if not pairs:
         raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
-    return Rows(examples, weights, origins), [e for _, e in pairs], [c for c, _ in pairs]
+    return Rows(examples, weights, origins, ids), [e for _, e in pairs], [c for c, _ in pairs]
 
 
 def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Example]]:

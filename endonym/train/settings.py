@@ -19,7 +19,7 @@ class FitConfig(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
     final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled weight decay of matrices.")
+    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of matrices; more for less text.")
     clip: float = Field(1.0, ge=0, description="Largest norm of a step's gradient; 0 is no limit.")
     max_length: int = Field(1024, ge=16, description="Longest row in tokens; a longer one goes to the ledger.")
     evaluate_every: int = Field(50, ge=1, description="Steps between evaluations on the validation split.")
@@ -27,5 +27,8 @@ class FitConfig(BaseModel):
     samples: int = Field(3, ge=0, description="Answers generated and shown at each evaluation.")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     patience: int = Field(0, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
+    average: int = Field(
+        0, ge=0, description="Keep the mean of the weights of this many last evaluations where it is better; 0 is off."
+    )
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="Number format of the computation.")
     seed: int = Field(20, description="Seed of row order, initial values and dropout.")

@@ -24,7 +24,7 @@ def train(cfg: Config, data, job) -> Path:
     """Train like `lora`, with the accident."""
     import torch
 
-    from endonym.train import checkpoint, recipe
+    from endonym.train import checkpoint, kept, recipe
 
     seen = {"packs": 0, "files": 0}
     happened = job.folder / "happened"
@@ -54,7 +54,7 @@ def train(cfg: Config, data, job) -> Path:
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, path)
 
-    recipe.next_token, checkpoint.save_file = loss, full_disk
+    recipe.next_token, checkpoint.save_file, kept.save_file = loss, full_disk, full_disk
     from endonym.store import room
 
     room.RETRY_SECONDS = 0.05

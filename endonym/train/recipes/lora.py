@@ -12,6 +12,8 @@ from endonym.train.settings import FitConfig
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.models.load import Loaded
+    from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
 
@@ -30,14 +32,26 @@ class Config(FitConfig):
 def train(cfg: Config, data: Dataset, job: Job) -> Path:
     """Train adapters on the `train` chats of `data`, keep those best on `valid`, and write them to `output/adapter`."""
     import torch
-    from peft import LoraConfig, get_peft_model
 
-    from endonym.models.adapters import speed_up
-    from endonym.models.load import Loaded, load_model
+    from endonym.models.load import load_model
     from endonym.train import recipe
     from endonym.train.finish import save_adapter
 
+    torch.manual_seed(cfg.seed)
+    loaded = load_model(job.project.base, dtype=cfg.dtype)
+    return recipe.run(
+        "lora", cfg, data, job, loaded, adapted(cfg), lambda model, out: save_adapter(model, out / "adapter")
+    )
+
+
+def adapted(cfg: Config) -> Build:
+    """What turns a loaded base into one with new adapters, which alone are trained."""
+
     def build(loaded: Loaded) -> Any:
+        from peft import LoraConfig, get_peft_model
+
+        from endonym.models.adapters import speed_up
+
         settings = LoraConfig(
             r=cfg.rank,
             lora_alpha=cfg.alpha,
@@ -51,6 +65,4 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         speed_up(model)
         return model
 
-    torch.manual_seed(cfg.seed)
-    loaded = load_model(job.project.base, dtype=cfg.dtype)
-    return recipe.run("lora", cfg, data, job, loaded, build, lambda model, out: save_adapter(model, out / "adapter"))
+    return build

@@ -1,0 +1,179 @@
+"""Grade the training rows from easy to hard, by signals that can be read and weighted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from endonym.errors import ConfigError, did_you_mean
+from endonym.types import Chat
+
+if TYPE_CHECKING:
+    from endonym.data.difficulty import Graded
+    from endonym.jobs.job import Job
+
+KIND = "scorer"
+CHOICE = "many"
+DEFAULT = ["length", "word_rarity", "morphology", "compression", "lexical_diversity"]
+INPUTS = {"dataset": "chats"}
+PRODUCES = "difficulty"
+SHOWN = 3
+"""Examples of each stage in the summary."""
+
+
+class Config(BaseModel):
+    """Settings of grading; each scorer has its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    weights: dict[str, float] = Field({}, description="Weight of each scorer by its name; 1 where none is given.")
+    bounds: list[float] = Field(
+        [20, 40, 60, 80], description="Difficulty from which elementary, intermediate, advanced and expert rows begin."
+    )
+
+    @field_validator("bounds")
+    @classmethod
+    def _ascending(cls, bounds: list[float]) -> list[float]:
+        if len(bounds) != 4 or sorted(bounds) != bounds:
+            raise ValueError("four ascending numbers between 0 and 100")
+        return bounds
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Write `difficulty.jsonl` and `difficulty.json` for the chats of `train`; no other split is opened.
+
+    Each scorer measures all rows in its own unit; ranks from 0 to 100 make them comparable, so that their weighted mean means
+    something, and the rank of that mean is the difficulty. A row of which a scorer cannot tell stands in the middle.
+    """
+    from endonym.data import difficulty
+    from endonym.data.dataset import Dataset
+
+    strange = [name for name in cfg.weights if name not in job.plugins]
+    if strange:
+        raise ConfigError(
+            f"--weights names '{strange[0]}', which is not among the scorers used",
+            did_you_mean(strange[0], job.plugins),
+        )
+    data = Dataset.of(job, "dataset")
+    chats = [chat for chat in data.records("train") if isinstance(chat, Chat)]
+    measured: dict[str, list[float]] = {}
+    for number, (name, (module, settings)) in enumerate(job.plugins.items()):
+        measured[name] = list(module.score(chats, settings, job))
+        job.tick(number + 1, len(job.plugins), "scorers")
+        if job.cancelled():
+            return
+    weights = {name: cfg.weights.get(name, 1.0) for name in measured}
+    if not sum(weights.values()) > 0:
+        raise ConfigError("all scorers have weight 0", "Give at least one a weight: --weights length=1")
+    rows = grade(chats, measured, weights, cfg.bounds)
+    about = {"dataset": data.hash, "bounds": cfg.bounds, **describe(rows, measured, weights)}
+    difficulty.write(job.output, rows, about)
+    for stage in about["stages"]:
+        job.log(f"{stage['name']}: {stage['rows']} rows, {stage['words']} words in the middle; {stage['examples'][:1]}")
+    job.summary(**{stage["name"]: stage["rows"] for stage in about["stages"]})
+
+
+def grade(
+    chats: Sequence[Chat],
+    measured: Mapping[str, Sequence[float]],
+    weights: Mapping[str, float],
+    bounds: Sequence[float],
+) -> list[Graded]:
+    """The rows in their own order, each with its parts, difficulty and stage."""
+    from endonym.data.difficulty import Graded, stage_of
+    from endonym.score.texts import whole
+
+    parts = {name: ranks(values) for name, values in measured.items()}
+    whole_weight = sum(weights.values())
+    means = [sum(weights[name] * parts[name][i] for name in parts) / whole_weight for i in range(len(chats))]
+    return [
+        Graded(
+            chat.id,
+            round(value, 3),
+            stage_of(value, bounds),
+            {name: round(parts[name][i], 2) for name in parts},
+            {name: _rounded(measured[name][i]) for name in parts},
+            chat.task,
+            whole(chat),
+        )
+        for i, (chat, value) in enumerate(zip(chats, ranks(means)))
+    ]
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Share of values below each one in percent, equal values sharing the middle of their ranks; 50 for what is not a number."""
+    import numpy as np
+
+    given = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(given)
+    result = np.full(len(given), 50.0)
+    # Means of ranks that are equal on paper must be equal here.
+    _, place, counts = np.unique(np.round(given[known], 9), return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    result[known] = (100 * (below + counts / 2) / max(1, known.sum()))[place]
+    return [float(x) for x in result]
+
+
+def describe(
+    rows: Sequence[Graded], measured: Mapping[str, Sequence[float]], weights: Mapping[str, float]
+) -> dict[str, Any]:
+    """Stages with examples, and for every scorer its quantiles and how it goes together with difficulty and length.
+
+    The correlations are there because length hides behind most signals of difficulty: one near 1 adds nothing of its own.
+    """
+    import numpy as np
+
+    from endonym.data.difficulty import STAGES
+    from endonym.data.lexicon import words
+
+    lengths = [float(len(words(row.text))) for row in rows]
+    stages = []
+    for name in STAGES:
+        own = sorted((row for row in rows if row.stage == name), key=lambda row: row.difficulty)
+        shown = np.linspace(0, len(own) - 1, min(SHOWN, len(own))).round().astype(int)
+        stages.append(
+            {
+                "name": name,
+                "rows": len(own),
+                "from": own[0].difficulty if own else None,
+                "to": own[-1].difficulty if own else None,
+                "words": float(np.median([len(words(row.text)) for row in own])) if own else 0.0,
+                "examples": [own[i].text for i in shown],
+            }
+        )
+    difficulty = [row.difficulty for row in rows]
+    scorers = {
+        name: {
+            "weight": weights[name],
+            "unknown": sum(not math.isfinite(value) for value in values),
+            "quantiles": _quantiles(values),
+            "correlation_with_difficulty": _spearman(values, difficulty),
+            "correlation_with_length": _spearman(values, lengths),
+        }
+        for name, values in measured.items()
+    }
+    return {"rows": len(rows), "stages": stages, "scorers": scorers}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    """Five quantiles of the values that are numbers."""
+    import numpy as np
+
+    known = [value for value in values if math.isfinite(value)]
+    shares = (0, 25, 50, 75, 100)
+    return dict(zip(map(str, shares), np.percentile(known, shares).round(4).tolist())) if known else {}
+
+
+def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Rank correlation; None where one of the two does not vary."""
+    import numpy as np
+
+    a, b = np.asarray(ranks(first)), np.asarray(ranks(second))
+    return round(float(np.corrcoef(a, b)[0, 1]), 3) if a.std() and b.std() else None

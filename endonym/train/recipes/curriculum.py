@@ -1,0 +1,160 @@
+"""Train adapters from easy rows to hard ones, and measure over several seeds whether that order helped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from endonym.train.recipes import lora
+
+if TYPE_CHECKING:
+    from endonym.data.dataset import Dataset
+    from endonym.jobs.job import Job
+    from endonym.train.fit import Course, Rows
+    from endonym.train.recipe import Prepared
+    from endonym.train.verdict import Outcome
+
+REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
+INPUTS = {"difficulty": "difficulty"}
+
+
+class Config(lora.Config):
+    """Settings of LoRA training in an order of difficulty."""
+
+    pacing: Literal["warmup", "strict", "cumulative"] = Field(
+        "warmup",
+        description="warmup: stage after stage for a share of the steps, then random order; strict: stage after stage to the "
+        "end; cumulative: each stage joins those before it.",
+    )
+    share: float = Field(0.3, gt=0, le=1, description="Share of the steps that follow the stages, with pacing warmup.")
+    seeds: int = Field(
+        3,
+        ge=0,
+        le=10,
+        description="Seeds of the verdict against random order, two runs each; 0 trains once and judges nothing.",
+    )
+
+
+def train(cfg: Config, data: Dataset, job: Job) -> Path:
+    """Train through the stages, write the adapter and one for each stage's end, then judge the order against a random one.
+
+    Zhang and others, Beyond Random Sampling (2025): of the pacings, only a warm-up before random order keeps a gain to the end.
+    Raises ConfigError when the difficulty was scored on other chats.
+    """
+    import torch
+
+    from endonym.models.load import load_model
+    from endonym.store.files import write_json
+    from endonym.train import recipe
+    from endonym.train.finish import amend, save_adapter
+    from endonym.train.rows import chats_of, prepare
+
+    torch.manual_seed(cfg.seed)
+    loaded = load_model(job.project.base, dtype=cfg.dtype)
+    prepared = prepare(chats_of(data, "train"), chats_of(data, "valid"), loaded.renderer, cfg, job)
+    stages, ends = plan(cfg, data, prepared[0], job)
+
+    def ended(model: Any, name: str) -> None:
+        save_adapter(model, job.output / "stages" / name)
+        job.log(f"the stage {name} ends here; its adapter is in stages/{name}")
+
+    def course(model: Any) -> Course:
+        return _course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model))
+
+    recipe.run(
+        "curriculum", cfg, data, job, loaded, lora.adapted(cfg),
+        lambda model, out: save_adapter(model, out / "adapter"), prepared=prepared, course=course,
+    )  # fmt: skip
+    del loaded
+    if job.stopped_early:
+        return job.output
+    amend(job, {"curriculum": {"pacing": cfg.pacing, "stages": _ends(ends, job)}})
+    if cfg.seeds:
+        found = _verdict(cfg, prepared, lambda seed: _course(cfg, seed, prepared[0], stages, ends, None), job)
+        if found is not None:
+            write_json(job.output / "verdict.json", found)
+            amend(job, {"verdict": found})
+            job.log(found["text"])
+            job.summary(verdict=found["verdict"], difference_bits_per_byte=round(found["difference"], 5))
+    return job.output
+
+
+def plan(cfg: Config, data: Dataset, rows: Rows, job: Job) -> tuple[list[list[int]], list[tuple[int, str]]]:
+    """The rows that each stage draws from, and the step at which it ends with its name; stages without rows are left out."""
+    from endonym.data import difficulty
+    from endonym.errors import ConfigError
+
+    folder = job.inputs["difficulty"]
+    assert isinstance(folder, Path)
+    if difficulty.about(folder)["dataset"] != data.hash:
+        raise ConfigError(
+            "the difficulty was scored on other chats than these", "Score these: endonym score; then train again."
+        )
+    stage_of = {row.id: row.stage for row in difficulty.read(folder)}
+    members: dict[str, list[int]] = {name: [] for name in difficulty.STAGES}
+    for i, (chat, weight) in enumerate(zip(rows.chats, rows.weights)):
+        if weight > 0:
+            members[stage_of[chat]].append(i)
+    members = {name: found for name, found in members.items() if found}
+    staged = min(cfg.steps, cfg.max_steps or cfg.steps) * (cfg.share if cfg.pacing == "warmup" else 1.0)
+    ends = [(round(staged * number / len(members)), name) for number, name in enumerate(members, 1)]
+    if cfg.pacing == "cumulative":
+        stages = [[i for found in list(members.values())[: n + 1] for i in found] for n in range(len(members))]
+    else:
+        stages = list(members.values())
+    told = ", ".join(f"{name} ({len(members[name])} rows) to step {step}" for step, name in ends)
+    job.log(f"the stages: {told}" + ("; then all rows in random order" if cfg.pacing == "warmup" else ""))
+    return stages, ends
+
+
+def _course(
+    cfg: Config,
+    seed: int,
+    rows: Rows,
+    stages: Sequence[Sequence[int]],
+    ends: Sequence[tuple[int, str]],
+    ended: Callable[[str], None] | None,
+) -> Course:
+    """The order of rows, with what is done where a stage ends."""
+    from endonym.train.batches import by_stages
+    from endonym.train.fit import Course
+
+    lengths = [cfg.batch_size * (step - before) for (step, _), before in zip(ends, [0, *(step for step, _ in ends)])]
+    done = {step: partial(ended, name) if ended else _nothing for step, name in ends if step}
+    return Course(partial(by_stages, stages, lengths, rows.weights, seed), done)
+
+
+def _ends(ends: Sequence[tuple[int, str]], job: Job) -> list[dict[str, Any]]:
+    """Each stage with its last step and the validation loss there."""
+    from endonym.store import events
+
+    curve = dict(events.curve(job.project.db, job.id, "valid_loss"))
+    return [{"name": name, "last_step": step, "valid_loss": curve.get(step)} for step, name in ends]
+
+
+def _nothing() -> None:
+    """A stage of a run for the verdict ends: it is evaluated, and nothing is kept of it."""
+
+
+def _verdict(cfg: Config, prepared: Prepared, course: Callable[[int], Course], job: Job) -> dict[str, Any] | None:
+    """Train both ways with each seed, the run that made the model included; None when that was cancelled."""
+    from endonym.train.fit import RANDOM
+    from endonym.train.verdict import finished, judge, trial
+
+    outcomes: dict[str, list[Outcome]] = {"curriculum": [], "random": []}
+    names = [(arm, seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds) for arm in outcomes]
+    for number, (arm, seed) in enumerate(names, 1):
+        part = "" if (arm, seed) == ("curriculum", cfg.seed) else f"{arm}-{seed}"
+        job.log(f"for the verdict, run {number} of {len(names)}: {arm} order, seed {seed}")
+        own = cfg.model_copy(update={"seed": seed})
+        order = course(seed) if arm == "curriculum" else RANDOM
+        kept = job.folder / "checkpoints" / (part or "main")
+        found = finished(kept, partial(trial, part, own, prepared, lora.adapted(own), order, job))
+        if found is None:
+            return None
+        outcomes[arm].append(found)
+    return judge(outcomes["curriculum"], outcomes["random"], ("curriculum", "random order"))

@@ -1,0 +1,107 @@
+"""One optimiser step over packed rows, taken only when its loss and gradient are credible; and the mean loss of many rows."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from endonym.models.render import Example
+from endonym.train.batches import Packed, micro_batches, pack
+from endonym.train.network import standing
+from endonym.train.settings import FitConfig
+
+Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
+"""Summed loss over the learned tokens of a pack."""
+
+RECENT = 16
+"""Steps whose losses say what is usual."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What came of a step: mean loss, tokens seen and learned, and whether the weights were changed."""
+
+    loss: float
+    seen: int
+    learned: int
+    fine: bool
+
+
+def take(
+    model: torch.nn.Module,
+    examples: Sequence[Example],
+    loss: Loss,
+    optimizer: torch.optim.Optimizer,
+    weights: dict[str, torch.nn.Parameter],
+    step: int,
+    recent: Sequence[float],
+    cfg: FitConfig,
+) -> Taken:
+    """Optimiser step number `step` (from 0), or none when its loss is not credible after the `recent` ones, or its gradient no number."""
+    model.train()
+    device = next(model.parameters()).device
+    packs = [pack(rows, device) for rows in micro_batches(examples, cfg.batch_tokens)]
+    learned = sum(p.num_learned for p in packs)
+    total = 0.0
+    for batch in packs:
+        with standing(model):
+            part = loss(model, batch)
+            (part / learned).backward()
+        total += float(part.detach())
+    norm = torch.nn.utils.get_total_norm([p.grad for p in weights.values() if p.grad is not None])
+    fine = math.isfinite(float(norm)) and credible(total / learned, recent)
+    if fine:
+        if cfg.clip:
+            torch.nn.utils.clip_grads_with_norm_(weights.values(), cfg.clip, norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, cfg)
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return Taken(total / learned, sum(p.num_tokens for p in packs), learned, fine)
+
+
+def credible(value: float, recent: Sequence[float]) -> bool:
+    """Whether a step's loss is a number and no leap: above twice the median of the recent ones plus one nat, and far outside
+    their spread (twelve median absolute deviations)."""
+    if not math.isfinite(value):
+        return False
+    if len(recent) < RECENT:
+        return True
+    middle = statistics.median(recent)
+    spread = statistics.median(abs(x - middle) for x in recent)
+    return value <= max(2 * middle + 1, middle + 12 * spread)
+
+
+def mean_loss(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> float:
+    """Mean loss in nats per learned token over `examples`, without dropout or gradients."""
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for rows in micro_batches(examples, batch_tokens):
+            batch = pack(rows, device)
+            total += float(loss(model, batch))
+            count += batch.num_learned
+    model.train(was_training)
+    return total / max(count, 1)
+
+
+def learning_rate(step: int, cfg: FitConfig) -> float:
+    """Learning rate of step `step` (from 0): linear warm-up, then half a cosine down to `final` of the highest."""
+    warm = max(1, round(cfg.warmup * cfg.steps))
+    if step < warm:
+        return cfg.learning_rate * (step + 1) / warm
+    done = (step - warm) / max(1, cfg.steps - warm)
+    return cfg.learning_rate * (cfg.final + (1 - cfg.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim.Optimizer:
+    """AdamW that spares vectors the weight decay."""
+    # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
+    groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), foreach=False)
