@@ -92,15 +92,10 @@ def load(kind: str, name: str, project: Path | None = None) -> ModuleType:
 
 def requires(path: Path) -> dict[str, str]:
     """Read `REQUIRES = {"module": "extra"}` from a plugin's source without importing it."""
-    return declared(path, "REQUIRES")
-
-
-def declared(path: Path, name: str) -> dict[str, str]:
-    """Read the table `name` from a plugin's source without importing it; empty where there is none."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            if any(isinstance(target, ast.Name) and target.id == "REQUIRES" for target in targets):
                 return dict(ast.literal_eval(node.value))
     return {}
 

@@ -91,7 +91,7 @@ def main(arguments: list[str], guard: int = 0) -> int:
         if job.stopped_early:
             state = "cancelled"
         else:
-            _register(project, row, stage.produces, folder, job.results)
+            _register(project, row, resolved.produces, folder, job.results)
     except BaseException as caught:  # the whole point of this process is to report how its stage ended
         state, error, code = "failed", _describe_error(caught), getattr(caught, "exit_code", 1)
         print(traceback.format_exc(), file=sys.stderr)

@@ -55,7 +55,8 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
         f"[{kind.upper()}] " if choice == "one" and not name else f"{name} " if name else ""
     )
     parser = Parser(f"endonym {shown}", words, usage=usage.strip() + " [options]")
-    parser.epilog = _epilog(stage, name, project)
+    module = _module(stage, name, project)
+    parser.epilog = _epilog(stage, name, module)
     if choice == "one" and not name:
         group = parser.add_argument_group(
             f"{kind.capitalize()}s (the first word; default: {', '.join(stage.defaults)})"
@@ -81,6 +82,9 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
     chosen = list(found) if choice == "many" else [name or stage.defaults[0]] if choice == "one" else []
     for plugin_name in chosen:
         _add_plugin(parser, stage, found[plugin_name], project, f"{plugin_name}." if choice == "many" else "")
+    argument = getattr(module, "ARGUMENT", "")
+    if argument:
+        own.add_argument(argument, nargs="?", default=argparse.SUPPRESS, help=f"The same as --{argument} {argument}.")
     job = parser.add_argument_group("The job")
     job.add_argument(
         "--detach", action="store_true", help="Start it and return at once; follow it with: endonym jobs logs."
@@ -152,10 +156,22 @@ def _add_plugin(parser: Parser, stage: Stage, plugin: plugins.Plugin, project: P
     add_fields(group, module.Config, prefix)
 
 
-def _epilog(stage: Stage, name: str, project: Path | None) -> str:
-    specs = stage.inputs_with(name, project).values()
-    takes = ", ".join(f"{spec.rstrip('?*')}" + (" (if there is one)" if spec[-1] in "?*" else "") for spec in specs)
-    line = f"Takes the newest {takes}; makes {stage.produces}." if takes else f"Makes {stage.produces}."
+def _module(stage: Stage, name: str, project: Path | None) -> Any:
+    """The plugin named first, for what it says beside its Config: `INPUTS`, `PRODUCES`, and `ARGUMENT`, the setting that may
+    stand behind the name without an option. None when no plugin is named or it is not installed."""
+    try:
+        return plugins.load(stage.kind, name, project) if name else None
+    except MissingError:
+        return None
+
+
+def _epilog(stage: Stage, name: str, module: Any) -> str:
+    specs = {**stage.inputs, **getattr(module, "INPUTS", {})}
+    takes = ", ".join(
+        f"{spec.rstrip('?*')}" + (" (if there is one)" if spec[-1] in "?*" else "") for spec in specs.values()
+    )
+    makes = getattr(module, "PRODUCES", stage.produces)
+    line = f"Takes the newest {takes}; makes {makes}." if takes else f"Makes {makes}."
     table = f"[{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else f"[{stage.verb}]"
     return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {table}, or in a plan."
 

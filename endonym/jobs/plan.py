@@ -9,8 +9,8 @@ from typing import Any
 
 from endonym.config import Layer, read_toml
 from endonym.errors import ConfigError, did_you_mean
-from endonym.jobs.stage import load_stage, verbs
-from endonym.jobs.submit import job_key, prepare, submit
+from endonym.jobs.stage import verbs
+from endonym.jobs.submit import job_key, prepare, resolve_job, submit
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -59,21 +59,20 @@ def plan(project: Project, file: Path | None = None) -> list[Step]:
     changing: dict[str, str] = {}
     result = []
     for verb, plugin in steps:
-        stage = load_stage(verb)
-        specs = stage.inputs_with(plugin, project.path)
-        stale = [changing[k] for k in (spec.rstrip("?*") for spec in specs.values()) if k in changing]
+        resolved = resolve_job(project, verb, plugin, {}, _sub(layer, verb))
+        stale = [changing[k] for k in (spec.rstrip("?*") for spec in resolved.inputs.values()) if k in changing]
         if stale:
             step = Step(verb, plugin, "will run", f"what '{stale[0]}' makes will change")
         else:
-            given = _inputs(specs, made)
-            _, resolved, inputs = prepare(project, verb, plugin, {}, given, _sub(layer, verb))
+            given = _inputs(resolved.inputs, made)
+            stage, resolved, inputs = prepare(project, verb, plugin, {}, given, _sub(layer, verb))
             key = job_key(project, stage, resolved, inputs)
             step = _state(project, verb, plugin, key)
         result.append(step)
         if step.state == "done" and step.job is not None:
-            made[stage.produces] = step.job
+            made[resolved.produces] = step.job
         else:
-            changing[stage.produces] = step.name
+            changing[resolved.produces] = step.name
     return result
 
 
@@ -91,10 +90,10 @@ def run_plan(
     made: dict[str, int] = {}
     result = []
     for number, (verb, plugin) in enumerate(steps, 1):
-        stage = load_stage(verb)
+        sub = _sub(layer, verb)
         name = f"{verb} {plugin}".strip()
-        given, sub = _inputs(stage.inputs_with(plugin, project.path), made), _sub(layer, verb)
-        _, resolved, inputs = prepare(project, verb, plugin, {}, given, sub)
+        given = _inputs(resolve_job(project, verb, plugin, {}, sub).inputs, made)
+        stage, resolved, inputs = prepare(project, verb, plugin, {}, given, sub)
         row = rows.done_with_key(project.db, job_key(project, stage, resolved, inputs))
         skipped = row is not None
         if row is None:
@@ -103,7 +102,7 @@ def run_plan(
             row = submit(project, verb, plugin, inputs=given, plan_layer=sub, wait=True, on_event=on_event)
         if on_step:
             on_step(number, len(steps), name, "skipped" if skipped else "done")
-        made[stage.produces] = row.id
+        made[resolved.produces] = row.id
         result.append(row)
     return result
 

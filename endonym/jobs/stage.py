@@ -61,13 +61,6 @@ class Stage:
     def inputs(self) -> Mapping[str, str]:
         return dict(getattr(self.module, "INPUTS", {}))
 
-    def inputs_with(self, plugin: str, project: Path | None) -> Mapping[str, str]:
-        """Its inputs and those that the one plugin it runs asks for beside them: no other plugin's job depends on these."""
-        if self.choice != "one":
-            return self.inputs
-        found = plugins.available(self.kind, project).get(plugin or self.defaults[0])
-        return {**self.inputs, **plugins.declared(found.path, "INPUTS")} if found else self.inputs
-
     @property
     def produces(self) -> str:
         return str(self.module.PRODUCES)
@@ -93,6 +86,20 @@ class Resolved:
     config: Any
     plugins: Mapping[str, tuple[ModuleType, Any]]
     """Name -> (module, its validated Config), in the order they run."""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What the stage takes, and what its plugin takes beside that (`INPUTS` of the plugin)."""
+        taken = dict(self.stage.inputs)
+        for module, _ in self.plugins.values():
+            taken.update(getattr(module, "INPUTS", {}))
+        return taken
+
+    @property
+    def produces(self) -> str:
+        """The kind of artifact: the plugin's own `PRODUCES` where it has one, else the stage's."""
+        own = [str(module.PRODUCES) for module, _ in self.plugins.values() if hasattr(module, "PRODUCES")]
+        return own[0] if own and self.stage.choice == "one" else self.stage.produces
 
     def as_json(self) -> dict[str, Any]:
         """`{"stage": {...}, "plugins": {name: {...}}}`, stable enough to hash."""

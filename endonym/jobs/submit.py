@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from endonym import __version__
+from endonym import __version__, plugins
 from endonym.config import Layer
 from endonym.errors import JobError, MissingError, UsageError
 from endonym.jobs.stage import Resolved, Stage, load_stage, resolve
@@ -87,19 +87,25 @@ def prepare(
     plan_layer: Layer | None,
 ) -> tuple[Stage, Resolved, dict[str, Any]]:
     """Resolve what a job would be, without starting it: stage, settings, input job ids."""
-    stage = load_stage(verb)
+    resolved = resolve_job(project, verb, plugin, settings, plan_layer)
+    return resolved.stage, resolved, find_inputs(project, resolved, inputs)
+
+
+def resolve_job(
+    project: Project, verb: str, plugin: str, settings: Mapping[str, Any], plan_layer: Layer | None
+) -> Resolved:
+    """The stage, plugins and settings of a job, whether its inputs are there or not."""
     layers = [project.layer(verb)]
     if plan_layer is not None:
         layers.append(plan_layer)
     layers.append(Layer("command line", settings))
-    resolved = resolve(stage, plugin, layers, project.path)
-    return stage, resolved, find_inputs(project, stage, plugin, inputs)
+    return resolve(load_stage(verb), plugin, layers, project.path)
 
 
-def find_inputs(project: Project, stage: Stage, plugin: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Job ids of the inputs of the stage and its plugin: as given, else the newest artifact of the kind. Raises MissingError."""
+def find_inputs(project: Project, resolved: Resolved, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Job ids of a job's inputs: as given, else the newest artifact of the kind. Raises MissingError."""
+    stage, specs = resolved.stage, resolved.inputs
     found: dict[str, Any] = {}
-    specs = stage.inputs_with(plugin, project.path)
     for name in given:
         if name not in specs:
             raise UsageError(f"'{stage.verb}' has no input '{name}'", f"It has: {', '.join(specs) or 'none'}.")
@@ -187,7 +193,13 @@ def _launch(project: Project, row: rows.JobRow) -> None:
 def _maker(kind: str) -> str:
     from endonym.jobs.stage import verbs
 
-    return next((v for v in verbs() if getattr(load_stage(v).module, "PRODUCES", "") == kind), kind)
+    for stage in map(load_stage, verbs()):
+        if getattr(stage.module, "PRODUCES", "") == kind:
+            return stage.verb
+        for name in plugins.available(stage.kind) if stage.choice == "one" else ():
+            if getattr(plugins.load(stage.kind, name), "PRODUCES", "") == kind:
+                return f"{stage.verb} {name}"
+    return kind
 
 
 def _own_code(module: Any, project: Project) -> str:

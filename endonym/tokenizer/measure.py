@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from endonym.data.lexicon import words
+from endonym.models.spelling import byte_alphabet, is_byte_level
 
 _BYTE_TOKEN = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
 
@@ -42,24 +42,6 @@ class Measure:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def is_byte_level(tokenizer: Any) -> bool:
-    """Whether tokens are spelled in GPT-2's byte alphabet, read from the tokenizer's own definition."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return False
-    definition = json.loads(backend.to_str())
-    return '"ByteLevel"' in json.dumps([definition.get("pre_tokenizer"), definition.get("decoder")])
-
-
-def byte_alphabet() -> dict[str, int]:
-    """GPT-2's map from a printable character to the byte it stands for (Radford et al. 2019, `bytes_to_unicode`)."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    table = {chr(byte): byte for byte in printable}
-    others = (byte for byte in range(256) if byte not in set(printable))
-    table.update({chr(256 + i): byte for i, byte in enumerate(others)})
-    return table
 
 
 def fragment_test(tokenizer: Any) -> Callable[[str], bool]:

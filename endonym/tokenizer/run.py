@@ -1,4 +1,4 @@
-"""Look at the base model's tokenizer before it is trained with: how well it fits the language, and what that costs."""
+"""Look at the base model's tokenizer, extend it, train a new one, and measure which of these pays."""
 
 from __future__ import annotations
 

@@ -1,0 +1,133 @@
+"""Learn more merges on the training text behind the base tokenizer's own, so that the language needs fewer tokens.
+
+The pivot's tokenisation stays byte for byte what it was: a pair that stands anywhere in the pivot's training text is never merged.
+Every new token is checked to be what the tokenizer makes of its letters; none is matched ahead of the words around it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from endonym.data.dataset import Dataset
+    from endonym.jobs.job import Job
+    from endonym.tokenizer.corpus import Texts
+
+PRODUCES = "vocabulary"
+ARGUMENT = "size"
+"""The setting that may stand behind the name: `endonym tokenizer extend 4000`."""
+
+
+class Config(BaseModel):
+    """Settings of an extension."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(4000, ge=1, description="Tokens to add at most.")
+    least: int = Field(5, ge=1, description="A pair must stand this often in the training text to be merged.")
+    protect: Literal["pivot", "none"] = Field("pivot", description="Text whose tokenisation must not change.")
+
+
+def run(cfg: Config, data: Dataset, job: Job) -> Path:
+    """Write `output/tokenizer/` and `output/report.json`; learns from the training split only.
+
+    Raises UsageError for a base whose tokenizer has no byte-level merges, JobError when a promise does not hold.
+    """
+    from endonym.models.load import load_tokenizer
+    from endonym.store.files import write_json
+    from endonym.tokenizer.corpus import broken_words, texts_of
+
+    base = load_tokenizer(job.project.base).tokenizer
+    texts = texts_of(data, job.project.language, job.project.pivot)
+    made, learned = extend(base, job.project.base, texts, cfg, job.output / "tokenizer", job)
+    broken = broken_words(base, texts.target)
+    report = {"size": len(made), **learned, "broken_words": broken, **fit_of(base, made, texts, job)}
+    write_json(job.output / "report.json", report)
+    before, after = report["before"]["tokens_per_word"], report["after"]["tokens_per_word"]
+    job.log(
+        f"{learned['added']} tokens by {learned['merges']} merges; {before:.2f} -> {after:.2f} tokens a word on {texts.split} text"
+    )
+    if broken["share"] > 0.01:
+        job.log(
+            f"{broken['share']:.1%} of the words are cut by the base before any merge, so no token can hold them whole, as in "
+            f"{broken['examples'][0][1]}; only a new tokenizer changes that: endonym tokenizer train"
+        )
+    job.summary(added=learned["added"], tokens_per_word_before=round(before, 2), tokens_per_word=round(after, 2))
+    return job.output
+
+
+def extend(base: Any, name: str, texts: Texts, cfg: Config, folder: Path, job: Job) -> tuple[Any, dict[str, Any]]:
+    """Learn merges, drop tokens that cannot be reached, write the tokenizer and hold it against its promises."""
+    from endonym.tokenizer.build import base_bpe, extended, pre_tokens
+    from endonym.tokenizer.merges import learn
+
+    bpe = base_bpe(base, name)
+    protected = texts.pivot if cfg.protect == "pivot" else []
+    merges = learn(
+        pre_tokens(base, texts.target), pre_tokens(base, protected), bpe, cfg.size, cfg.least,
+        [str(token) for token in base.added_tokens_decoder.values()],
+        lambda done, total: job.tick(done, total, "tokens"),
+    )  # fmt: skip
+    lost: list[str] = []
+    made = extended(base, merges, folder)
+    while gone := unreachable(made, merges.tokens):
+        lost += gone
+        merges = merges.without(gone, max(bpe.vocabulary.values()) + 1)
+        made = extended(base, merges, folder)
+    if len(merges.tokens) < cfg.size:
+        job.log(
+            f"the text has pairs for {len(merges.tokens)} tokens, not {cfg.size}: the others stand in fewer than {cfg.least} "
+            "places or in the pivot's text"
+        )
+    _hold(base, made, texts, protected)
+    used = {number for text in texts.target for number in made.encode(text, add_special_tokens=False)}
+    facts = {
+        "base": name,
+        "action": "extend",
+        "added": len(merges.tokens),
+        "merges": len(merges.pairs),
+        "least_count": merges.least,
+        "unreachable_removed": lost,
+        "unused_in_training": sum(number not in used for number in merges.tokens.values()),
+        "pairs_kept_for_the_pivot": merges.protected,
+        "pivot_texts_identical": len(protected),
+    }
+    return made, facts
+
+
+def unreachable(tokenizer: Any, tokens: Any) -> list[str]:
+    """The tokens that the tokenizer does not make of their own letters."""
+    model = tokenizer.backend_tokenizer.model
+    return [token for token in tokens if [piece.value for piece in model.tokenize(token)] != [token]]
+
+
+def fit_of(base: Any, made: Any, texts: Texts, job: Job) -> dict[str, Any]:
+    """How both tokenizers fit the language, on text the merges were not learned from where there is any."""
+    from endonym.tokenizer.measure import measure
+
+    language = job.project.language
+    return {
+        "measured_on": texts.split,
+        "before": measure(base, texts.held, language).as_json(),
+        "after": measure(made, texts.held, language).as_json(),
+    }
+
+
+def _hold(base: Any, made: Any, texts: Texts, protected: list[str]) -> None:
+    """Raise JobError where protected text is tokenised otherwise than before, or a training line comes back otherwise."""
+    from endonym.errors import JobError
+
+    def back(tokenizer: Any, text: str) -> str:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+
+    hint = "This is a fault of Endonym's; please report it with the line."
+    for text in protected:
+        if base.encode(text, add_special_tokens=False) != made.encode(text, add_special_tokens=False):
+            raise JobError(f"the extended tokenizer cuts {text!r} otherwise than the base", hint)
+    for text in texts.target:
+        if (came := back(made, text)) != text and came != back(base, text):
+            raise JobError(f"{text!r} comes back from the extended tokenizer as {came!r}", hint)
