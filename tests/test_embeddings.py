@@ -7,17 +7,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
-from endonym.errors import EndonymError
 from endonym.jobs.plan import run_plan
 from endonym.jobs.submit import submit
-from endonym.models.load import load_artifact, load_model
+from endonym.models.load import load_artifact
 from endonym.project import Project
 from endonym.store import events
 
 EXAMPLE = Path(__file__).parent / "data" / "tseltal"
-FEW = {"steps": 6, "warm_steps": 4, "batch_size": 8, "evaluate_every": 3, "save_every": 3, "valid_rows": 8, "samples": 1}
+FEW = {
+    "steps": 6,
+    "warm_steps": 4,
+    "batch_size": 8,
+    "evaluate_every": 3,
+    "save_every": 3,
+    "valid_rows": 8,
+    "samples": 1,
+}
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ from endonym.models.render import Example
 from endonym.project import Project
 from endonym.store import events, room
 from endonym.train import recovery
-from endonym.train.step import RECENT, credible
 from endonym.train.recipes.lora import Config
+from endonym.train.step import RECENT, credible
 from tests.test_recipes import FEW, project  # noqa: F401
 
 FAULTY = Path(__file__).parent / "data" / "faulty.py"

@@ -13,11 +13,11 @@ from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
-from endonym.train.step import learning_rate, mean_loss
 from endonym.train.losses import next_token
 from endonym.train.network import attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
+from endonym.train.step import learning_rate, mean_loss
 from endonym.types import Chat, Message
 
 

@@ -36,18 +36,6 @@ def save_weights(model: Any, tokenizer: Any, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def name_skipped(origins: Sequence[str], job: Job) -> None:
-    """Add the rows that were passed over to `output/ledger.jsonl`."""
-    with (job.output / "ledger.jsonl").open("a", encoding="utf-8") as file:
-        for origin in origins:
-            line = {
-                "reason": "train.not_credible",
-                "detail": "its step's loss was no number or leapt",
-                "origin": origin,
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
 def amend(job: Job, values: Mapping[str, Any]) -> None:
     """Add what a recipe found out besides to `model.json`."""
     file = job.output / "model.json"
@@ -55,7 +43,8 @@ def amend(job: Job, values: Mapping[str, Any]) -> None:
 
 
 def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check], result: Fitted, job: Job) -> None:
-    """Write `model.json` and `curve.jsonl` into the job's output and set the job's summary."""
+    """Write `model.json` and `curve.jsonl` into the job's output, add rows passed over to the ledger, and set the job's summary."""
+    _name_skipped(result.skipped, job)
     trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
     about: dict[str, Any] = {
         "recipe": recipe,
@@ -87,3 +76,15 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         trained_parameters=trained,
         rows_passed_over=len(result.skipped),
     )
+
+
+def _name_skipped(origins: Sequence[str], job: Job) -> None:
+    """Add the rows that were passed over to `output/ledger.jsonl`."""
+    with (job.output / "ledger.jsonl").open("a", encoding="utf-8") as file:
+        for origin in origins:
+            line = {
+                "reason": "train.not_credible",
+                "detail": "its step's loss was no number or leapt",
+                "origin": origin,
+            }
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")

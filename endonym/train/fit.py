@@ -16,10 +16,11 @@ import torch
 from endonym.errors import JobError
 from endonym.models.render import Example
 from endonym.store.room import Room
-from endonym.train import checkpoint
+from endonym.train import checkpoint, recovery
 from endonym.train.batches import Cursor, order, steps
 from endonym.train.checkpoint import State
 from endonym.train.kept import Kept
+from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
 from endonym.train.step import RECENT, Loss, adamw, mean_loss, take
 
@@ -88,10 +89,12 @@ def fit(
     newest checkpoint that verifies in the job's `checkpoints/`; with the same settings the result is bit-identical to an
     unbroken run on a CPU. A step whose loss or gradient is no number, or whose loss leaps, is not taken: the run goes back to
     the last checkpoint, and if the step fails again, its rows are passed over and named in the ledger. While the disk is full
-    the run waits. Raises JobError when `MOST_SKIPPED` steps have failed.
+    the run waits; after it ran out of memory, fewer tokens are computed at once. Raises JobError when `MOST_SKIPPED` steps have
+    failed.
 
     A job of several runs names each by `part`: it has checkpoints and curves of its own, and a finished one is not repeated.
     """
+    cfg = recovery.read(job.folder).applied(cfg)
     run = _Run(model, valid, loss, cfg, job, sample, part)
     run.begin()
     total = min(cfg.steps, cfg.max_steps or cfg.steps)
@@ -146,6 +149,8 @@ class _Run:
         part: str,
     ):
         torch.manual_seed(cfg.seed)
+        if recovery.read(job.folder).recompute:
+            recompute(model)
         self.model, self.valid, self.loss, self.cfg, self.job, self.sample = model, valid, loss, cfg, job, sample
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizer = adamw(self.weights, cfg)

@@ -11,9 +11,11 @@ import torch
 from endonym.errors import JobError
 from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
+from endonym.train import recovery
 from endonym.train.batches import micro_batches, pack
+from endonym.train.network import arithmetic, recompute, standing
+from endonym.train.settings import FitConfig
 from endonym.train.step import Loss
-from endonym.train.network import arithmetic, standing
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -29,10 +31,14 @@ class Check:
 
 
 def preflight(
-    model: torch.nn.Module, examples: Sequence[Example], loss: Loss, renderer: Renderer, batch_tokens: int, job: Job
+    model: torch.nn.Module, examples: Sequence[Example], loss: Loss, renderer: Renderer, cfg: FitConfig, job: Job
 ) -> list[Check]:
     """Run all checks on eight of `examples` and show each as an event; raises JobError naming those that fail."""
     few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
+    lighter = recovery.read(job.folder)
+    batch_tokens = lighter.applied(cfg).batch_tokens
+    if lighter.recompute:
+        recompute(model)
     model.eval()
     _fits(model, examples, batch_tokens, job)
     tests: list[Callable[[], Check]] = [

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from endonym.models.load import Loaded
 from endonym.models.render import Example
 from endonym.store.room import patiently
-from endonym.train import recovery
-from endonym.train.finish import describe, name_skipped
+from endonym.train.finish import describe
 from endonym.train.fit import RANDOM, Course, Rows, fit
 from endonym.train.losses import next_token
-from endonym.train.network import ready, recompute
+from endonym.train.network import ready
 from endonym.train.preflight import preflight
 from endonym.train.rows import chats_of, prepare, sampler
 from endonym.train.settings import FitConfig
@@ -47,24 +46,18 @@ def run(
     `chats` are training and validation chats where a recipe does not take all of `data`, `prepared` what it has rendered itself.
     `course` says in which order the network sees the rows.
 
-    Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model. A run that was
-    made lighter after it ran out of memory has the settings it was given, with fewer tokens computed at once.
+    Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
     """
-    lighter = recovery.read(job.folder)
     if prepared is None:
         learned, held = chats or (chats_of(data, "train"), chats_of(data, "valid"))
         prepared = prepare(learned, held, loaded.renderer, cfg, job)
     rows, valid, shown = prepared
     network = build(loaded)
     loaded = ready(loaded, network)
-    if lighter.recompute:
-        recompute(network)
-    now = lighter.applied(cfg)
-    checks = preflight(network, rows.examples, next_token, loaded.renderer, now.batch_tokens, job)
+    checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
     sample = sampler(loaded, shown, cfg.samples, job)
-    result = fit(network, rows, valid, next_token, now, job, sample, course=course(network))
+    result = fit(network, rows, valid, next_token, cfg, job, sample, course=course(network))
     if not result.cancelled:
         patiently(lambda: save(network, job.output), job.cancelled)
-        name_skipped(result.skipped, job)
         describe(loaded, name, cfg, checks, result, job)
     return job.output

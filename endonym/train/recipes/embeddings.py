@@ -60,7 +60,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     model.requires_grad_(True)
     model.compute_dtype = number_format(cfg.dtype, loaded.device)
     loaded = ready(loaded, model)
-    checks = preflight(model, rows.examples, next_token, loaded.renderer, cfg.batch_tokens, job)
+    checks = preflight(model, rows.examples, next_token, loaded.renderer, cfg, job)
     sample = sampler(loaded, shown, cfg.samples, job)
     if cfg.warm_steps and fresh:
         job.log(f"the {len(fresh)} new rows alone, then all weights")
