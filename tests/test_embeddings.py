@@ -60,7 +60,7 @@ def project(tmp_path_factory, tiny_model) -> Project:
 
 def test_embeddings_trains_new_rows_and_then_all(project, tiny_model):
     row = submit(project, "train", "embeddings", {**FEW, "distil_tokens": 400}, wait=True)
-    warm = [value for _, value in events.curve(project.db, row.id, "warm_valid_loss")]
+    warm = [value for _, value in events.curve(project.db, row.id, "warm/valid_loss")]
     main = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
     assert len(warm) == len(main) == 3
     assert main[0] == pytest.approx(min(warm), abs=2e-3)
