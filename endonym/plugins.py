@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "task": ("compose/tasks", "compose"),
     "action": ("tokenizer/actions", "run"),
     "recipe": ("train/recipes", "train"),
+    "tracker": ("train/trackers", "track"),
     "metric": ("evaluate/metrics", "score"),
     "baseline": ("evaluate/baselines", "prepare"),
     "index": ("retrieve/indexes", "build"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,38 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tseltal: list[tuple[str
     with torch.random.fork_rng():
         torch.manual_seed(7)
         LlamaForCausalLM(config).float().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def composed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """Folder of a project with composed chats of a real dictionary; copy it before working in it."""
+    from endonym.jobs.plan import run_plan
+    from endonym.project import Project
+
+    folder = tmp_path_factory.mktemp("composed") / "tseltal"
+    shutil.copytree(TINY.parent / "tseltal", folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
+    settings = f"""
+        steps = ["ingest", "clean", "align", "split", "compose"]
+        [project]
+        language = "tzh"
+        pivot = "spa"
+        base = "{tiny_model}"
+        [[sources]]
+        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
+        reader = "lexicon"
+        licence = "CC BY 4.0"
+        [sources.settings]
+        language = "tzh"
+        pivot = "spa"
+        senses = {{ file = "senses.csv" }}
+        examples = {{ file = "examples.csv" }}
+        [split]
+        test_size = 20
+        valid_size = 12
+    """
+    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
+    run_plan(Project(folder))
     return folder
 
 

@@ -7,14 +7,16 @@ from functools import partial
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps
+from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
-from endonym.train.network import attention, ready
+from endonym.train.network import attention, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
 from endonym.train.step import learning_rate, mean_loss
@@ -194,3 +196,93 @@ def test_a_save_that_was_interrupted_leaves_nothing_to_trip_over(tmp_path):
     (tmp_path / "step-00000007").mkdir()  # a folder without a manifest is no checkpoint
     assert checkpoint.newest(tmp_path) is None
     assert not (tmp_path / ".tmp-12345678").exists()
+
+
+class _Job:
+    """What `fit` needs of a job, without a database: curves in a dict, lines in a list, and it can die at a step."""
+
+    def __init__(self, folder, dies_at: int = 0):
+        self.folder, self.dies_at = folder, dies_at
+        self.curves: dict[str, dict[int, float]] = {}
+        self.lines: list[str] = []
+
+    def metric(self, name, value, step=0):
+        if step and step == self.dies_at:
+            raise KeyboardInterrupt
+        self.curves.setdefault(name, {})[step] = value
+
+    def log(self, text):
+        self.lines.append(text)
+
+    def tick(self, *_, **__): ...
+
+    def cancelled(self):
+        return False
+
+
+SHORT_RUN = {
+    "steps": 12,
+    "batch_size": 4,
+    "evaluate_every": 3,
+    "save_every": 2,
+    "learning_rate": 3e-3,
+    "dtype": "float32",
+}
+
+
+def _fitted(tiny_model, folder, dies_at=0, part="", **settings):
+    """Train the tiny model a little; returns its weights, how it ended, and the job."""
+    loaded = load_model(tiny_model, dtype="float32")
+    loaded = ready(loaded, loaded.model)
+    drop_attention(loaded.model, 0.2)
+    rows = _examples(30, 300)
+    job = _Job(folder, dies_at)
+    cfg = FitConfig(**{**SHORT_RUN, **settings})
+    result = fit(loaded.model, Rows(rows, [1.0] * len(rows)), rows[:8], next_token, cfg, job, part=part)
+    return {n: p.detach().clone() for n, p in loaded.model.named_parameters()}, result, job
+
+
+def test_the_mean_of_the_last_weights_is_kept_where_it_is_better(tiny_model, tmp_path):
+    """With a constant, too high learning rate the mean of the last weights beats each of them."""
+    high = {"learning_rate": 3e-2, "final": 1.0, "warmup": 0.0, "average": 3, "evaluate_every": 2}
+    weights, result, job = _fitted(tiny_model, tmp_path, **high)
+    assert result.averaged == 3 and "the mean is kept" in job.lines[-1]
+    assert result.best_loss < min(job.curves["valid_loss"].values())
+    kept = [load_file(tmp_path / "checkpoints" / f"recent-{step:08d}.safetensors") for step in (8, 10, 12)]
+    for name, tensor in weights.items():
+        assert torch.allclose(tensor, sum(k[name] for k in kept) / 3, atol=1e-7)
+    low, result, job = _fitted(tiny_model, tmp_path / "low", average=3)
+    assert result.averaged == 0 and "the best step is kept" in job.lines[-1]
+    assert result.best_loss == min(job.curves["valid_loss"].values())
+    assert torch.equal(low["model.norm.weight"], _fitted(tiny_model, tmp_path / "off")[0]["model.norm.weight"])
+
+
+@pytest.mark.parametrize("dies_at", [4, 9, 12])
+def test_a_killed_run_goes_on_to_the_same_mean_of_weights(tiny_model, tmp_path, dies_at):
+    high = {"learning_rate": 3e-2, "final": 1.0, "warmup": 0.0, "average": 3, "evaluate_every": 2}
+    whole, expected, _ = _fitted(tiny_model, tmp_path / "whole", **high)
+    with pytest.raises(KeyboardInterrupt):
+        _fitted(tiny_model, tmp_path / "broken", dies_at, **high)
+    resumed, found, _ = _fitted(tiny_model, tmp_path / "broken", **high)
+    assert expected.averaged == found.averaged == 3
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_finished_part_is_not_trained_again(tiny_model, tmp_path):
+    first, _, job = _fitted(tiny_model, tmp_path, part="one", patience=1, learning_rate=0.5)
+    assert (tmp_path / "checkpoints" / "one").is_dir() and "one/loss" in job.curves
+    assert max(job.curves["one/loss"]) < SHORT_RUN["steps"]
+    again, _, second = _fitted(tiny_model, tmp_path, part="one", patience=1, learning_rate=0.5)
+    assert "one/loss" not in second.curves
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_attention_dropout_acts_in_training_alone(loaded):
+    rows = pack(_examples(4, 300), torch.device("cpu"))
+    before = float(next_token(loaded.model, rows))
+    saved = loaded.model.config.attention_dropout
+    drop_attention(loaded.model, 0.3)
+    assert float(next_token(loaded.model, rows)) == before
+    loaded.model.train()
+    assert float(next_token(loaded.model, rows)) != float(next_token(loaded.model, rows))
+    assert loaded.model.config.attention_dropout == saved

@@ -41,6 +41,18 @@ def freeze_below(model: Any, layer: int) -> None:
             frozen.requires_grad_(False)
 
 
+def drop_attention(model: Any, share: float) -> None:
+    """Drop `share` of the attention weights in training; the settings that are saved with the model stay as they are.
+
+    Raises ConfigError for a model whose attention knows no dropout.
+    """
+    layers = [m for m in decoder(model).modules() if isinstance(getattr(m, "attention_dropout", None), int | float)]
+    if share and not layers:
+        raise ConfigError(f"the attention of {type(model).__name__} has no dropout", "Use --dropout 0.")
+    for layer in layers if share else ():
+        layer.attention_dropout = share
+
+
 @contextmanager
 def attention(model: Any, name: str) -> Iterator[None]:
     """Use another attention inside the block: `ATTENTION` for packs, `sdpa` for generating."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -20,9 +20,17 @@ PRODUCES = "model"
 
 
 class Config(BaseModel):
-    """Training has no settings beside those of its recipe."""
+    """Settings of training beside those of its recipe: who is told how it goes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    report_to: list[str] = Field([], description="Experiment trackers that follow the run, such as tensorboard.")
+    report_patience: int = Field(
+        60,
+        ge=1,
+        description="Seconds after which a tracker that takes no event is given up; the run never waits for it.",
+    )
+    trackers: dict[str, dict[str, Any]] = Field({}, description="Settings of each tracker by its name.")
 
 
 def run(cfg: Config, job: Job) -> None:
@@ -32,12 +40,14 @@ def run(cfg: Config, job: Job) -> None:
     """
     from endonym.data import leaks
     from endonym.data.dataset import Dataset
+    from endonym.train.tracking import tracked
 
     data = Dataset.of(job, "dataset")
     leaks.check(str(job.inputs["split"]), training=data.records("train"))
     job.log("nothing held out stands in the training rows")
     ((module, settings),) = job.plugins.values()
-    module.train(settings, data, job)
+    with tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job):
+        module.train(settings, data, job)
 
 
 def recover(error: BaseException, folder: Path, plugins: Mapping[str, tuple[ModuleType, Any]]) -> str:

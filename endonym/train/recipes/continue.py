@@ -22,6 +22,7 @@ class Config(FitConfig):
 
     learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
     weight_decay: float = Field(0.1, ge=0, le=1, description="Decoupled weight decay of matrices; more for less text.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of attention weights dropped in training.")
     replay: list[str] = Field([], description="Text files of what the model must not forget, a paragraph a line.")
     replay_share: float = Field(0.1, ge=0, lt=1, description="Share of the learned characters that comes from them.")
 
@@ -39,6 +40,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.models.load import Loaded, load_model, number_format
     from endonym.train import recipe
     from endonym.train.finish import save_weights
+    from endonym.train.network import drop_attention
     from endonym.train.rows import chats_of
 
     torch.manual_seed(cfg.seed)
@@ -55,6 +57,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     def build(loaded: Loaded) -> Any:
         model: Any = loaded.model
         model.requires_grad_(True)
+        drop_attention(model, cfg.dropout)
         model.compute_dtype = number_format(cfg.dtype, loaded.device)
         return model
 

@@ -20,6 +20,7 @@ class Config(FitConfig):
     """Settings of training all weights."""
 
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of attention weights dropped in training.")
     first_layer: int = Field(
         0, ge=0, description="Layers below this one, and the embeddings, stay as they are; 0 trains all."
     )
@@ -35,7 +36,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.models.load import Loaded, load_model, number_format
     from endonym.train import recipe
     from endonym.train.finish import save_weights
-    from endonym.train.network import freeze_below
+    from endonym.train.network import drop_attention, freeze_below
 
     torch.manual_seed(cfg.seed)
     loaded = load_model(job.project.base, dtype="float32")
@@ -43,6 +44,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     def build(loaded: Loaded) -> Any:
         model: Any = loaded.model
         model.requires_grad_(True)
+        drop_attention(model, cfg.dropout)
         freeze_below(model, cfg.first_layer)
         model.compute_dtype = number_format(cfg.dtype, loaded.device)
         return model
