@@ -44,8 +44,12 @@ def estimate(model: torch.nn.Module, batch_tokens: int, row_tokens: int, learned
     settings: Any = model.config  # type: ignore[attr-defined]
     size = next(model.parameters()).element_size()
     trained = [p for p in model.parameters() if p.requires_grad]
+    # GPT-2 says nothing of an inner width of four times the width.
+    inner = (
+        getattr(settings, "intermediate_size", None) or getattr(settings, "n_inner", None) or 4 * settings.hidden_size
+    )
     per_token = settings.num_hidden_layers * (
-        7 * settings.hidden_size + 4 * settings.intermediate_size + 2 * settings.num_attention_heads * row_tokens
+        7 * settings.hidden_size + 4 * inner + 2 * settings.num_attention_heads * row_tokens
     )
     return Estimate(
         weights=sum(p.numel() * p.element_size() for p in model.parameters()),

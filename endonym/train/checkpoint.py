@@ -30,6 +30,10 @@ class State:
     best_step: int = 0
     evaluations_without_gain: int = 0
     learned_tokens: int = 0
+    tokens: int = 0
+    """Tokens seen in steps that were taken."""
+    seconds: float = 0.0
+    """Time spent in steps."""
     recent: list[float] = field(default_factory=list)
     """Losses of the last steps."""
     skips: int = 0

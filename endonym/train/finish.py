@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from endonym.models.load import Loaded
 from endonym.store import events
 from endonym.store.files import hash_folder, write_json
+from endonym.train.compute import training_flops
 from endonym.train.fit import Fitted
 from endonym.train.preflight import Check
 from endonym.train.settings import FitConfig
@@ -61,6 +62,10 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "best_step": result.best_step,
         "best_valid_loss": result.best_loss,
         "averaged": result.averaged,
+        "tokens": result.tokens,
+        "learned_tokens": result.learned_tokens,
+        "seconds": result.seconds,
+        "flops": training_flops(loaded.model, result.tokens),
     }
     write_json(job.output / "model.json", about)
     with (job.output / "curve.jsonl").open("w", encoding="utf-8") as file:

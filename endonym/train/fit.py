@@ -70,6 +70,10 @@ class Fitted:
     averaged: int
     """How many evaluations' weights the kept ones are the mean of; 0 when those of the best step were better."""
     learned_tokens: int
+    tokens: int
+    """Tokens the network has seen in training, interruptions included."""
+    seconds: float
+    """Time spent in steps, interruptions included."""
 
 
 def fit(
@@ -106,6 +110,7 @@ def fit(
         chosen, cursor = next(source)
         state = run.state
         rows = [train.examples[i] for i in chosen]
+        began = time.monotonic()
         taken = take(model, rows, loss, run.optimizer, run.weights, state.step, state.recent, cfg)
         if not taken.fine and state.cursor in suspects:
             _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
@@ -116,6 +121,7 @@ def fit(
             source = steps(rows_of, cfg.batch_size, run.state.cursor)
             continue
         state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
+        state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
         state.recent = [*state.recent, taken.loss][-RECENT:]
         run.report(taken.loss, total, pace.add(taken.seen))
         last, ended = state.step >= total, course.ends.get(state.step)
@@ -131,7 +137,7 @@ def fit(
     state = run.state
     return Fitted(
         state.step, state.best_step, best_loss, cancelled, pace.rate, peak_bytes(), state.skipped, averaged,
-        state.learned_tokens,
+        state.learned_tokens, state.tokens, state.seconds,
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ def prepare(
         f"{divided} texts divided at sentence ends; {too_long} ({share:.1f} %) longer than {cfg.max_length} tokens are in the ledger"
     )
     chats = [c for c in valid if c.answer]
-    pairs = [(c, renderer.example(c)) for c in _spread(chats, cfg.valid_rows)]
+    pairs = [(c, renderer.example(c)) for c in spread(chats, cfg.valid_rows)]
     pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
     if not pairs:
         raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
@@ -109,7 +109,7 @@ def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Exa
 
 def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Callable[[int], None]:
     """Return a function that answers `number` validation prompts and records them as `sample` events."""
-    shown = _spread([c for c in chats if c.prompt], number)
+    shown = spread([c for c in chats if c.prompt], number)
     prompts = [loaded.renderer.prompt_ids(c.prompt) for c in shown]
 
     def show(step: int) -> None:
@@ -128,7 +128,7 @@ def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Cal
     return show
 
 
-def _spread(chats: Sequence[Chat], number: int) -> list[Chat]:
+def spread(chats: Sequence[Chat], number: int) -> list[Chat]:
     """Pick `number` chats evenly over the tasks and directions, in a fixed order."""
     groups: dict[tuple[str, str], list[Chat]] = {}
     for chat in sorted(chats, key=lambda c: c.id):

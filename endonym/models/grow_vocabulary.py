@@ -1,0 +1,143 @@
+"""Give a model the vocabulary of another tokenizer: each new row from its old pieces, at a bounded loss on old text.
+
+A new row competes in the softmax with the old ones, so the mean of its pieces' rows takes probability from text that is still spelled
+the old way. What it takes is known exactly, whatever the right token is: softplus(logsumexp of the new logits - logsumexp of the old).
+New output rows are therefore moved along one direction that lowers their logits nearly alike wherever the model stands, as far as the
+bound asks for and no further. Rows from pieces: Gee and others (Fast Vocabulary Transfer, EMNLP 2022); the growing softmax: Hewitt
+(Initializing New Word Embeddings for Pretrained Language Models, 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from endonym.models.generate import decoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+RIDGE = 0.1
+"""Share of the mean square of the hidden units that keeps the lowering direction short."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What became of the vocabulary."""
+
+    new_rows: int
+    kept_rows: int
+    nats_lost: float
+    """Mean nats per token lost on the old text, with the rows as they are now."""
+    nats_unbounded: float
+    """The same if the new output rows were the mean of their pieces and nothing else."""
+
+
+@torch.no_grad()
+def grow_vocabulary(
+    model: Any,
+    old_tokenizer: PreTrainedTokenizerBase,
+    new_tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str] = (),
+    most_nats: float = 0.01,
+    seed: int = 20,
+) -> Growth:
+    """Change `model` in place to the vocabulary of `new_tokenizer`, tokens of the same spelling keeping their rows.
+
+    `texts` are what the model should go on knowing; without them it writes its own. On them at most `most_nats` nats per token are lost
+    while they are spelled with old tokens. Where input and output share their rows, the input rows move along, by little.
+    """
+    hidden = _hidden_states(model, old_tokenizer, texts, seed)
+    inputs, outputs = (e.weight.detach().float() for e in (model.get_input_embeddings(), model.get_output_embeddings()))
+    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    old_ids = old_tokenizer.get_vocab()
+    size = max(new_tokenizer.get_vocab().values()) + 1
+    kept = {new: old_ids[token] for token, new in new_tokenizer.get_vocab().items() if token in old_ids}
+    fresh = {
+        number: pieces(token, number, old_tokenizer, new_tokenizer)
+        for token, number in sorted(new_tokenizer.get_vocab().items())
+        if token not in old_ids
+    }
+    where = torch.tensor(sorted(fresh), dtype=torch.long, device=inputs.device)
+
+    def grown(rows: torch.Tensor) -> torch.Tensor:
+        table = rows.mean(0).repeat(size, 1)
+        table[list(kept)] = rows[list(kept.values())]
+        for number, spelled in fresh.items():
+            if spelled:
+                table[number] = rows[spelled].mean(0)
+        return table
+
+    new_outputs = grown(outputs)
+    lowering, lost, unbounded = _lowering(hidden, outputs, new_outputs[where], most_nats)
+    new_outputs[where] -= lowering
+    new_inputs = new_outputs if tied else grown(inputs)
+    model.resize_token_embeddings(size, mean_resizing=False)
+    model.get_input_embeddings().weight.copy_(new_inputs)
+    model.get_output_embeddings().weight.copy_(new_outputs)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if getattr(new_tokenizer, name) is not None:
+            setattr(model.config, name, getattr(new_tokenizer, name))
+            setattr(model.generation_config, name, getattr(new_tokenizer, name))
+    return Growth(len(fresh), len(kept), lost, unbounded)
+
+
+def pieces(token: str, number: int, old: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> list[int]:
+    """The old ids that spell a new token: in the old tokenizer's own alphabet where it can, else of its text."""
+    known = old.get_vocab()
+    spelled = old.backend_tokenizer.model.tokenize(token)
+    if spelled and "".join(piece.value for piece in spelled) == token:
+        return [known[piece.value] for piece in spelled]
+    return list(old.encode(new.decode([number]), add_special_tokens=False))
+
+
+def _lowering(
+    hidden: torch.Tensor, old_rows: torch.Tensor, new_rows: torch.Tensor, most_nats: float
+) -> tuple[torch.Tensor, float, float]:
+    """What to take from every new row, and the nats lost with and without it. Shapes: hidden (N, D), rows (V, D)."""
+    if not len(new_rows):
+        return torch.zeros(hidden.shape[1], device=hidden.device), 0.0, 0.0
+
+    def mass(rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat([torch.logsumexp(part @ rows.T, dim=1) for part in hidden.split(128)])
+
+    # The short vector whose product with every hidden state is as nearly 1 as can be: ridge regression of a constant.
+    square = hidden.T @ hidden / len(hidden)
+    eye = torch.eye(len(square), device=square.device)
+    direction = torch.linalg.solve(square + RIDGE * square.diagonal().mean() * eye, hidden.mean(0))
+    along, excess = hidden @ direction, mass(new_rows) - mass(old_rows)
+
+    def lost(amount: float) -> float:
+        return float(torch.nn.functional.softplus(excess - amount * along).mean())
+
+    unbounded = lost(0.0)
+    low, high = 0.0, 0.0
+    while lost(high) > most_nats and high < 1000:
+        low, high = high, 2 * high + 1
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if lost(middle) > most_nats else (low, middle)
+    return high * direction, lost(high), unbounded
+
+
+def _hidden_states(model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], seed: int) -> torch.Tensor:
+    """What the output layer sees on some old text, (N, D): of `texts`, or of eight texts the model writes itself."""
+    if texts:
+        rows = [tokenizer.encode(text, add_special_tokens=False)[:256] for text in texts]
+        batches = [torch.tensor([row], device=model.device) for row in rows if row]
+    else:
+        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        prompt = torch.full((8, 1), start, device=model.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            batches = [
+                model.generate(
+                    prompt, attention_mask=torch.ones_like(prompt), do_sample=True, top_k=0, max_new_tokens=96,
+                    pad_token_id=tokenizer.pad_token_id or start,
+                )
+            ]  # fmt: skip
+    states = [decoder(model)(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1) for ids in batches]
+    return torch.cat(states).float()

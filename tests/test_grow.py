@@ -1,0 +1,319 @@
+"""Growing: the same answers before and after, new units that learn, old text that costs no more, and an honest comparison."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from endonym.data.dataset import Dataset
+from endonym.errors import EndonymError
+from endonym.jobs.plan import run_plan
+from endonym.jobs.submit import resume, submit
+from endonym.models.generate import Sampling, generate_batch
+from endonym.models.grow import grow
+from endonym.models.grow_shape import NEW, Shape, shape_of, spread_layers, stacked_layers, target_shape, unit_maps
+from endonym.models.grow_vocabulary import grow_vocabulary, pieces
+from endonym.models.load import load_artifact, load_model
+from endonym.project import Project
+from endonym.store import events, jobs
+
+LLAMA = {
+    "vocab_size": 90, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "initializer_range": 0.08,
+}  # fmt: skip
+GPT2 = {"vocab_size": 90, "n_positions": 64, "n_embd": 48, "n_layer": 3, "n_head": 3, "initializer_range": 0.08}
+
+
+def network(kind: str, **settings):
+    """A random decoder whose norms and biases are not at their neutral values, so that a mistake in one shows."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        base = GPT2 if kind == "gpt2" else LLAMA
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **{**base, **settings})).float()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.ndim == 1:
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def logits(model, ids: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model(ids).logits
+
+
+IDS = torch.randint(0, 90, (3, 40), generator=torch.Generator().manual_seed(5))
+TARGETS = {
+    "the same groups": {"layers": 4, "hidden_size": 64},
+    "larger groups": {"layers": 3, "hidden_size": 64, "kv_heads": 2, "intermediate_size": 111},
+    "smaller groups": {"layers": 7, "hidden_size": 96, "heads": 12, "kv_heads": 12},
+    "only deeper": {"layers": 5},
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("llama", {"tie_word_embeddings": True}),
+        ("llama", {"tie_word_embeddings": False, "attention_bias": True, "mlp_bias": True}),
+        ("mistral", {"tie_word_embeddings": False}),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}),
+        ("qwen3", {"tie_word_embeddings": True, "head_dim": 16}),
+    ],
+)
+def test_a_grown_llama_computes_what_it_did(kind, settings, target):
+    model = network(kind, **settings)
+    shape = target_shape(model.config, **TARGETS[target])
+    grown = grow(model, shape)
+    assert shape_of(grown.config) == shape
+    before = logits(model, IDS)
+    assert before.std() > 0.3
+    assert (logits(grown, IDS) - before).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("target", [{"layers": 5, "hidden_size": 80}, {"layers": 4, "intermediate_size": 300}])
+def test_a_grown_gpt2_computes_what_it_did(tied, target):
+    model = network("gpt2", tie_word_embeddings=tied)
+    grown = grow(model, target_shape(model.config, **target))
+    assert (grown.get_input_embeddings().weight is grown.get_output_embeddings().weight) is tied
+    assert (logits(grown, IDS) - logits(model, IDS)).abs().max() < 1e-5
+
+
+def test_a_grown_model_is_saved_whole(tmp_path):
+    model = network("qwen2", tie_word_embeddings=True)
+    grow(model, target_shape(model.config, layers=4, hidden_size=72, heads=8, kv_heads=4)).save_pretrained(tmp_path)
+    from transformers import AutoModelForCausalLM
+
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    assert (logits(again, IDS) - logits(model, IDS)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_every_new_unit_learns(kind):
+    """After three steps nothing that was added is where it was, no two new units are the same, and the loss has fallen."""
+    model = network(kind, tie_word_embeddings=False)
+    grown = grow(model, target_shape(model.config, layers=5, hidden_size=64, intermediate_size=260)).train()
+    before = {name: p.detach().clone() for name, p in grown.named_parameters()}
+    optimizer = torch.optim.AdamW(grown.parameters(), lr=1e-3, weight_decay=0.0)
+    losses = []
+    for _ in range(4):
+        loss = grown(input_ids=IDS, labels=IDS).loss
+        losses.append(float(loss.detach()))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[-1] < losses[0] - 0.05
+    seen = IDS.unique()
+    for name, after in grown.named_parameters():
+        moved = (after != before[name]).float()
+        if "embed" in name or "wte" in name:
+            moved = moved[seen]
+        elif "wpe" in name:
+            moved = moved[:40]
+        assert moved.mean() > 0.99, f"{name}: only {moved.mean():.3f} of it learns"
+    table = grown.get_input_embeddings().weight.detach()[seen][:, 48:]
+    assert torch.linalg.matrix_rank(table - table.mean(1, keepdim=True)) >= 14
+
+
+def test_stacking_repeats_trained_layers_and_says_so():
+    assert stacked_layers(12, 24) == [*range(12), *range(12)]
+    assert stacked_layers(12, 16) == [*range(8), *range(4, 12)]
+    assert stacked_layers(3, 7) == [0, 1, 0, 1, 2, 1, 2]
+    assert spread_layers(3, 5) == ([0, 0, 1, 2, 2], [False, True, False, False, True])
+    model = network("llama")
+    wider = grow(model, target_shape(model.config, hidden_size=64), "stack")
+    assert (logits(wider, IDS) - logits(model, IDS)).abs().max() < 1e-5
+    deeper = grow(model, target_shape(model.config, layers=6), "stack")
+    assert (logits(deeper, IDS) - logits(model, IDS)).abs().max() > 0.1
+
+
+def test_query_heads_keep_their_key_heads():
+    """9 query heads over 3 key heads, as in SmolLM2: each old one must look at the key head it looked at, or a copy of it."""
+    old = Shape(1, 9, 1, 9, 3, 1)
+    for heads, kv_heads in ((12, 3), (12, 4), (16, 8), (18, 9)):
+        maps = unit_maps(old, Shape(1, 18, 1, heads, kv_heads, 1))
+        assert sorted(u for u in maps["heads"] if u != NEW) == list(range(9))
+        for at, head in enumerate(maps["heads"]):
+            if head != NEW:
+                assert maps["kv_heads"][at // (heads // kv_heads)] == head // 3
+
+
+def test_what_cannot_be_grown_is_refused():
+    config = network("llama").config
+    with pytest.raises(EndonymError, match="layers 2 is less than the 3"):
+        target_shape(config, layers=2)
+    with pytest.raises(EndonymError, match="need 4 heads for keys and values"):
+        target_shape(config, heads=6, kv_heads=3)
+    with pytest.raises(EndonymError, match="not 60 wide"):
+        target_shape(network("gpt2").config, hidden_size=60, heads=3)
+    with pytest.raises(EndonymError, match="bloom cannot be grown"):
+        from transformers import BloomConfig
+
+        shape_of(BloomConfig())
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tiny_model, amharic, tmp_path_factory):
+    """The tiny model's tokenizer, and a byte-level one with tokens of Amharic words beside those it has."""
+    from tokenizers import Tokenizer, pre_tokenizers
+    from transformers import AutoTokenizer
+
+    old = AutoTokenizer.from_pretrained(tiny_model)
+    content = json.loads(old.backend_tokenizer.to_str())
+    vocabulary, merges = content["model"]["vocab"], content["model"]["merges"]
+    splitter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for text in [b for _, b in amharic][:20]:
+        for word, _ in splitter.pre_tokenize_str(text):
+            for end in range(2, len(word) + 1):
+                if word[:end] not in vocabulary:
+                    vocabulary[word[:end]] = max(vocabulary.values()) + 1
+                    merges.append([word[: end - 1], word[end - 1]])
+    folder = tmp_path_factory.mktemp("tokenizer")
+    old.save_pretrained(folder)
+    Tokenizer.from_str(json.dumps(content)).save(str(folder / "tokenizer.json"))
+    return old, AutoTokenizer.from_pretrained(folder), folder
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_larger_vocabulary_costs_old_text_next_to_nothing(tied, tokenizers, tseltal):
+    old, new, _ = tokenizers
+    model = network("llama", vocab_size=len(old), tie_word_embeddings=tied)
+    texts = [a for a, _ in tseltal]
+
+    def nats() -> float:
+        with torch.no_grad():
+            losses = [model(input_ids=i, labels=i).loss for i in (torch.tensor([old.encode(t)]) for t in texts[40:80])]
+        return float(torch.stack(losses).mean())
+
+    before, rows = nats(), model.get_input_embeddings().weight.detach().clone()
+    done = grow_vocabulary(model, old, new, texts[:40])
+    assert done.new_rows > 100 and done.kept_rows == len(old) and model.config.vocab_size == len(new)
+    assert done.nats_unbounded > 0.1 > 0.0101 > done.nats_lost
+    assert 0 < nats() - before < 0.02
+    table = model.get_input_embeddings().weight.detach()
+    assert torch.equal(table[: len(rows)], rows)
+    assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) is tied
+    if not tied:
+        number = len(old) + 5
+        spelled = pieces(new.convert_ids_to_tokens(number), number, old, new)
+        assert len(spelled) > 1 and torch.allclose(table[number], rows[spelled].mean(0), atol=1e-6)
+
+
+def test_pieces_spell_the_token_even_inside_a_character(tokenizers):
+    old, new, _ = tokenizers
+    for number in range(len(old), len(new)):
+        token = new.convert_ids_to_tokens(number)
+        assert "".join(old.convert_ids_to_tokens(pieces(token, number, old, new))) == token
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, tiny_model) -> Project:
+    """A project with composed chats."""
+    folder = tmp_path_factory.mktemp("grow") / "tseltal"
+    example = Path(__file__).parent / "data" / "tseltal"
+    shutil.copytree(example, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
+    settings = f"""
+        steps = ["ingest", "clean", "align", "split", "compose"]
+        [project]
+        language = "tzh"
+        pivot = "spa"
+        base = "{tiny_model}"
+        [[sources]]
+        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
+        reader = "lexicon"
+        licence = "CC BY 4.0"
+        [sources.settings]
+        language = "tzh"
+        pivot = "spa"
+        senses = {{ file = "senses.csv" }}
+        examples = {{ file = "examples.csv" }}
+        [split]
+        test_size = 20
+        valid_size = 12
+    """
+    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
+    run_plan(Project(folder))
+    return Project(folder)
+
+
+FEW = {"steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1, "learning_rate": 1e-3}
+
+
+def logged(project: Project, number: int) -> list[str]:
+    return [e.data["text"] for e in events.since(project.db, number) if e.kind == "log"]
+
+
+def test_the_recipe_grows_trains_and_compares(project, tokenizers):
+    row = submit(
+        project, "train", "grow", {**FEW, "layers": 3, "width": 96, "tokenizer": str(tokenizers[2])}, wait=True
+    )
+    folder = project.output(row.id)
+    loaded = load_artifact(folder)
+    assert shape_of(loaded.model.config) == Shape(3, 96, 192, 6, 3, 16)
+    assert loaded.model.config.vocab_size == len(tokenizers[1])
+    chats = list(Dataset(project.newest("chats"), "train").records("valid"))[:2]
+    prompts = [loaded.renderer.prompt_ids(chat.prompt) for chat in chats]
+    assert len(generate_batch(loaded, prompts, Sampling(max_new_tokens=4))) == 2
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    report = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    arms = report["arms"]
+    assert set(arms) == {"grown", "continued", "scratch"} and report["answers"] >= 8
+    assert arms["grown"]["flops"] == about["flops"] and arms["grown"]["parameters"] == about["parameters"]
+    assert arms["grown"]["parameters"] == arms["scratch"]["parameters"] > 2 * arms["continued"]["parameters"]
+    assert arms["continued"]["steps"] > 2 * arms["grown"]["steps"] == 2 * arms["scratch"]["steps"]
+    for arm in arms.values():
+        assert arm["flops"] == pytest.approx(arms["grown"]["flops"], rel=0.15)
+        assert 0 < arm["low"] <= arm["bits_per_byte"] <= arm["high"]
+    assert report["winner"] in (None, min(arms, key=lambda name: arms[name]["bits_per_byte"]))
+    assert any("is not known" in note for note in report["notes"])
+    said = logged(project, row.id)
+    assert any("new tokens beside" in text for text in said)
+    assert any(text.startswith("after: 3 layers of 96") for text in said)
+    assert sum("At equal compute" in text for text in said) == 1
+    losses = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
+    assert len(losses) == 3 and min(losses) < losses[0]
+    assert len(events.curve(project.db, row.id, "continued_valid_loss")) > 3
+
+
+def test_from_scratch_gets_what_the_small_model_cost(project):
+    small = submit(project, "train", "scratch", {**FEW, "size": 0.25}, wait=True)
+    folder = project.output(small.id)
+    cost = json.loads((folder / "model.json").read_text(encoding="utf-8"))["flops"]
+    row = submit(project, "train", "grow", {**FEW, "layers": 6, "model": str(folder)}, wait=True)
+    arms = json.loads((project.output(row.id) / "comparison.json").read_text(encoding="utf-8"))["arms"]
+    assert arms["grown"]["earlier_flops"] == arms["continued"]["earlier_flops"] == cost > 0
+    assert arms["scratch"]["earlier_flops"] == 0
+    assert arms["scratch"]["flops"] == pytest.approx(arms["grown"]["flops"] + cost, rel=0.15)
+
+
+def test_an_interrupted_comparison_goes_on_where_it_was(project):
+    """Cancelled in the last arm: neither the grown model nor the arm before it is trained again, and the last one goes on."""
+    settings = {**FEW, "steps": 40, "layers": 3, "operator": "stack", "samples": 0}
+    row = submit(project, "train", "grow", settings)
+    deadline = time.monotonic() + 120
+    while not events.curve(project.db, row.id, "scratch_loss") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    jobs.request_cancel(project.db, row.id)
+    while jobs.get(project.db, row.id).state == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert jobs.get(project.db, row.id).state == "cancelled"
+    folder = project.runs / row.folder
+    assert not (folder / "output" / "comparison.json").exists()
+    assert not (folder / "checkpoints" / "scratch" / "outcome.json").exists()
+    kept = (folder / "checkpoints" / "continued" / "outcome.json").read_text(encoding="utf-8")
+    assert resume(project, row.id, wait=True).state == "succeeded"
+    for name in ("loss", "continued_loss", "scratch_loss"):
+        steps = [step for step, _ in events.curve(project.db, row.id, name)]
+        assert steps == list(range(1, len(steps) + 1)), f"{name} was trained twice"
+    arms = json.loads((project.output(row.id) / "comparison.json").read_text(encoding="utf-8"))["arms"]
+    assert arms["continued"]["seconds"] == json.loads(kept)["seconds"]
+    assert arms["scratch"]["steps"] == 40
