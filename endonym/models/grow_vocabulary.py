@@ -20,8 +20,8 @@ from endonym.models.generate import decoder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-RIDGE = 0.1
-"""Share of the mean square of the hidden units that keeps the lowering direction short."""
+STEP, MOST = 0.1, 40.0
+"""Nats by which the logits of new rows are lowered on average: tried from 0 in steps, up to the most."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def grow_vocabulary(
     """Change `model` in place to the vocabulary of `new_tokenizer`, tokens of the same spelling keeping their rows.
 
     `texts` are what the model should go on knowing; without them it writes its own. On them at most `most_nats` nats per token are lost
-    while they are spelled with old tokens. Where input and output share their rows, the input rows move along, by little.
+    while they are spelled with old tokens; where no lowering reaches that, as little as one can. Where input and output share their rows,
+    the input rows move along: by 4 % of their length in SmolLM2, for 21,000 new words.
     """
     hidden = _hidden_states(model, old_tokenizer, texts, seed)
     inputs, outputs = (e.weight.detach().float() for e in (model.get_input_embeddings(), model.get_output_embeddings()))
@@ -104,33 +105,26 @@ def _lowering(
     def mass(rows: torch.Tensor) -> torch.Tensor:
         return torch.cat([torch.logsumexp(part @ rows.T, dim=1) for part in hidden.split(128)])
 
-    # The short vector whose product with every hidden state is as nearly 1 as can be: ridge regression of a constant.
-    square = hidden.T @ hidden / len(hidden)
-    eye = torch.eye(len(square), device=square.device)
-    direction = torch.linalg.solve(square + RIDGE * square.diagonal().mean() * eye, hidden.mean(0))
+    # The mean hidden state: short, so that rows stay near their pieces, and nearly alike in what it takes on text not seen here.
+    # On SmolLM2 a direction fitted to the states, or the mean of all rows, kept the bound worse on other text.
+    mean = hidden.mean(0)
+    direction = mean / mean.square().sum()
     along, excess = hidden @ direction, mass(new_rows) - mass(old_rows)
-
-    def lost(amount: float) -> float:
-        return float(torch.nn.functional.softplus(excess - amount * along).mean())
-
-    unbounded = lost(0.0)
-    low, high = 0.0, 0.0
-    while lost(high) > most_nats and high < 1000:
-        low, high = high, 2 * high + 1
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if lost(middle) > most_nats else (low, middle)
-    return high * direction, lost(high), unbounded
+    amounts = torch.arange(0.0, MOST, STEP)
+    lost = torch.stack([torch.nn.functional.softplus(excess - amount * along).mean() for amount in amounts.tolist()])
+    enough = (lost <= most_nats).nonzero()
+    chosen = int(enough[0]) if len(enough) else int(lost.argmin())
+    return float(amounts[chosen]) * direction, float(lost[chosen]), float(lost[0])
 
 
 def _hidden_states(model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], seed: int) -> torch.Tensor:
-    """What the output layer sees on some old text, (N, D): of `texts`, or of eight texts the model writes itself."""
+    """What the output layer sees on some old text, (N, D): of `texts`, or of sixteen texts the model writes itself."""
     if texts:
         rows = [tokenizer.encode(text, add_special_tokens=False)[:256] for text in texts]
         batches = [torch.tensor([row], device=model.device) for row in rows if row]
     else:
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        prompt = torch.full((8, 1), start, device=model.device)
+        prompt = torch.full((16, 1), start, device=model.device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             batches = [
