@@ -5,38 +5,199 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from endonym.jobs.plan import run_plan
-from endonym.jobs.submit import submit
-from endonym.models.load import load_artifact
+from endonym import plugins
+from endonym.data.lexicon import Lexicon
+from endonym.errors import EndonymError
+from endonym.export.source import Source
+from endonym.jobs.plan import plan, run_plan
+from endonym.jobs.submit import prepare, submit
+from endonym.models.adopt import Material, adopt, bits_per_byte
+from endonym.models.distil import Distilling, distilled, snippets
+from endonym.models.generate import Sampling, generate_batch
+from endonym.models.load import load_artifact, load_model
+from endonym.models.trial import Trial, flops_per_token, num_steps, run_trial
+from endonym.models.vocabulary import Change, Matrices, all_rows, change, install, mean, meanings, only_rows, weighted
 from endonym.project import Project
 from endonym.store import events
+from endonym.tokenizer import trials
+from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, trained
+from endonym.tokenizer.merges import learn
+from endonym.types import Chat, Message
 
 EXAMPLE = Path(__file__).parent / "data" / "tseltal"
-FEW = {
-    "steps": 6,
-    "warm_steps": 4,
-    "batch_size": 8,
-    "evaluate_every": 3,
-    "save_every": 3,
-    "valid_rows": 8,
-    "samples": 1,
-}
+FEW = {"steps": 4, "warm_steps": 4, "batch_size": 8, "evaluate_every": 2, "save_every": 2, "valid_rows": 8, "samples": 1}
+
+
+def held(texts):
+    return [Chat(str(i), (Message("assistant", text),), "x") for i, text in enumerate(texts)]
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_model) -> Project:
+def learned(tiny_model, tmp_path_factory, tseltal) -> Path:
+    """The tiny model after a short training on Tseltal, so that its rows mean something."""
+    folder = tmp_path_factory.mktemp("learned")
+    loaded = load_model(tiny_model, dtype="float32")
+    trial = Trial(flops_per_token(loaded.model) * 120 * 1024, 1024, 3e-3)
+    run_trial(loaded, [b for _, b in tseltal[:300]], trial, lambda *a: None, lambda: False)
+    loaded.model.save_pretrained(folder)
+    loaded.tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def longer(learned, tmp_path, tseltal):
+    """The model with its tokenizer, the same tokenizer extended, and what changes between them."""
+    loaded = load_model(learned, dtype="float32")
+    merges = learn(pre_tokens(loaded.tokenizer, [b for _, b in tseltal[:300]]), [], base_bpe(loaded.tokenizer, "x"), 150)
+    made = extended(loaded.tokenizer, merges, tmp_path)
+    return loaded, made, change(loaded.tokenizer, made, 512)
+
+
+def test_old_rows_stay_and_new_ones_are_means_of_their_pieces(longer):
+    loaded, made, changed = longer
+    before = Matrices.of(loaded.model)
+    install(loaded.model, before, changed, mean(before.input, changed.pieces))
+    after = loaded.model.get_input_embeddings().weight
+    assert torch.equal(after[:512], before.input) and len(after) == len(made) == 662
+    token = made.convert_ids_to_tokens(600)
+    pieces = [loaded.tokenizer.convert_tokens_to_ids(p.value) for p in loaded.tokenizer.backend_tokenizer.model.tokenize(token)]
+    assert len(pieces) > 1 and torch.allclose(after[600], before.input[pieces].mean(0), atol=1e-6)
+    assert loaded.model.get_output_embeddings().weight is after
+    assert loaded.model.config.vocab_size == 662
+
+
+def test_a_head_of_its_own_gets_rows_too(longer):
+    loaded, _, changed = longer
+    head = torch.nn.Linear(64, 512, bias=True)
+    loaded.model.set_output_embeddings(head)
+    before = Matrices.of(loaded.model)
+    assert before.output is not None
+    install(loaded.model, before, changed, mean(before.input, changed.pieces))
+    made = loaded.model.get_output_embeddings()
+    assert torch.equal(made.weight[:512], head.weight) and torch.equal(made.bias[:512], head.bias)
+    pieces = changed.pieces[changed.fresh.index(600)]
+    assert torch.allclose(made.weight[600], head.weight[pieces].mean(0), atol=1e-6)
+    assert torch.allclose(made.bias[600], head.bias[pieces].mean(), atol=1e-6)
+    assert made.weight is not loaded.model.get_input_embeddings().weight
+
+
+def test_spare_rows_of_the_model_are_used_first(longer):
+    loaded, made, _ = longer
+    assert change(loaded.tokenizer, made, 600).num_rows == 662
+    assert change(loaded.tokenizer, made, 1000).num_rows == 1000
+
+
+def test_made_rows_are_better_than_random_ones(longer, tseltal):
+    loaded, made, _ = longer
+    said = []
+    material = Material([b for _, b in tseltal[:300]], [(b, a) for a, b in tseltal[:300]], held([b for _, b in tseltal[300:340]]))
+    chosen = adopt(loaded, made, "auto", material, Distilling(tokens=4000), said.append)
+    base = load_model(loaded.base, dtype="float32")
+    noise = adopt(base, made, "random", material, Distilling(), said.append)
+    found = chosen.bits_per_byte
+    assert set(found) == {"base", "mean", "weighted", "distil"} and chosen.way == min(("mean", "weighted", "distil"), key=found.get)
+    assert max(found["mean"], found["distil"]) < bits_per_byte(noise.loaded, material.held) - 0.1
+    assert bits_per_byte(chosen.loaded, material.held) == pytest.approx(found[chosen.way], rel=1e-3)
+    assert any("new rows by distil" in line for line in said)
+
+
+def test_distillation_brings_states_nearer(longer, tseltal):
+    """On sentences it has not read, the last state after a text is nearer to the state after its old spelling."""
+    loaded, made, changed = longer
+    cfg = Distilling(tokens=6000, epochs=2, depth=1.0)
+    texts = [b for _, b in tseltal]
+    found, unseen = (snippets(loaded.tokenizer, made, t, changed.fresh, cfg) for t in (texts[:300], texts[300:]))
+    assert found and all(len(s.new) < len(s.old) for s in found)
+    before = Matrices.of(loaded.model)
+
+    def last(rows, ends):
+        model = loaded.model
+        return torch.stack([model.get_decoder()(torch.tensor([r])).last_hidden_state[0, e[-1]] for r, e in zip(rows, ends, strict=True)])
+
+    with torch.no_grad():
+        wanted = last([s.old for s in unseen], [s.ends_old for s in unseen])
+        install(loaded.model, before, changed, mean(before.input, changed.pieces))
+        at_first = (last([s.new for s in unseen], [s.ends_new for s in unseen]) - wanted).pow(2).mean()
+        install(loaded.model, before, Change(512, [(i, i) for i in range(512)], [], []), before.input[:0])
+    fitted = distilled(loaded.model, before, changed, found, cfg)
+    with torch.no_grad():
+        at_last = (last([s.new for s in unseen], [s.ends_new for s in unseen]) - wanted).pow(2).mean()
+    assert fitted.shape == (150, 64)
+    assert at_last < 0.9 * at_first
+    assert torch.equal(loaded.model.get_input_embeddings().weight[:512], before.input)
+
+
+def test_meaning_comes_from_the_words_that_translate(longer):
+    loaded, made, changed = longer
+    word = next(
+        made.decode([n]).strip() for n in changed.fresh
+        if made.convert_ids_to_tokens(n).startswith("Ġ") and len(made.encode(made.decode([n]))) == 1 and made.decode([n]).strip().isalpha()
+    )  # fmt: skip
+    number = made.encode(" " + word)[0]
+    known = meanings(made, loaded.tokenizer, [f"x {word} x"], Lexicon({word: {"casa": 0.75, "agua": 0.25}}), changed.fresh)
+    share, meant = known[number]
+    assert share == 1.0 and [p for _, p in meant] == [0.75, 0.25]
+    matrix = Matrices.of(loaded.model).input
+    row = weighted(matrix, changed.pieces, changed.fresh, known)[changed.fresh.index(number)]
+    said = sum(p * matrix[ids].mean(0) for ids, p in meant)
+    own = matrix[changed.pieces[changed.fresh.index(number)]].mean(0)
+    assert torch.allclose(row, (own + said) / 2, atol=1e-6)
+
+
+def test_a_replaced_vocabulary_takes_over_what_is_spelled_alike(learned, tmp_path, tseltal):
+    loaded = load_model(learned, dtype="float32")
+    made = trained(loaded.tokenizer, [b for _, b in tseltal], "bpe", 450, "words", tmp_path)
+    before = Matrices.of(loaded.model)
+    adopted = adopt(loaded, made, "mean", Material([], [], []), Distilling(), print)
+    after = loaded.model.get_input_embeddings().weight
+    assert len(after) == len(made)
+    for name in ("<|im_end|>", "Ġte", "á"):
+        assert torch.equal(after[made.convert_tokens_to_ids(name)], before.input[loaded.tokenizer.convert_tokens_to_ids(name)])
+    assert loaded.model.config.eos_token_id == made.eos_token_id
+    assert adopted.loaded.renderer.stop_ids == [made.convert_tokens_to_ids("<|im_end|>")]
+    assert bits_per_byte(adopted.loaded, held([b for _, b in tseltal[300:320]])) < 8
+
+
+def test_only_new_rows_learn_and_everything_comes_back(longer):
+    loaded, _, changed = longer
+    model, before = loaded.model, Matrices.of(loaded.model)
+    install(model, before, changed, mean(before.input, changed.pieces))
+    ids = torch.tensor([[1, 600, 520, 7, 600]])
+    whole = model.get_input_embeddings().weight.detach().clone()
+    with torch.no_grad():
+        wanted = model(ids).logits
+    only_rows(model, changed.fresh)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 150 * 64
+    assert torch.allclose(model(ids).logits, wanted, atol=1e-5)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    model(ids).logits.logsumexp(-1).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        changed_logits = model(ids).logits
+    all_rows(model)
+    after = model.get_input_embeddings().weight
+    assert torch.equal(after[:512], whole[:512]) and not torch.equal(after[512:], whole[512:])
+    with torch.no_grad():
+        assert torch.allclose(model(ids).logits, changed_logits, atol=1e-5)
+    assert model.get_output_embeddings().weight is after
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, learned) -> Project:
     """A project with composed chats and an extended tokenizer."""
     folder = tmp_path_factory.mktemp("embeddings") / "tseltal"
     shutil.copytree(EXAMPLE, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
     settings = f"""
-        steps = ["ingest", "clean", "align", "split", "compose", "tokenizer extend"]
+        steps = ["ingest", "split", "compose", "tokenizer extend"]
         [project]
         language = "tzh"
         pivot = "spa"
-        base = "{tiny_model}"
+        base = "{learned}"
         [[sources]]
         files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
         reader = "lexicon"
@@ -58,13 +219,95 @@ def project(tmp_path_factory, tiny_model) -> Project:
     return Project(folder)
 
 
-def test_embeddings_trains_new_rows_and_then_all(project, tiny_model):
+@pytest.fixture(scope="module")
+def model(project) -> Path:
     row = submit(project, "train", "embeddings", {**FEW, "distil_tokens": 400}, wait=True)
-    warm = [value for _, value in events.curve(project.db, row.id, "warm/valid_loss")]
-    main = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
+    return project.output(row.id)
+
+
+def test_embeddings_trains_new_rows_and_then_all(project, model, learned):
+    number = next(r for r in project.db.execute("select id from jobs where verb = 'train'"))[0]
+    warm = [value for _, value in events.curve(project.db, number, "warm/valid_loss")]
+    main = [value for _, value in events.curve(project.db, number, "valid_loss")]
     assert len(warm) == len(main) == 3
     assert main[0] == pytest.approx(min(warm), abs=2e-3)
     assert min(main) < main[0]
-    print(json.loads((project.output(row.id) / "rows.json").read_text()))
-    loaded = load_artifact(project.output(row.id))
-    print(len(loaded.tokenizer))
+    rows = json.loads((model / "rows.json").read_text(encoding="utf-8"))
+    assert rows["new_rows"] == 60 and rows["way"] in rows["bits_per_byte"]
+    loaded = load_artifact(model)
+    assert len(loaded.tokenizer) == 572 and json.loads((model / "model.json").read_text())["recipe"] == "embeddings"
+    assert len(generate_batch(loaded, [loaded.renderer.prompt_ids([Message("user", "x")])], Sampling(max_new_tokens=4))) == 1
+    old = load_model(learned, dtype="float32").model.get_input_embeddings().weight
+    assert not torch.equal(load_model(model / "weights", dtype="float32").model.get_input_embeddings().weight[:512], old)
+
+
+def test_extended_model_is_certified_as_gguf(project, model):
+    row = submit(project, "export", "gguf", {"parity_rows": 3, "parity_tokens": 6}, wait=True)
+    certificate = json.loads((project.output(row.id) / "parity.json").read_text(encoding="utf-8"))
+    assert certificate["result"] == "certified"
+    assert Source(load_artifact(model), model, "x").is_tied()
+
+
+def test_the_recipe_takes_the_newest_tokenizer_and_no_other_base(project, model, tiny_model):
+    _, resolved, inputs = prepare(project, "train", "embeddings", {}, {}, None)
+    assert resolved.inputs["vocabulary"] == "vocabulary" and inputs["vocabulary"]
+    assert "vocabulary" not in prepare(project, "train", "lora", {}, {}, None)[2]
+    assert [step.state for step in plan(project)] == ["done"] * 4
+    module = plugins.load("recipe", "embeddings")
+    job = SimpleNamespace(
+        inputs={"vocabulary": project.newest("vocabulary")}, project=SimpleNamespace(base="another", language="tzh", pivot="spa")
+    )
+    with pytest.raises(EndonymError, match="was made for"):
+        module._adopted(module.Config(), None, job, load_model(tiny_model, dtype="float32"))
+
+
+def test_decide_compares_all_at_equal_computing(project):
+    settings = {"sizes": [20, 60], "new_size": 400, "steps": 3, "batch_tokens": 512, "held": 12}
+    row = submit(project, "tokenizer", "decide", settings, wait=True)
+    folder = project.output(row.id)
+    decision = json.loads((folder / "decision.json").read_text(encoding="utf-8"))
+    names = [found["name"] for found in decision["candidates"]]
+    assert names == ["keep", "extend 20", "extend 60", "new", "bytes"]
+    by_name = dict(zip(names, decision["candidates"], strict=True))
+    assert by_name["extend 60"]["tokens_per_word"] < by_name["extend 20"]["tokens_per_word"] < by_name["keep"]["tokens_per_word"]
+    assert by_name["bytes"]["tokens_per_word"] > 4 and by_name["bytes"]["steps"] > by_name["keep"]["steps"]
+    assert decision["choice"] in names and decision["advice"] in (folder / "decision.txt").read_text(encoding="utf-8")
+    assert project.newest("vocabulary") != folder
+
+
+def test_computing_not_steps_is_equal(learned, tmp_path):
+    loaded = load_model(learned, dtype="float32")
+    budget = Trial(flops_per_token(loaded.model) * 40 * 512, 512, 1e-3)
+    assert num_steps(loaded.model, budget) == 40
+    adopt(loaded, bytes_only(loaded.tokenizer, tmp_path), "mean", Material([], [], []), Distilling(), print)
+    few = flops_per_token(loaded.model)
+    assert num_steps(loaded.model, budget) == round(budget.flops / few / 512) > 40
+
+
+def results(*rows):
+    """Made-up results: bits per byte of the language and of the pivot, item by item, around the values given."""
+    noise = [0.02 * ((i * 7) % 11 - 5) for i in range(60)]
+    return [
+        {
+            "name": name, "vocabulary": size, "cost": 1.0, "tokens_per_word": 2.0, "context_share": 0.1, "bits_per_byte_at_start": 3.0,
+            "target": [[50 * (target + spread * e), 50.0] for e in noise], "pivot": [[50 * (pivot + e), 50.0] for e in noise],
+        }
+        for name, size, target, spread, pivot in rows
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "choice", "words"),
+    [
+        ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.8, 1, 1.0)], "extend 100", "pays"),
+        ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 2.1, 1, 1.0)], "keep", "no other pays"),
+        ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.999, -9, 1.0)], "keep", "no other pays"),
+        ([("keep", 500, 2.0, 1, 1.0), ("new", 400, 1.5, 1, 2.0)], "keep", "the pivot loses 1.000"),
+        ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.8, 5, 1.0), ("extend 200", 700, 1.799, -5, 1.0)], "extend 100", "pays"),
+    ],
+)
+def test_advice_needs_a_certain_gain_that_the_pivot_does_not_pay_for(rows, choice, words):
+    cfg = SimpleNamespace(steps=1, batch_tokens=1, learning_rate=1e-3, rows="mean", seed=1, pivot_loss=0.05)
+    decision = trials.advise(results(*rows), cfg)
+    assert decision["choice"] == choice and words in decision["advice"]
+    assert words in trials.table(results(*rows), decision)

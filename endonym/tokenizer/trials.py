@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,12 +144,10 @@ def _advice(rows: Sequence[dict[str, Any]], choice: int) -> str:
     kept, chosen = rows[0], rows[choice]
     if choice:
         value, low, high = chosen["change"]
-        words = chosen["name"].split()
-        command = f"endonym tokenizer {'train' if words[0] == 'new' else ' '.join(words)}"
-        after = "" if words[0] == "bytes" else f" Next: {command}, then endonym train embeddings."
+        command = {"new": "train", "bytes": "train --model bytes"}.get(chosen["name"], chosen["name"])
         return (
             f"{chosen['name'].capitalize()} pays: after the same computing it needs {chosen['bits_per_byte']:.3f} bits per byte, "
-            f"{-value:.3f} [{-high:.3f}, {-low:.3f}] fewer than the tokenizer as it is, at {chosen['cost']:.0%} of its cost a text.{after}"
+            f"{-value:.3f} [{-high:.3f}, {-low:.3f}] fewer than the tokenizer as it is, at {chosen['cost']:.0%} of its cost a text. Next: endonym tokenizer {command}, then endonym train embeddings."
         )
     if len(rows) == 1:
         return "There was nothing to compare the tokenizer with."
@@ -199,7 +196,7 @@ def _score(loaded: Loaded, texts: Sequence[str], number: int) -> list[list[float
     chosen = texts[:: max(1, len(texts) // number)][:number]
     chats = [Chat(str(i), (Message("assistant", text),), "") for i, text in enumerate(chosen)]
     with arithmetic(loaded.device):
-        found = answer_nll(replace(loaded), chats)
+        found = answer_nll(loaded, chats)
     return [[nats / math.log(2), float(size)] for nats, size in found]
 
 

@@ -88,7 +88,7 @@ def fit_arm(arm: Arm, rows: Rows, chats: Sequence[Chat], job: Job) -> Outcome | 
     loaded = ready(arm.loaded, network)
     valid = [arm.loaded.renderer.example(c) for c in chats]
     preflight(network, rows.examples, next_token, loaded.renderer, arm.cfg.batch_tokens, job)
-    fitted = fit(network, rows, valid, next_token, arm.cfg, job, arm=arm.name)
+    fitted = fit(network, rows, valid, next_token, arm.cfg, job, part=arm.name)
     if fitted.cancelled:
         return None
     outcome = Outcome(

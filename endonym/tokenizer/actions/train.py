@@ -24,7 +24,9 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(8000, ge=300, description="Tokens at most, the 256 bytes and the special tokens among them.")
-    model: Literal["bpe", "unigram"] = Field("bpe", description="Byte-pair encoding, or a unigram language model.")
+    model: Literal["bpe", "unigram", "bytes"] = Field(
+        "bpe", description="Byte-pair encoding, a unigram language model, or nothing but the 256 bytes."
+    )
     languages: Literal["target", "both"] = Field(
         "both", description="Learn from the language alone, or from the pivot too."
     )
@@ -41,7 +43,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
     """
     from endonym.models.load import load_tokenizer
     from endonym.store.files import write_json
-    from endonym.tokenizer.build import must_round_trip, trained
+    from endonym.tokenizer.build import bytes_only, must_round_trip, trained
     from endonym.tokenizer.corpus import broken_words, texts_of
     from endonym.tokenizer.measure import measure
 
@@ -49,7 +51,12 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
     language, pivot = job.project.language, job.project.pivot
     texts = texts_of(data, language, pivot)
     learned = texts.target if cfg.languages == "target" else [*texts.target, *texts.pivot]
-    made = trained(base, learned, cfg.model, cfg.size, cfg.cut, job.output / "tokenizer")
+    folder = job.output / "tokenizer"
+    made = (
+        bytes_only(base, folder)
+        if cfg.model == "bytes"
+        else trained(base, learned, cfg.model, cfg.size, cfg.cut, folder)
+    )
     must_round_trip(made, [*texts.target, *texts.pivot], data.folder.name)
     before, after = (measure(tokenizer, texts.held, language) for tokenizer in (base, made))
     report = {

@@ -109,12 +109,12 @@ def _adopted(cfg: Config, data: Dataset, job: Job, loaded: Loaded) -> tuple[Load
         Distilling(tokens=cfg.distil_tokens, seed=cfg.seed), job.log,
         lambda done, total: job.tick(done, total, "snippets"), rows,
     )  # fmt: skip
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    save_file(adopted.rows, kept.with_suffix(".tmp"))
-    kept.with_suffix(".tmp").replace(kept)
     if not rows:
         about = {"way": adopted.way, "bits_per_byte": adopted.bits_per_byte, "new_rows": len(adopted.changed.fresh)}
         write_json(job.output / "rows.json", about)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_file(adopted.rows, kept.with_suffix(".tmp"))
+        kept.with_suffix(".tmp").replace(kept)
     return adopted.loaded, adopted.changed.fresh
 
 
