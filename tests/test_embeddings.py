@@ -30,7 +30,15 @@ from endonym.tokenizer.merges import learn
 from endonym.types import Chat, Message
 
 EXAMPLE = Path(__file__).parent / "data" / "tseltal"
-FEW = {"steps": 4, "warm_steps": 4, "batch_size": 8, "evaluate_every": 2, "save_every": 2, "valid_rows": 8, "samples": 1}
+FEW = {
+    "steps": 4,
+    "warm_steps": 4,
+    "batch_size": 8,
+    "evaluate_every": 2,
+    "save_every": 2,
+    "valid_rows": 8,
+    "samples": 1,
+}
 
 
 def held(texts):
@@ -53,7 +61,9 @@ def learned(tiny_model, tmp_path_factory, tseltal) -> Path:
 def longer(learned, tmp_path, tseltal):
     """The model with its tokenizer, the same tokenizer extended, and what changes between them."""
     loaded = load_model(learned, dtype="float32")
-    merges = learn(pre_tokens(loaded.tokenizer, [b for _, b in tseltal[:300]]), [], base_bpe(loaded.tokenizer, "x"), 150)
+    merges = learn(
+        pre_tokens(loaded.tokenizer, [b for _, b in tseltal[:300]]), [], base_bpe(loaded.tokenizer, "x"), 150
+    )
     made = extended(loaded.tokenizer, merges, tmp_path)
     return loaded, made, change(loaded.tokenizer, made, 512)
 
@@ -65,7 +75,10 @@ def test_old_rows_stay_and_new_ones_are_means_of_their_pieces(longer):
     after = loaded.model.get_input_embeddings().weight
     assert torch.equal(after[:512], before.input) and len(after) == len(made) == 662
     token = made.convert_ids_to_tokens(600)
-    pieces = [loaded.tokenizer.convert_tokens_to_ids(p.value) for p in loaded.tokenizer.backend_tokenizer.model.tokenize(token)]
+    pieces = [
+        loaded.tokenizer.convert_tokens_to_ids(p.value)
+        for p in loaded.tokenizer.backend_tokenizer.model.tokenize(token)
+    ]
     assert len(pieces) > 1 and torch.allclose(after[600], before.input[pieces].mean(0), atol=1e-6)
     assert loaded.model.get_output_embeddings().weight is after
     assert loaded.model.config.vocab_size == 662
@@ -95,12 +108,16 @@ def test_spare_rows_of_the_model_are_used_first(longer):
 def test_made_rows_are_better_than_random_ones(longer, tseltal):
     loaded, made, _ = longer
     said = []
-    material = Material([b for _, b in tseltal[:300]], [(b, a) for a, b in tseltal[:300]], held([b for _, b in tseltal[300:340]]))
+    material = Material(
+        [b for _, b in tseltal[:300]], [(b, a) for a, b in tseltal[:300]], held([b for _, b in tseltal[300:340]])
+    )
     chosen = adopt(loaded, made, "auto", material, Distilling(tokens=4000), said.append)
     base = load_model(loaded.base, dtype="float32")
     noise = adopt(base, made, "random", material, Distilling(), said.append)
     found = chosen.bits_per_byte
-    assert set(found) == {"base", "mean", "weighted", "distil"} and chosen.way == min(("mean", "weighted", "distil"), key=found.get)
+    assert set(found) == {"base", "mean", "weighted", "distil"} and chosen.way == min(
+        ("mean", "weighted", "distil"), key=found.get
+    )
     assert max(found["mean"], found["distil"]) < bits_per_byte(noise.loaded, material.held) - 0.1
     assert bits_per_byte(chosen.loaded, material.held) == pytest.approx(found[chosen.way], rel=1e-3)
     assert any("new rows by distil" in line for line in said)
@@ -117,7 +134,12 @@ def test_distillation_brings_states_nearer(longer, tseltal):
 
     def last(rows, ends):
         model = loaded.model
-        return torch.stack([model.get_decoder()(torch.tensor([r])).last_hidden_state[0, e[-1]] for r, e in zip(rows, ends, strict=True)])
+        return torch.stack(
+            [
+                model.get_decoder()(torch.tensor([r])).last_hidden_state[0, e[-1]]
+                for r, e in zip(rows, ends, strict=True)
+            ]
+        )
 
     with torch.no_grad():
         wanted = last([s.old for s in unseen], [s.ends_old for s in unseen])
@@ -139,7 +161,9 @@ def test_meaning_comes_from_the_words_that_translate(longer):
         if made.convert_ids_to_tokens(n).startswith("Ġ") and len(made.encode(made.decode([n]))) == 1 and made.decode([n]).strip().isalpha()
     )  # fmt: skip
     number = made.encode(" " + word)[0]
-    known = meanings(made, loaded.tokenizer, [f"x {word} x"], Lexicon({word: {"casa": 0.75, "agua": 0.25}}), changed.fresh)
+    known = meanings(
+        made, loaded.tokenizer, [f"x {word} x"], Lexicon({word: {"casa": 0.75, "agua": 0.25}}), changed.fresh
+    )
     share, meant = known[number]
     assert share == 1.0 and [p for _, p in meant] == [0.75, 0.25]
     matrix = Matrices.of(loaded.model).input
@@ -157,7 +181,9 @@ def test_a_replaced_vocabulary_takes_over_what_is_spelled_alike(learned, tmp_pat
     after = loaded.model.get_input_embeddings().weight
     assert len(after) == len(made)
     for name in ("<|im_end|>", "Ġte", "á"):
-        assert torch.equal(after[made.convert_tokens_to_ids(name)], before.input[loaded.tokenizer.convert_tokens_to_ids(name)])
+        assert torch.equal(
+            after[made.convert_tokens_to_ids(name)], before.input[loaded.tokenizer.convert_tokens_to_ids(name)]
+        )
     assert loaded.model.config.eos_token_id == made.eos_token_id
     assert adopted.loaded.renderer.stop_ids == [made.convert_tokens_to_ids("<|im_end|>")]
     assert bits_per_byte(adopted.loaded, held([b for _, b in tseltal[300:320]])) < 8
@@ -236,9 +262,14 @@ def test_embeddings_trains_new_rows_and_then_all(project, model, learned):
     assert rows["new_rows"] == 60 and rows["way"] in rows["bits_per_byte"]
     loaded = load_artifact(model)
     assert len(loaded.tokenizer) == 572 and json.loads((model / "model.json").read_text())["recipe"] == "embeddings"
-    assert len(generate_batch(loaded, [loaded.renderer.prompt_ids([Message("user", "x")])], Sampling(max_new_tokens=4))) == 1
+    assert (
+        len(generate_batch(loaded, [loaded.renderer.prompt_ids([Message("user", "x")])], Sampling(max_new_tokens=4)))
+        == 1
+    )
     old = load_model(learned, dtype="float32").model.get_input_embeddings().weight
-    assert not torch.equal(load_model(model / "weights", dtype="float32").model.get_input_embeddings().weight[:512], old)
+    assert not torch.equal(
+        load_model(model / "weights", dtype="float32").model.get_input_embeddings().weight[:512], old
+    )
 
 
 def test_extended_model_is_certified_as_gguf(project, model):
@@ -255,7 +286,8 @@ def test_the_recipe_takes_the_newest_tokenizer_and_no_other_base(project, model,
     assert [step.state for step in plan(project)] == ["done"] * 4
     module = plugins.load("recipe", "embeddings")
     job = SimpleNamespace(
-        inputs={"vocabulary": project.newest("vocabulary")}, project=SimpleNamespace(base="another", language="tzh", pivot="spa")
+        inputs={"vocabulary": project.newest("vocabulary")},
+        project=SimpleNamespace(base="another", language="tzh", pivot="spa"),
     )
     with pytest.raises(EndonymError, match="was made for"):
         module._adopted(module.Config(), None, job, load_model(tiny_model, dtype="float32"))
@@ -269,7 +301,11 @@ def test_decide_compares_all_at_equal_computing(project):
     names = [found["name"] for found in decision["candidates"]]
     assert names == ["keep", "extend 20", "extend 60", "new", "bytes"]
     by_name = dict(zip(names, decision["candidates"], strict=True))
-    assert by_name["extend 60"]["tokens_per_word"] < by_name["extend 20"]["tokens_per_word"] < by_name["keep"]["tokens_per_word"]
+    assert (
+        by_name["extend 60"]["tokens_per_word"]
+        < by_name["extend 20"]["tokens_per_word"]
+        < by_name["keep"]["tokens_per_word"]
+    )
     assert by_name["bytes"]["tokens_per_word"] > 4 and by_name["bytes"]["steps"] > by_name["keep"]["steps"]
     assert decision["choice"] in names and decision["advice"] in (folder / "decision.txt").read_text(encoding="utf-8")
     assert project.newest("vocabulary") != folder
@@ -303,7 +339,11 @@ def results(*rows):
         ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 2.1, 1, 1.0)], "keep", "no other pays"),
         ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.999, -9, 1.0)], "keep", "no other pays"),
         ([("keep", 500, 2.0, 1, 1.0), ("new", 400, 1.5, 1, 2.0)], "keep", "the pivot loses 1.000"),
-        ([("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.8, 5, 1.0), ("extend 200", 700, 1.799, -5, 1.0)], "extend 100", "pays"),
+        (
+            [("keep", 500, 2.0, 1, 1.0), ("extend 100", 600, 1.8, 5, 1.0), ("extend 200", 700, 1.799, -5, 1.0)],
+            "extend 100",
+            "pays",
+        ),
     ],
 )
 def test_advice_needs_a_certain_gain_that_the_pivot_does_not_pay_for(rows, choice, words):

@@ -300,7 +300,7 @@ def test_the_recipe_grows_trains_and_compares(project, tokenizers):
     assert sum("At equal compute" in text for text in said) == 1
     losses = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
     assert len(losses) == 3 and min(losses) < losses[0]
-    assert len(events.curve(project.db, row.id, "continued_valid_loss")) > 3
+    assert len(events.curve(project.db, row.id, "continued/valid_loss")) > 3
 
 
 def job_for(project: Project, **settings) -> Job:
@@ -339,7 +339,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(project):
 
     def stopping(name: str, value: float, step: int = 0) -> None:
         metric(name, value, step)
-        if (name, step) == ("scratch_loss", 3):
+        if (name, step) == ("scratch/loss", 3):
             job.stop()
 
     job.metric = stopping
@@ -348,7 +348,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(project):
     assert job.stopped_early and (job.output / "weights").is_dir()
     again = Job(project, job.id, "train", "grow", job.folder, job.inputs, job.plugins)
     arms = comparison(again)["arms"]
-    for name, arm in (("loss", "grown"), ("continued_loss", "continued"), ("scratch_loss", "scratch")):
+    for name, arm in (("loss", "grown"), ("continued/loss", "continued"), ("scratch/loss", "scratch")):
         steps = [step for step, _ in events.curve(project.db, job.id, name)]
         assert steps == list(range(1, arms[arm]["steps"] + 1)), f"{name} was trained twice"
     unbroken = comparison(job_for(project, layers=3, operator="stack", evaluate_every=4))["arms"]

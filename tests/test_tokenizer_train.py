@@ -40,7 +40,12 @@ def job_for(folder, base, name):
     project = SimpleNamespace(base=str(base), language=language, pivot=pivot)
     said: list[str] = []
     return SimpleNamespace(
-        project=project, output=folder / "out", log=said.append, said=said, tick=lambda *a: None, summary=lambda **v: None
+        project=project,
+        output=folder / "out",
+        log=said.append,
+        said=said,
+        tick=lambda *a: None,
+        summary=lambda **v: None,
     )
 
 
@@ -194,7 +199,10 @@ def test_new_tokenizer_gives_every_line_back(tmp_path, tiny_model, base, languag
 
 def test_new_tokenizer_needs_fewer_tokens(tmp_path, tiny_model, language, request):
     _, report, _ = made_by(train, tmp_path, tiny_model, language, request.getfixturevalue(language), size=800)
-    assert report["after"]["tokens_per_word"] < (1.02 if language == "tseltal" else 0.5) * report["before"]["tokens_per_word"]
+    assert (
+        report["after"]["tokens_per_word"]
+        < (1.02 if language == "tseltal" else 0.5) * report["before"]["tokens_per_word"]
+    )
 
 
 def test_marks_joiners_and_apostrophes_stay_in_their_word(tmp_path, tiny_model, base, sanskrit):

@@ -238,7 +238,15 @@ def _fitted(tiny_model, folder, dies_at=0, part="", **settings):
     rows = _examples(30, 300)
     job = _Job(folder, dies_at)
     cfg = FitConfig(**{**SHORT_RUN, **settings})
-    result = fit(loaded.model, Rows(rows, [1.0] * len(rows)), rows[:8], next_token, cfg, job, part=part)
+    result = fit(
+        loaded.model,
+        Rows(rows, [1.0] * len(rows), ["x"] * len(rows), ["x"] * len(rows)),
+        rows[:8],
+        next_token,
+        cfg,
+        job,
+        part=part,
+    )
     return {n: p.detach().clone() for n, p in loaded.model.named_parameters()}, result, job
 
 

@@ -60,7 +60,10 @@ def rows_of(chats: Sequence[Chat], loaded: Loaded, cfg: FitConfig) -> Rows:
     """The training rows as `train/rows.py` makes them, in the tokens of `loaded`."""
     made = [part for chat in chats for part in pieces(chat, loaded.renderer, cfg.max_length)]
     fitting = [(chat, example) for chat, example in made if len(example.ids) <= cfg.max_length]
-    return Rows([example for _, example in fitting], [chat.weight for chat, _ in fitting])
+    parts = [chat for chat, _ in fitting]
+    return Rows(
+        [example for _, example in fitting], [c.weight for c in parts], [c.origin for c in parts], [c.id for c in parts]
+    )
 
 
 def tokens_per_step(rows: Rows, cfg: FitConfig) -> float:
@@ -87,7 +90,7 @@ def fit_arm(arm: Arm, rows: Rows, chats: Sequence[Chat], job: Job) -> Outcome | 
     network = arm.build()
     loaded = ready(arm.loaded, network)
     valid = [arm.loaded.renderer.example(c) for c in chats]
-    preflight(network, rows.examples, next_token, loaded.renderer, arm.cfg.batch_tokens, job)
+    preflight(network, rows.examples, next_token, loaded.renderer, arm.cfg, job)
     fitted = fit(network, rows, valid, next_token, arm.cfg, job, part=arm.name)
     if fitted.cancelled:
         return None
