@@ -12,12 +12,12 @@ from pathlib import Path
 STAMP = "installed.json"
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """A peer that cannot be installed here, with the reason."""
 
 
 def ready(folder: Path, requirements: Sequence[str], without: Sequence[str] = (), pip: Sequence[str] = ()) -> Path:
-    """Python of the environment `folder` with `requirements` in it; raises Unavailable with pip's own last words.
+    """Python of the environment `folder` with `requirements` in it; raises UnavailableError with pip's own last words.
 
     `without` are paths below its `site-packages` that are deleted again.
     """
@@ -35,7 +35,7 @@ def ready(folder: Path, requirements: Sequence[str], without: Sequence[str] = ()
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             errors = [line for line in (done.stderr + done.stdout).splitlines() if line.startswith("ERROR")]
-            raise Unavailable("; ".join(errors[-2:]) or f"{command[0]} ended with {done.returncode}")
+            raise UnavailableError("; ".join(errors[-2:]) or f"{command[0]} ended with {done.returncode}")
     for path in without:
         for found in folder.glob(f"lib/python*/site-packages/{path}"):
             shutil.rmtree(found)

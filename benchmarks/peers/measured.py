@@ -22,9 +22,19 @@ def read_job() -> Job:
     return found
 
 
+def longest(job: Job) -> int:
+    """Length in tokens up to which rows are taken, or packs are filled."""
+    return int(job["step_tokens"] if job["setting"].get("packed") else job["max_length"])
+
+
 def arguments(job: Job) -> dict[str, Any]:
-    """Training arguments: what all share, the setting's own, and as many accumulated batches as make up a step's rows."""
+    """Training arguments: what all share, the setting's own, and as many accumulated batches as make up a step's rows.
+
+    A setting with `packed` has one pack a step, as long as the rows of a step are together on average.
+    """
     own = {name: None if value == "none" else value for name, value in job["setting"].items()}
+    if own.pop("packed", False):
+        job = {**job, "batch_size": 1}
     rows = own.pop("per_device_train_batch_size", 8)
     rows = job["batch_size"] if rows == "all" else min(rows, job["batch_size"])
     if job["batch_size"] % rows:

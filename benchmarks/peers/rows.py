@@ -24,7 +24,8 @@ def tseltal(folder: Path, train: int, valid: int, seed: int) -> tuple[list[Messa
     project = tomllib.loads((folder / "endonym.toml").read_text(encoding="utf-8"))
     source = project["sources"][0]
     reader = plugins.load("reader", source["reader"])
-    cfg = reader.Config(**source["settings"])
+    about = project["project"]
+    cfg = reader.Config(**{"language": about["language"], "pivot": about["pivot"], **source["settings"]})
     read = (record for name in source["files"] for record in reader.read(folder / name, cfg))
     pairs, met = [], set()
     for record in read:
@@ -32,7 +33,6 @@ def tseltal(folder: Path, train: int, valid: int, seed: int) -> tuple[list[Messa
             pairs.append(record)
             met |= {record.source, record.target}
     random.Random(seed).shuffle(pairs)
-    about = project["project"]
     task = plugins.load("task", "translate")
     context = Context(
         folder, about["language"], about["pivot"], {"translate": (task, task.Config(hints="none"))},

@@ -9,7 +9,7 @@ from pathlib import Path
 from llamafactory.data.formatter import StringFormatter
 from llamafactory.data.template import register_template
 from llamafactory.train.tuner import run_exp
-from measured import Watch, arguments, read_job, write_result
+from measured import Watch, arguments, longest, read_job, write_result
 
 job = read_job()
 work = Path(job["work"])
@@ -39,7 +39,7 @@ settings = {
     "dataset": "rows",
     "dataset_dir": str(work),
     "template": "benchmark",
-    "cutoff_len": job["max_length"],
+    "cutoff_len": longest(job),
     "finetuning_type": "lora",
     "lora_target": "all",
     "lora_rank": job["rank"],

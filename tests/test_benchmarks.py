@@ -1,0 +1,193 @@
+"""The speed benchmark compares like with like: its rows are what they say, unequal jobs are refused, ratios are right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+EXAMPLE = Path(__file__).parent / "data" / "tseltal"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "peers"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def test_rows_are_short_translations_and_no_pair_is_on_both_sides():
+    from peers import rows
+
+    train, valid = rows.tseltal(EXAMPLE, 41, 20, seed=1)
+    assert (len(train), len(valid)) == (41, 20)
+    assert (train, valid) == rows.tseltal(EXAMPLE, 41, 20, seed=1) != rows.tseltal(EXAMPLE, 41, 20, seed=2)
+    texts = {m["content"] for chat in train for m in chat if m["role"] != "system"}
+    for chat in train + valid:
+        assert [m["role"] for m in chat] == ["system", "user", "assistant"]
+        assert chat[0]["content"].startswith("Translate from ") and "\n" not in chat[1]["content"]
+    assert not any(m["content"] in texts for chat in valid for m in chat[1:])
+    directions = [chat[0]["content"] for chat in train]
+    assert abs(directions.count(directions[0]) - directions.count(directions[1])) == 1
+    with pytest.raises(SystemExit, match="--rows"):
+        rows.tseltal(EXAMPLE, 100_000, 20, seed=1)
+
+
+def test_rows_of_a_file_are_divided_and_conversations_of_many_turns_refused(tmp_path):
+    from peers import rendering, rows
+
+    chats = [[{"role": "user", "content": f"ke {n}"}, {"role": "assistant", "content": "ሰላም"}] for n in range(9)]
+    rows.write(tmp_path / "chats.jsonl", chats)
+    assert rendering.read(tmp_path / "chats.jsonl") == chats
+    train, valid = rows.from_file(tmp_path / "chats.jsonl", 6, 3, seed=1)
+    assert sorted(train + valid, key=lambda c: c[0]["content"]) == chats
+    rows.write(tmp_path / "chats.jsonl", [[*chats[0], *chats[1]]])
+    with pytest.raises(SystemExit, match="one question with one answer"):
+        rows.from_file(tmp_path / "chats.jsonl", 1, 0, seed=1)
+
+
+def test_rows_of_all_steps_hold_every_row_as_often():
+    from peers import rows
+
+    drawn = rows.repeated(["a", "b", "c"], 9, seed=1)
+    assert sorted(drawn) == sorted("aaabbbccc") and all(set(drawn[i : i + 3]) == set("abc") for i in (0, 3, 6))
+
+
+def test_the_judge_renders_what_training_does(tiny_model, tmp_path):
+    """Ids and learned positions are those of the one renderer, and no token stands behind the end marker."""
+    from peers import rendering, rows
+    from transformers import AutoTokenizer
+
+    from endonym.models.render import Renderer
+    from endonym.types import Chat, Message
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = rendering.TEMPLATE
+    renderer = Renderer(tokenizer)
+    train, _ = rows.tseltal(EXAMPLE, 20, 0, seed=1)
+    for messages in train:
+        ids, labels = rendering.render(tokenizer, messages)
+        chat = Chat("c", tuple(Message(m["role"], m["content"]) for m in messages), "x")
+        example = renderer.example(chat, every_turn=True)
+        assert (ids, labels) == (example.ids, example.labels)
+        assert labels[-1] == ids[-1] == renderer.stop_ids[0]
+
+
+def test_packed_rows_are_taken_apart_again():
+    from measured import rows_of
+    from rendering import IGNORE, about
+
+    first, second = ([1, 2, 3], [IGNORE, 2, 3]), ([4, 5], [IGNORE, 5])
+    laid = {"input_ids": [1, 2, 3, 4, 5], "labels": [IGNORE, 2, 3, IGNORE, 5]}
+    assert list(rows_of({**laid, "seq_lengths": [3, 2]})) == [first, second]
+    padded = {
+        "input_ids": [*laid["input_ids"], 0],
+        "labels": [*laid["labels"], IGNORE],
+        "attention_mask": [1, 1, 1, 2, 2, 0],
+    }
+    assert list(rows_of(padded)) == [first, second]
+    assert list(rows_of({"input_ids": [1, 2, 3], "completion_mask": [0, 1, 1]})) == [first]
+    assert about([first, second]) == about([second, first])
+    assert about([first, second])["learned"] == 3
+    assert about([first])["digest"] != about([([1, 2, 3], [IGNORE, IGNORE, 3])])["digest"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "packed", "complaint"),
+    [
+        ({}, False, ""),
+        ({"prepared": {"digest": "other"}}, False, "digest"),
+        ({"prepared": {"tokens": 99}}, False, "tokens"),
+        ({"seen": {"learned": 49}}, False, "49 learned"),
+        ({"seen": {"rows": 11}}, False, "11 rows"),
+        ({"times": [0.0] * 6}, False, "5 steps"),
+        ({"times": [0.0] * 6}, True, ""),
+        ({"times": [0.0] * 7}, True, "6 steps"),
+    ],
+)
+def test_a_run_that_did_another_job_is_refused(changed, packed, complaint):
+    import train_speed
+
+    expected = {"rows": 12, "tokens": 100, "learned": 50, "digest": "d", "first": [[1, 2], [1]]}
+    result = {"prepared": dict(expected), "seen": {"rows": 12, "learned": 50}, "times": [0.0] * 5}
+    for name, value in changed.items():
+        result[name] = {**result[name], **value} if isinstance(value, dict) else value
+    job = {"steps": 4, "judged": {"expected": expected}}
+    if complaint:
+        with pytest.raises(train_speed.DifferentError, match=complaint):
+            train_speed.check(result, job, packed)
+    else:
+        train_speed.check(result, job, packed)
+
+
+def test_the_table_has_medians_ratios_and_failures():
+    import train_speed
+
+    def run(system: str, setting: str, speed: float) -> dict:
+        return {
+            "system": system, "setting": setting, "tokens_per_second": speed, "tokens_per_second_whole": speed / 2, "steps": 25,
+            "step_seconds": 10.0, "seconds": 20.0, "peak_bytes": 1_500_000_000, "loss": 2.5, "versions": {"torch": "2.13.0"},
+        }  # fmt: skip
+
+    runs = [run("ours", "default", speed) for speed in (380.0, 400.0, 900.0)]
+    runs += [
+        run("ours", "best", 500.0),
+        run("trl", "default", 80.0),
+        run("trainer", "default", 100.0),
+        run("trl", "best", 160.0),
+    ]
+    runs += [{"system": "llamafactory", "setting": "default", "failed": "UnavailableError: no such version"}]
+    table = train_speed.summarise(runs)
+    by_name = {(row["system"], row["setting"]): row for row in table}
+    assert by_name["ours", "default"]["tokens_per_second"] == 400
+    assert by_name["ours", "default"]["slowest"] == 380 and by_name["ours", "default"]["fastest"] == 900
+    assert by_name["trl", "default"]["of_ours"] == pytest.approx(0.2)
+    assert by_name["ours", "best"]["of_ours"] == pytest.approx(1.25)
+    assert train_speed.times_faster(table) == [
+        ("default", "default", "trainer", 4.0),
+        ("default", "best", "trl", 2.5),
+        ("best", "default", "trainer", 5.0),
+        ("best", "best", "trl", 3.125),
+    ]
+    text = train_speed.drawn(table)
+    assert "| trainer | default | 100 | 0.25 | 50 | 25 | 10.0 | 20.0 | 1500 | 2.5000 |" in text
+    assert "ours default: 4.00 times the fastest default (trainer)" in text
+    assert "llamafactory default failed: UnavailableError: no such version" in text
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_memory_counts_the_marked_processes_and_their_children_alone():
+    import train_speed
+
+    held = "import subprocess, sys, time; held = bytearray(150_000_000); time.sleep(1.5)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {held!r}], start_new_session=True)"
+    with train_speed.Memory("mine", pause=0.05) as memory, train_speed.Memory("other", pause=0.05) as other:
+        subprocess.run([sys.executable, "-c", parent], env={**os.environ, train_speed.MARK: "mine"}, check=True)
+    assert 150e6 < memory.peak < 400e6
+    assert other.peak == 0
+
+
+def test_an_environment_that_cannot_be_made_says_why(tmp_path):
+    """An unusable requirement is refused by pip before it asks any index."""
+    from peers import environments
+
+    with pytest.raises(environments.UnavailableError, match="ERROR"):
+        environments.ready(tmp_path / "peer", ["torch==="], pip=["--no-index"])
+    assert not (tmp_path / "peer" / environments.STAMP).exists()
+
+
+def test_every_system_is_pinned_and_has_both_settings():
+    systems = tomllib.loads((BENCHMARKS / "peers" / "settings.toml").read_text(encoding="utf-8"))
+    torch = {r for system in systems.values() for r in system.get("requirements", ()) if r.startswith("torch=")}
+    assert len(torch) == 1
+    for name, system in systems.items():
+        assert {"default", "best"} <= set(system["settings"]), name
+        assert system["settings"]["default"] == {}
+        assert (BENCHMARKS / "peers" / system["runner"]).is_file()
+        assert all("==" in requirement for requirement in system.get("requirements", ()))
+    assert json.loads(json.dumps(systems)) == systems
