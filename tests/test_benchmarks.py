@@ -172,13 +172,19 @@ def test_memory_counts_the_marked_processes_and_their_children_alone():
     assert other.peak == 0
 
 
-def test_an_environment_that_cannot_be_made_says_why(tmp_path):
-    """An unusable requirement is refused by pip before it asks any index."""
+def test_an_environment_is_reused_only_with_the_same_requirements(tmp_path, monkeypatch):
+    """One that cannot be made is reported and leaves no stamp behind."""
     from peers import environments
 
-    with pytest.raises(environments.UnavailableError, match="ERROR"):
-        environments.ready(tmp_path / "peer", ["torch==="], pip=["--no-index"])
-    assert not (tmp_path / "peer" / environments.STAMP).exists()
+    monkeypatch.setattr(environments.sys, "executable", "false")
+    stamp = tmp_path / "peer" / environments.STAMP
+    stamp.parent.mkdir()
+    stamp.write_text('["torch==2", "without torchvision"]', encoding="utf-8")
+    python = environments.ready(stamp.parent, ["torch==2"], ["torchvision"])
+    assert python == stamp.parent / "bin" / "python"
+    with pytest.raises(environments.UnavailableError, match="ended with 1"):
+        environments.ready(stamp.parent, ["torch==3"], ["torchvision"])
+    assert not stamp.exists()
 
 
 def test_every_system_is_pinned_and_has_both_settings():
