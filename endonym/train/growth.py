@@ -41,6 +41,9 @@ SHOWN = 8
 CLOSE = 1e-3
 """Largest difference of logits at which a growth counts as lossless; 1e-4 is usual, and large logits round worse."""
 
+BEARABLE = 0.02
+"""Nats a token of old text that a larger vocabulary may cost without a warning."""
+
 
 def load_small(cfg: Config, job: Job) -> Loaded:
     """The model to grow, in fp32, adapters merged: the run or folder that is named, else the project's base."""
@@ -82,6 +85,9 @@ def grown_network(cfg: Config, loaded: Loaded, data: Dataset, job: Job) -> Any:
             f"{done.new_rows:,} new tokens beside {done.kept_rows:,}: {done.nats_lost:.4f} nats a token lost on old text "
             f"({done.nats_unbounded:.4f} had their rows been the mean of their pieces)"
         )
+        if done.nats_lost > BEARABLE:
+            text = f"the new tokens cost {done.nats_lost:.3f} nats a token of old text; train on some of it too"
+            job.event("warning", text=text)
     old = shape_of(small.model.config)
     new = target_shape(
         small.model.config, cfg.layers or -(-4 * old.layers // 3), cfg.width, cfg.inner, cfg.heads, cfg.kv_heads
