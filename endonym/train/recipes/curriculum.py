@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,28 +53,29 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train.finish import amend, save_adapter
     from endonym.train.rows import chats_of, prepare
 
+    stage_of = graded(data, job)
     torch.manual_seed(cfg.seed)
     loaded = load_model(job.project.base, dtype=cfg.dtype)
     prepared = prepare(chats_of(data, "train"), chats_of(data, "valid"), loaded.renderer, cfg, job)
-    stages, ends = plan(cfg, data, prepared[0], job)
+    stages, ends = plan(cfg, stage_of, prepared[0], job)
 
     def ended(model: Any, name: str) -> None:
         save_adapter(model, job.output / "stages" / name)
         job.log(f"the stage {name} ends here; its adapter is in stages/{name}")
 
-    def course(model: Any) -> Course:
-        return _course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model))
+    def of(model: Any) -> Course:
+        return course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model))
 
     recipe.run(
         "curriculum", cfg, data, job, loaded, lora.adapted(cfg),
-        lambda model, out: save_adapter(model, out / "adapter"), prepared=prepared, course=course,
+        lambda model, out: save_adapter(model, out / "adapter"), prepared=prepared, course=of,
     )  # fmt: skip
     del loaded
     if job.stopped_early:
         return job.output
     amend(job, {"curriculum": {"pacing": cfg.pacing, "stages": _ends(ends, job)}})
     if cfg.seeds:
-        found = _verdict(cfg, prepared, lambda seed: _course(cfg, seed, prepared[0], stages, ends, None), job)
+        found = _verdict(cfg, prepared, lambda seed: course(cfg, seed, prepared[0], stages, ends, None), job)
         if found is not None:
             write_json(job.output / "verdict.json", found)
             amend(job, {"verdict": found})
@@ -83,8 +84,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     return job.output
 
 
-def plan(cfg: Config, data: Dataset, rows: Rows, job: Job) -> tuple[list[list[int]], list[tuple[int, str]]]:
-    """The rows that each stage draws from, and the step at which it ends with its name; stages without rows are left out."""
+def graded(data: Dataset, job: Job) -> dict[str, str]:
+    """The stage of each chat by its id; raises ConfigError when others were scored than are trained on."""
     from endonym.data import difficulty
     from endonym.errors import ConfigError
 
@@ -94,8 +95,16 @@ def plan(cfg: Config, data: Dataset, rows: Rows, job: Job) -> tuple[list[list[in
         raise ConfigError(
             "the difficulty was scored on other chats than these", "Score these: endonym score; then train again."
         )
-    stage_of = {row.id: row.stage for row in difficulty.read(folder)}
-    members: dict[str, list[int]] = {name: [] for name in difficulty.STAGES}
+    return {row.id: row.stage for row in difficulty.read(folder)}
+
+
+def plan(
+    cfg: Config, stage_of: Mapping[str, str], rows: Rows, job: Job
+) -> tuple[list[list[int]], list[tuple[int, str]]]:
+    """The rows that each stage draws from, and the step at which it ends with its name; stages without rows are left out."""
+    from endonym.data.difficulty import STAGES
+
+    members: dict[str, list[int]] = {name: [] for name in STAGES}
     for i, (chat, weight) in enumerate(zip(rows.chats, rows.weights)):
         if weight > 0:
             members[stage_of[chat]].append(i)
@@ -111,7 +120,7 @@ def plan(cfg: Config, data: Dataset, rows: Rows, job: Job) -> tuple[list[list[in
     return stages, ends
 
 
-def _course(
+def course(
     cfg: Config,
     seed: int,
     rows: Rows,
@@ -142,7 +151,7 @@ def _nothing() -> None:
 
 def _verdict(cfg: Config, prepared: Prepared, course: Callable[[int], Course], job: Job) -> dict[str, Any] | None:
     """Train both ways with each seed, the run that made the model included; None when that was cancelled."""
-    from endonym.train.fit import RANDOM
+    from endonym.train.fit import Course
     from endonym.train.verdict import finished, judge, trial
 
     outcomes: dict[str, list[Outcome]] = {"curriculum": [], "random": []}
@@ -151,7 +160,10 @@ def _verdict(cfg: Config, prepared: Prepared, course: Callable[[int], Course], j
         part = "" if (arm, seed) == ("curriculum", cfg.seed) else f"{arm}-{seed}"
         job.log(f"for the verdict, run {number} of {len(names)}: {arm} order, seed {seed}")
         own = cfg.model_copy(update={"seed": seed})
-        order = course(seed) if arm == "curriculum" else RANDOM
+        order = course(seed)
+        if arm == "random":
+            # Evaluated at the same steps: the best of more evaluations would be better by chance alone.
+            order = Course(None, order.ends)
         kept = job.folder / "checkpoints" / (part or "main")
         found = finished(kept, partial(trial, part, own, prepared, lora.adapted(own), order, job))
         if found is None:
