@@ -63,7 +63,7 @@ def test_stages_grow_harder(project, pacing):
     cfg = curriculum.Config(steps=100, batch_size=8, pacing=pacing, share=0.5)
     stages, ends = curriculum.plan(cfg, curriculum.graded(data, job), rows, job)
     assert [step for step, _ in ends] == ([10, 20, 30, 40, 50] if pacing == "warmup" else [20, 40, 60, 80, 100])
-    walk = steps(curriculum.course(cfg, 7, rows, stages, ends, None).rows_of, 8, Cursor())
+    walk = steps(curriculum.course(cfg, 7, rows, stages, ends, print).rows_of, 8, Cursor())
     hard = {row.id: row.difficulty for row in difficulty.read(project.newest("difficulty"))}
     seen = [[hard[ids[i]] for i in next(walk)[0]] for _ in range(100)]
     means = []
@@ -99,7 +99,7 @@ def test_a_killed_curriculum_ends_as_an_unbroken_one(project, tmp_path):
     for name in ("adapter", "stages"):
         assert hash_folder(mine / name) == hash_folder(theirs / name), name
     assert (mine / "verdict.json").read_text() == (theirs / "verdict.json").read_text()
-    for name in ("curriculum-21/loss", "random-20/loss"):
+    for name in ("curriculum-21/loss", "random-order-20/loss"):
         assert [step for step, _ in events.curve(other.db, row.id, name)] == list(range(1, 11)), name
     check_output(project, mine, whole)
 

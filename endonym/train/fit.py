@@ -47,7 +47,7 @@ class Course:
 
     rows_of: Callable[[int], list[int]] | None = None
     """Row numbers of an epoch in their order; must depend on nothing but the epoch. None is random order."""
-    ends: Mapping[int, Callable[[], None]] = field(default_factory=dict)
+    ends: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     """What is done at the end of these steps, which are evaluated before and saved after."""
 
 

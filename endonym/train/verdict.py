@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,33 @@ class Outcome:
     @property
     def bits_per_byte(self) -> float:
         return sum(self.nats) / math.log(2) / max(1, sum(self.bytes))
+
+
+def compare(
+    cfg: FitConfig,
+    seeds: int,
+    prepared: Prepared,
+    build: Callable[[Any], Build],
+    ways: Mapping[str, Callable[[int], Course]],
+    job: Job,
+) -> dict[str, Any] | None:
+    """Train both of two ways with `seeds` seeds and judge them; None when that was cancelled.
+
+    `ways` gives the course for a seed. The first way with the seed of `cfg` is the run that made the job's own model.
+    """
+    outcomes: dict[str, list[Outcome]] = {way: [] for way in ways}
+    runs = [(way, seed) for seed in range(cfg.seed, cfg.seed + seeds) for way in ways]
+    for number, (way, seed) in enumerate(runs, 1):
+        part = f"{way.replace(' ', '-')}-{seed}" if number > 1 else ""
+        job.log(f"for the verdict, run {number} of {len(runs)}: {way}, seed {seed}")
+        own = cfg.model_copy(update={"seed": seed})
+        kept = job.folder / "checkpoints" / (part or "main")
+        found = finished(kept, partial(trial, part, own, prepared, build(own), ways[way](seed), job))
+        if found is None:
+            return None
+        outcomes[way].append(found)
+    first, second = ways
+    return judge(outcomes[first], outcomes[second], (first, second))
 
 
 def finished(folder: Path, run: Callable[[], Outcome | None]) -> Outcome | None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
     from endonym.train.fit import Course, Rows
-    from endonym.train.recipe import Prepared
-    from endonym.train.verdict import Outcome
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
 INPUTS = {"difficulty": "difficulty"}
@@ -51,7 +49,9 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.store.files import write_json
     from endonym.train import recipe
     from endonym.train.finish import amend, save_adapter
+    from endonym.train.fit import Course
     from endonym.train.rows import chats_of, prepare
+    from endonym.train.verdict import compare
 
     stage_of = graded(data, job)
     torch.manual_seed(cfg.seed)
@@ -70,12 +70,16 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         "curriculum", cfg, data, job, loaded, lora.adapted(cfg),
         lambda model, out: save_adapter(model, out / "adapter"), prepared=prepared, course=of,
     )  # fmt: skip
+    # The verdict loads models of its own: this one would stand beside them.
     del loaded
     if job.stopped_early:
         return job.output
     amend(job, {"curriculum": {"pacing": cfg.pacing, "stages": _ends(ends, job)}})
     if cfg.seeds:
-        found = _verdict(cfg, prepared, lambda seed: course(cfg, seed, prepared[0], stages, ends, None), job)
+        staged = partial(course, cfg, rows=prepared[0], stages=stages, ends=ends, ended=lambda name: None)
+        # Evaluated at the same steps: the best of more evaluations would be better by chance alone.
+        ways = {"curriculum": staged, "random order": lambda seed: Course(None, staged(seed).ends)}
+        found = compare(cfg, cfg.seeds, prepared, lora.adapted, ways, job)
         if found is not None:
             write_json(job.output / "verdict.json", found)
             amend(job, {"verdict": found})
@@ -126,14 +130,14 @@ def course(
     rows: Rows,
     stages: Sequence[Sequence[int]],
     ends: Sequence[tuple[int, str]],
-    ended: Callable[[str], None] | None,
+    ended: Callable[[str], object],
 ) -> Course:
     """The order of rows, with what is done where a stage ends."""
     from endonym.train.batches import by_stages
     from endonym.train.fit import Course
 
     lengths = [cfg.batch_size * (step - before) for (step, _), before in zip(ends, [0, *(step for step, _ in ends)])]
-    done = {step: partial(ended, name) if ended else _nothing for step, name in ends if step}
+    done = {step: partial(ended, name) for step, name in ends if step}
     return Course(partial(by_stages, stages, lengths, rows.weights, seed), done)
 
 
@@ -143,30 +147,3 @@ def _ends(ends: Sequence[tuple[int, str]], job: Job) -> list[dict[str, Any]]:
 
     curve = dict(events.curve(job.project.db, job.id, "valid_loss"))
     return [{"name": name, "last_step": step, "valid_loss": curve.get(step)} for step, name in ends]
-
-
-def _nothing() -> None:
-    """A stage of a run for the verdict ends: it is evaluated, and nothing is kept of it."""
-
-
-def _verdict(cfg: Config, prepared: Prepared, course: Callable[[int], Course], job: Job) -> dict[str, Any] | None:
-    """Train both ways with each seed, the run that made the model included; None when that was cancelled."""
-    from endonym.train.fit import Course
-    from endonym.train.verdict import finished, judge, trial
-
-    outcomes: dict[str, list[Outcome]] = {"curriculum": [], "random": []}
-    names = [(arm, seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds) for arm in outcomes]
-    for number, (arm, seed) in enumerate(names, 1):
-        part = "" if (arm, seed) == ("curriculum", cfg.seed) else f"{arm}-{seed}"
-        job.log(f"for the verdict, run {number} of {len(names)}: {arm} order, seed {seed}")
-        own = cfg.model_copy(update={"seed": seed})
-        order = course(seed)
-        if arm == "random":
-            # Evaluated at the same steps: the best of more evaluations would be better by chance alone.
-            order = Course(None, order.ends)
-        kept = job.folder / "checkpoints" / (part or "main")
-        found = finished(kept, partial(trial, part, own, prepared, lora.adapted(own), order, job))
-        if found is None:
-            return None
-        outcomes[arm].append(found)
-    return judge(outcomes["curriculum"], outcomes["random"], ("curriculum", "random order"))
