@@ -63,12 +63,9 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         save_adapter(model, job.output / "stages" / name)
         job.log(f"the stage {name} ends here; its adapter is in stages/{name}")
 
-    def of(model: Any) -> Course:
-        return course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model))
-
     recipe.run(
-        "curriculum", cfg, data, job, loaded, lora.adapted(cfg),
-        lambda model, out: save_adapter(model, out / "adapter"), prepared=prepared, course=of,
+        "curriculum", cfg, data, job, loaded, lora.adapted(cfg), lambda model, out: save_adapter(model, out / "adapter"),
+        prepared=prepared, course=lambda model: course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model)),
     )  # fmt: skip
     # The verdict loads models of its own: this one would stand beside them.
     del loaded
@@ -76,15 +73,20 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         return job.output
     amend(job, {"curriculum": {"pacing": cfg.pacing, "stages": _ends(ends, job)}})
     if cfg.seeds:
-        staged = partial(course, cfg, rows=prepared[0], stages=stages, ends=ends, ended=lambda name: None)
-        # Evaluated at the same steps: the best of more evaluations would be better by chance alone.
-        ways = {"curriculum": staged, "random order": lambda seed: Course(None, staged(seed).ends)}
-        found = compare(cfg, cfg.seeds, prepared, lora.adapted, ways, job)
-        if found is not None:
+
+        def staged(seed: int) -> Course:
+            return course(cfg, seed, prepared[0], stages, ends, lambda name: None)
+
+        def rival(seed: int) -> Course:
+            # Evaluated at the same steps: the best of more evaluations would be better by chance alone.
+            return Course(None, staged(seed).ends)
+
+        ways = {"curriculum": staged, "random order": rival}
+        if found := compare(cfg, cfg.seeds, prepared, lora.adapted, ways, job):
             write_json(job.output / "verdict.json", found)
             amend(job, {"verdict": found})
             job.log(found["text"])
-            job.summary(verdict=found["verdict"], difference_bits_per_byte=round(found["difference"], 5))
+            job.summary(verdict=found["verdict"], difference=round(found["difference"], 5))
     return job.output
 
 
@@ -93,8 +95,7 @@ def graded(data: Dataset, job: Job) -> dict[str, str]:
     from endonym.data import difficulty
     from endonym.errors import ConfigError
 
-    folder = job.inputs["difficulty"]
-    assert isinstance(folder, Path)
+    folder = Path(str(job.inputs["difficulty"]))
     if difficulty.about(folder)["dataset"] != data.hash:
         raise ConfigError(
             "the difficulty was scored on other chats than these", "Score these: endonym score; then train again."
