@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from endonym import plugins
-from endonym.cli.console import Console, flat, near
+from endonym.cli.console import Console, flat, near, table
 from endonym.cli.options import add_fields, nest, unknown
 from endonym.cli.parser import Command, Parser, add_common, open_project
 from endonym.errors import EndonymError, MissingError, UsageError, did_you_mean
 from endonym.jobs.stage import Stage, load_stage, sentence
 
-COMMON = ("project", "json", "quiet", "detach", "plugin_name")
+COMMON = ("project", "json", "quiet", "detach", "plugin_name", "job_inputs")
 
 
 def stage_command(verb: str, words: list[str]) -> Command:
@@ -33,6 +33,9 @@ def stage_command(verb: str, words: list[str]) -> Command:
         args, extra = parser.parse_known_args(words)
         strange, left = unknown(extra)
         left += [value for key, value in vars(args).items() if key.startswith("_") and value]
+        words_of = _words_of(stage)
+        if words_of and left:
+            strange, left = {words_of: left, **strange}, []
         if left:
             raise UsageError(f"{parser.prog}: what is '{left[0]}'?", f"See: {parser.prog} --help")
         args.settings = settings(stage, {k: v for k, v in vars(args).items() if k not in COMMON}, strange)
@@ -51,9 +54,11 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
     found = plugins.available(kind, project) if kind else {}
     shown = f"{stage.verb} {name}".strip()
     words = found[name].help if name else sentence(stage.verb)
+    positional = _words_of(stage)
     usage = f"endonym {stage.verb} " + (
         f"[{kind.upper()}] " if choice == "one" and not name else f"{name} " if name else ""
     )
+    usage += f"[{positional.upper().removesuffix('S')} ...] " if positional else ""
     parser = Parser(f"endonym {shown}", words, usage=usage.strip() + " [options]")
     module = _module(stage, name, project)
     parser.epilog = _epilog(stage, name, module)
@@ -86,6 +91,16 @@ def stage_parser(stage: Stage, name: str, project: Path | None) -> Parser:
     if argument:
         own.add_argument(argument, nargs="?", default=argparse.SUPPRESS, help=f"The same as --{argument} {argument}.")
     job = parser.add_argument_group("The job")
+    if specs := {**stage.inputs, **getattr(module, "INPUTS", {})}:
+        job.add_argument(
+            "--input",
+            dest="job_inputs",
+            action="append",
+            default=[],
+            metavar="NAME=JOB",
+            help=f"Take what job JOB made, not the newest; NAME is one of {', '.join(specs)}.",
+        )
+    parser.set_defaults(job_inputs=[])
     job.add_argument(
         "--detach", action="store_true", help="Start it and return at once; follow it with: endonym jobs logs."
     )
@@ -102,6 +117,21 @@ def settings(stage: Stage, given: Mapping[str, Any], strange: Mapping[str, Any])
     return values
 
 
+def given_inputs(words: list[str]) -> dict[str, Any]:
+    """`["model=7", "scores=3", "scores=4"]` as `{"model": 7, "scores": [3, 4]}`; raises UsageError for anything else."""
+    found: dict[str, Any] = {}
+    for word in ",".join(words).split(",") if words else ():
+        name, _, job = word.partition("=")
+        if not name or not job.isdecimal():
+            raise UsageError(f"--input: what is '{word}'?", "Write it as NAME=JOB, for example --input model=7.")
+        found[name] = [*_listed(found[name]), int(job)] if name in found else int(job)
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def run_stage(verb: str, args: argparse.Namespace, console: Console) -> int:
     """Submit the job, follow it unless detached, and print what it made."""
     from endonym.cli.follow import follow_job, last_event
@@ -111,7 +141,7 @@ def run_stage(verb: str, args: argparse.Namespace, console: Console) -> int:
     if hasattr(load_stage(verb).module, "serve"):
         return _serve(verb, args, project)
     before = last_event(project)
-    row = submit(project, verb, args.plugin_name, args.settings)
+    row = submit(project, verb, args.plugin_name, args.settings, inputs=given_inputs(args.job_inputs))
     skipped = row.state == "succeeded"
     if skipped:
         console.say(f"nothing to do: job {row.id} has the same settings and inputs")
@@ -130,15 +160,22 @@ def run_stage(verb: str, args: argparse.Namespace, console: Console) -> int:
         "output": str(output),
         "summary": row.summary,
     }
-    console.result(data, f"{row.name}: {flat(row.summary)}\n{near(output)}")
+    shown = _tables(row.summary.get("tables", []))
+    console.result(data, f"{shown}{row.name}: {flat(row.summary)}\n{near(output)}")
     return 0
+
+
+def _tables(tables: list[dict[str, Any]]) -> str:
+    """Tables that a stage put into its summary (`title`, `header`, `rows`), as a terminal shows them."""
+    shown = [f"{t['title']}\n{table(t['rows'], t['header'], wrap=False)}\n\n" for t in tables]
+    return "".join(shown)
 
 
 def _serve(verb: str, args: argparse.Namespace, project: Any) -> int:
     """Run a server in the foreground: it makes no artifact, so it is no job."""
     from endonym.jobs.submit import prepare
 
-    stage, resolved, _ = prepare(project, verb, args.plugin_name, args.settings, {}, None)
+    stage, resolved, _ = prepare(project, verb, args.plugin_name, args.settings, given_inputs(args.job_inputs), None)
     name, (_, settings) = next(iter(resolved.plugins.items()))
     stage.module.serve(project, name, resolved.config, settings)
     return 0
@@ -165,6 +202,11 @@ def _module(stage: Stage, name: str, project: Path | None) -> Any:
         return None
 
 
+def _words_of(stage: Stage) -> str:
+    """The list setting that plain words behind a verb stand for (`ARGUMENT` of a stage without a plugin as first word)."""
+    return str(getattr(stage.module, "ARGUMENT", "")) if stage.choice != "one" else ""
+
+
 def _epilog(stage: Stage, name: str, module: Any) -> str:
     specs = {**stage.inputs, **getattr(module, "INPUTS", {})}
     takes = ", ".join(
@@ -172,8 +214,8 @@ def _epilog(stage: Stage, name: str, module: Any) -> str:
     )
     makes = getattr(module, "PRODUCES", stage.produces)
     line = f"Takes the newest {takes}; makes {makes}." if takes else f"Makes {makes}."
-    table = f"[{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else f"[{stage.verb}]"
-    return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {table}, or in a plan."
+    own = f"[{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else f"[{stage.verb}]"
+    return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {own}, or in a plan."
 
 
 def _take_name(words: list[str]) -> tuple[str, list[str]]:

@@ -104,7 +104,8 @@ def _ledger(facts: Facts, verb: str, folder: Path) -> None:
         examples.setdefault(row["reason"], row)
     for reason, count in counts.most_common():
         row = examples[reason]
-        texts = from_json(row["record"]).texts()
+        # Rows passed over in training are known by their origin alone.
+        texts = from_json(row["record"]).texts() if "record" in row else ()
         facts.dropped.append(Dropped(verb, reason, count, row["detail"], texts[-2:]))
 
 

@@ -43,13 +43,14 @@ def render(
     name: Callable[[str], str],
     own_name: str,
     base_licence: str,
+    beside: Any = None,
 ) -> str:
-    """Return the page. `about` is the project table; `chosen` the samples by direction; `own_name` the endonym."""
+    """Return the page. `about` is the project table; `chosen` the samples by direction; `own_name` the endonym; `beside` the comparison of named runs."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f").replace("-", "\u2212")
-    environment.filters["size"] = _size
+    environment.filters["size"] = size
     environment.filters["bidi"] = bidi
     signatures = list(dict.fromkeys([*(row["signature"] for row in rows), *(c.signature for c in comparisons)]))
     return environment.get_template("report.html").render(
@@ -59,7 +60,7 @@ def render(
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
-        own_name=own_name, base=Path(about["base"]).name, base_licence=base_licence, target_of=words.target_of, source_of=words.source_language,
+        own_name=own_name, base=Path(about["base"]).name, base_licence=base_licence, target_of=words.target_of, source_of=words.source_language, beside=beside,
     )  # fmt: skip
 
 
@@ -105,7 +106,7 @@ def tables(
         table = {"task": row["task"], "direction": row["direction"], "metrics": {}}
         table = found.setdefault((row["task"], row["direction"]), table)
         comparison = verdicts.get((row["task"], row["direction"], row["metric"], row["name"], row["system"]))
-        form = "{:.3f}" if row["metric"] == "bits_per_byte" else "{:.1f}"
+        form = "{:.3f}" if row["metric"] in ("bits_per_byte", "forgetting") else "{:.1f}"
         table["metrics"].setdefault(row["name"], []).append({
             "label": label(row["system"], texts), "chief": row["system"] == first, "n": row["n"],
             "value": form.format(row["value"]), "low": form.format(row["low"]), "high": form.format(row["high"]),
@@ -157,9 +158,10 @@ def _rank(row: dict[str, Any]) -> tuple[int, str, int]:
     return int(row["metric"] != words.CHIEF.get(row["task"])), row["metric"], place
 
 
-def _size(count: int) -> str:
+def size(count: float) -> str:
+    """A number of bytes as a person reads it."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"
-        count = count / 1000  # type: ignore[assignment]
+        count = count / 1000
     return f"{count:.1f} GB"

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.compare import facts, page, samples
+from endonym.compare import beside, facts, page, runs, samples
 from endonym.compare.significance import Comparison, compare_all, higher_is_better, per_item, read_statistics
 from endonym.data import languages
-from endonym.errors import UsageError
 from endonym.jobs.job import Job
 from endonym.models import weights
+from endonym.project import Project
 from endonym.store.files import write_json
 
 CHOICE = "none"
 INPUTS = {"scores": "scores*", "tokenizer": "tokenizer?", "export": "export?"}
 PRODUCES = "report"
+ARGUMENT = "runs"
+"""The setting that plain words stand for: `endonym compare 7 12`."""
 
 
 class Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
 
-    runs: list[int] = Field(
-        [], description="Evaluation runs to compare, by job number; empty for the newest and earlier ones."
+    runs: list[str] = Field(
+        [],
+        description="Runs to put side by side: job numbers or folder names of training runs or evaluations; empty for the newest.",
     )
     earlier: int = Field(
         2, ge=0, description="How many earlier trained models, tested on the same items, to compare with."
@@ -40,13 +44,22 @@ class Config(BaseModel):
     language: str = Field("en", description="Language of the page's own words; needs report.<language>.toml.")
 
 
+def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:
+    """The evaluations of the runs that are named; raises when one has none, or when they were tested on different items."""
+    named = runs.find(cfg.runs, project)
+    runs.check_same_items(named, project)
+    return {"scores": [run.evaluation for run in named]} if named else {}
+
+
 def run(cfg: Config, job: Job) -> None:
     """Write `comparisons.json` and `report.html`."""
-    folders = chosen_runs(cfg, job)
+    given = job.inputs["scores"]
+    folders = sorted(given if isinstance(given, list) else [given], key=run_number)
     newest = folders[-1]
     scores = json.loads((newest / "scores.json").read_text(encoding="utf-8"))
     rows, statistics = list(scores["rows"]), read_statistics(newest)
-    _add_earlier(folders[:-1], scores["data_hash"], cfg, rows, statistics)
+    if not cfg.runs:
+        _add_earlier(folders[:-1], scores["data_hash"], cfg, rows, statistics)
     systems = list(dict.fromkeys(row["system"] for row in rows))
     first = cfg.first if cfg.first in systems else systems[0]
     higher = higher_is_better(rows)
@@ -57,31 +70,40 @@ def run(cfg: Config, job: Job) -> None:
         ancestors, job.project.sources, _folder(job, "tokenizer"), _folder(job, "export"), job.project.runs
     )
     chosen = choose_samples(cfg, job, newest, statistics, first)
+    texts = page.strings(cfg.language, job.project.path)
+    together = side_by_side(cfg, job, texts)
     html = page.render(
-        about=job.project.about | {"name": job.project.name}, texts=page.strings(cfg.language, job.project.path), rows=rows,
+        about=job.project.about | {"name": job.project.name}, texts=texts, rows=rows,
         comparisons=comparisons, first=first, chosen=chosen, facts=gathered, scores=scores,
-        name=lambda code: languages.name(code, languages.language(cfg.language).code), own_name=own_name(job.project.language),
+        name=namer(cfg), own_name=own_name(job.project.language),
         base_licence=str(weights.catalog().get(job.project.base, {}).get("licence", "")),
+        beside=together,
     )  # fmt: skip
     (job.output / "report.html").write_text(html, encoding="utf-8")
     about = {"first": first, "data_hash": scores["data_hash"], "models": scores["models"], "alpha": cfg.alpha}
+    if together is not None:
+        about["runs"] = together.data
+        job.summary(tables=together.tables(), best=together.data["best"] or "no run")
     write_json(job.output / "comparisons.json", {"comparisons": [c.as_json() for c in comparisons], **about})
-    for line in said(comparisons):
+    for line in [*said(comparisons), *(together.reasons if together else ())]:
         job.log(line)
     job.summary(report=str((job.output / "report.html").relative_to(job.project.path)), comparisons=len(comparisons))
 
 
-def chosen_runs(cfg: Config, job: Job) -> list[Path]:
-    """Folders of the evaluations to use, oldest first."""
+def side_by_side(cfg: Config, job: Job, texts: dict[str, Any]) -> beside.Beside | None:
+    """The named runs compared; None when fewer than two are named."""
     given = job.inputs["scores"]
-    folders = sorted(given if isinstance(given, list) else [given], key=run_number)
-    if not cfg.runs:
-        return folders
-    numbers = {run_number(folder): folder for folder in folders}
-    unknown = [number for number in cfg.runs if number not in numbers]
-    if unknown:
-        raise UsageError(f"run {unknown[0]} is no finished evaluation", f"Evaluations: {', '.join(map(str, numbers))}.")
-    return [numbers[number] for number in sorted(cfg.runs)]
+    tested = {run_number(folder) for folder in (given if isinstance(given, list) else [given])}
+    named = runs.find(cfg.runs, job.project, tested)
+    if len(named) < 2:
+        return None
+    sides = runs.sides(named, cfg.first, job.project)
+    return beside.build(sides, texts, namer(cfg), cfg.alpha, cfg.resamples, cfg.seed, job.project.path)
+
+
+def namer(cfg: Config) -> Callable[[str], str]:
+    """Gives a language its name in the language of the page."""
+    return lambda code: languages.name(code, languages.language(cfg.language).code)
 
 
 def run_number(folder: Path) -> int:

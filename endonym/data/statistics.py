@@ -10,7 +10,7 @@ Tests for Machine Translation Evaluation (EMNLP 2004), paired resampling; Riezle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,3 +95,35 @@ def paired(
     low, high = np.percentile(differences, [2.5, 97.5])
     beyond = int(np.count_nonzero(np.abs(differences - differences.mean()) >= abs(value) - 1e-12))
     return Difference(value, float(low), float(high), (beyond + 1) / (resamples + 1), len(first))
+
+
+def wilson(hits: float, trials: float) -> tuple[float, float]:
+    """95 % interval of a share (Wilson, Probable Inference, JASA 1927); sensible at no hit and at all hits too."""
+    z, share = 1.959963984540054, hits / trials
+    middle = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * float(np.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)))
+    return min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)
+
+
+def share_difference(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float, float]:
+    """First share minus second, each `(hits, trials)` of different items, with its 95 % interval.
+
+    Newcombe, Interval Estimation for the Difference Between Independent Proportions (Statistics in Medicine 1998), method 10.
+    """
+    (one, two), (a, b) = (first[0] / first[1], second[0] / second[1]), (wilson(*first), wilson(*second))
+    below = float(np.hypot(one - a[0], b[1] - two))
+    above = float(np.hypot(a[1] - one, two - b[0]))
+    return one - two, one - two - below, one - two + above
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number, in the order given.
+
+    Holm, A Simple Sequentially Rejective Multiple Test Procedure (Scandinavian Journal of Statistics 1979), as adjusted values: the
+    smallest times their number, the next times one less, and none smaller than the one before it.
+    """
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = highest
+    return adjusted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,8 @@ class Run:
     """Negative log probability of the first reference in nats; None where the system gives no probabilities."""
     num_bytes: tuple[int, ...]
     """UTF-8 bytes of the first reference."""
+    counts: tuple[Sequence[float] | None, ...] = ()
+    """What a metric that asks in its own way counted; None where it did not."""
 
     @property
     def has_text(self) -> bool:
@@ -97,7 +99,7 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
 
 
 def make_run(system: str, items: list[Item], found: list[dict[str, Any]]) -> Run:
-    """Gather what `system` answered to `items` of one task and direction: `text` and `nats` of each, where there are any."""
+    """Gather what `system` answered to `items` of one task and direction: `text`, `nats` and `counts` of each, where there are any."""
     return Run(
         system=system,
         task=items[0].task,
@@ -108,4 +110,5 @@ def make_run(system: str, items: list[Item], found: list[dict[str, Any]]) -> Run
         hypotheses=tuple(out.get("text") for out in found),
         nll_nats=tuple(out.get("nats") for out in found),
         num_bytes=tuple(len(item.references[0].encode()) for item in items),
+        counts=tuple(out.get("counts") for out in found),
     )

@@ -30,13 +30,14 @@ class Outputs:
         return [item for item in items if self.get(system, item) is None]
 
     def add(self, system: str, items: list[Item], answers: list[dict[str, Any]]) -> None:
-        """Append what `system` answered (`text` and/or `nats`) and make sure it is on disk."""
+        """Append what `system` answered (`text`, `nats`, `counts`) and make sure it is on disk."""
         with self.path.open("a", encoding="utf-8") as file:
             for item, answer in zip(items, answers, strict=True):
                 row = {
                     "system": system, "task": item.task, "direction": item.direction, "id": item.id, "source": item.source,
                     "reference": item.references[0], "references": list(item.references), "text": answer.get("text"),
                     "nats": answer.get("nats"), "bytes": len(item.references[0].encode()), "prompt": answer.get("prompt"),
+                    "counts": answer.get("counts"),
                 }  # fmt: skip
                 file.write(json.dumps({k: v for k, v in row.items() if v is not None}, ensure_ascii=False) + "\n")
                 self._known[(system, item.task, item.id)] = row

@@ -18,6 +18,7 @@ from endonym.errors import DataError, JobError, Problem
 from endonym.evaluate import systems as asking
 from endonym.evaluate.items import Item, collect
 from endonym.evaluate.outputs import Outputs
+from endonym.evaluate.own import Material, OwnItems
 from endonym.evaluate.scoring import items_hash, score_all
 from endonym.jobs.job import Job
 from endonym.retrieve.context import Context
@@ -26,7 +27,7 @@ from endonym.types import Chat
 
 KIND = "metric"
 CHOICE = "many"
-DEFAULT = ["chrf", "bleu", "bits_per_byte", "exact"]
+DEFAULT = ["chrf", "bleu", "bits_per_byte", "exact", "forgetting", "memorisation"]
 INPUTS = {"dataset": "split", "chats": "chats", "model": "model?"}
 PRODUCES = "scores"
 
@@ -79,7 +80,12 @@ def run(cfg: Config, job: Job) -> None:
         cfg.draft_votes,
         job.cancelled,
     )
-    progress = _Progress(job, len(items) * (len(_models(cfg, job)) * (1 + cfg.also_without_hints) + len(baselines)))
+    about = job.project
+    material = Material(items, dataset, Dataset.of(job, "chats"), about.path, about.language, about.pivot, cfg.seed)
+    own = OwnItems.of(job.plugins, material, job)
+    models = _models(cfg, job)
+    total = len(items) * (len(models) * (1 + cfg.also_without_hints) + len(baselines)) + len(own) * len(models)
+    progress = _Progress(job, total)
     hashes: dict[str, str] = {}
     for name, (module, settings) in baselines.items():
         missing = outputs.missing(name, items)
@@ -87,13 +93,13 @@ def run(cfg: Config, job: Job) -> None:
             outputs.add(name, group, answers)
         progress.add(len(items), name)
         hashes[name] = f"{name}:{settings.model_dump_json()}"
-    for name in _models(cfg, job):
+    for name in models:
         if job.cancelled():
             return
-        hashes.update(_ask(name, cfg, job, items, outputs, asked, progress))
+        hashes.update(_ask(name, cfg, job, items, own, outputs, asked, progress))
     if job.cancelled():
         return
-    rows, statistics = score_all(items, list(hashes), outputs, job.plugins)
+    rows, statistics = score_all([*items, *own.all], list(hashes), outputs, job.plugins)
     data_hash = items_hash(dataset, items)
     for row in rows:
         row.update(data_hash=data_hash, model_hash=hashes[row["system"]])
@@ -129,7 +135,14 @@ def test_items(cfg: Config, dataset: Dataset, chats: Path, job: Job) -> list[Ite
 
 
 def _ask(
-    name: str, cfg: Config, job: Job, items: list[Item], outputs: Outputs, asked: asking.Asked, progress: _Progress
+    name: str,
+    cfg: Config,
+    job: Job,
+    items: list[Item],
+    own: OwnItems,
+    outputs: Outputs,
+    asked: asking.Asked,
+    progress: _Progress,
 ) -> dict[str, str]:
     """Ask one model, with hints and, if wished, without; returns the hash of each as it was asked."""
     from endonym.models.load import load_artifact, load_model
@@ -151,6 +164,8 @@ def _ask(
                 outputs.add(system, missing, asking.ask_model(loaded, missing, asked, bare))
             progress.add(len(chunk), system)
         hashes[system] = content
+    own.ask(loaded, name, outputs, asked)
+    progress.add(len(own), name)
     del loaded
     gc.collect()
     return hashes

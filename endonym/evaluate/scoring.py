@@ -29,6 +29,7 @@ def score_all(
     groups: dict[tuple[str, str], list[Item]] = {}
     for item in items:
         groups.setdefault((item.task, item.direction), []).append(item)
+    own = {name for name, (module, _) in metrics.items() if hasattr(module, "questions")}
     rows, statistics = [], []
     for (task, direction), group in sorted(groups.items()):
         for system in names:
@@ -37,6 +38,9 @@ def score_all(
             answered = make_run(system, group, [outputs.get(system, item) or {} for item in group])
             for metric, (module, settings) in metrics.items():
                 if getattr(module, "TASKS", ()) and task not in module.TASKS:
+                    continue
+                # Questions of a metric are its own, and it scores nothing else.
+                if metric != task and own & {metric, task}:
                     continue
                 for score in module.score(answered, settings):
                     key = {"system": system, "task": task, "direction": direction, "metric": metric, "name": score.name}

@@ -86,9 +86,14 @@ def prepare(
     inputs: Mapping[str, Any],
     plan_layer: Layer | None,
 ) -> tuple[Stage, Resolved, dict[str, Any]]:
-    """Resolve what a job would be, without starting it: stage, settings, input job ids."""
+    """Resolve what a job would be, without starting it: stage, settings, input job ids.
+
+    A stage with `choose_inputs(cfg, project)` names inputs itself, by what its settings ask for.
+    """
     resolved = resolve_job(project, verb, plugin, settings, plan_layer)
-    return resolved.stage, resolved, find_inputs(project, resolved, inputs)
+    choose = getattr(resolved.stage.module, "choose_inputs", None)
+    chosen = choose(resolved.config, project) if choose else {}
+    return resolved.stage, resolved, find_inputs(project, resolved, {**inputs, **chosen})
 
 
 def resolve_job(
@@ -106,13 +111,18 @@ def find_inputs(project: Project, resolved: Resolved, given: Mapping[str, Any]) 
     """Job ids of a job's inputs: as given, else the newest artifact of the kind. Raises MissingError."""
     stage, specs = resolved.stage, resolved.inputs
     found: dict[str, Any] = {}
-    for name in given:
+    for name, job in given.items():
         if name not in specs:
             raise UsageError(f"'{stage.verb}' has no input '{name}'", f"It has: {', '.join(specs) or 'none'}.")
+        made = [row["job"] for row in rows.artifacts(project.db, specs[name].rstrip("?*"))]
+        for number in job if isinstance(job, list) else [job]:
+            if number not in made:
+                hint = f"Jobs that did: {', '.join(map(str, made)) or 'none yet'}."
+                raise UsageError(f"job {number} made nothing that '{stage.verb}' takes as its '{name}'", hint)
     for name, spec in specs.items():
         kind, optional, many = spec.rstrip("?*"), spec.endswith("?"), spec.endswith("*")
         if name in given:
-            found[name] = given[name]
+            found[name] = [given[name]] if many and not isinstance(given[name], list) else given[name]
         elif many:
             found[name] = [row["job"] for row in rows.artifacts(project.db, kind)]
         else:

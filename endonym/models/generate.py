@@ -48,7 +48,8 @@ def generate_batch(
         if cancelled and cancelled():
             break
         rows = order[start : start + per_batch]
-        texts = _run(loaded, [list(prompts[i]) for i in rows], sampling, num_answers)
+        made = _run(loaded, [list(prompts[i]) for i in rows], sampling, num_answers)
+        texts = [loaded.renderer.decode(ids).strip() for ids in made]
         for n, i in enumerate(rows):
             answers[i] = texts[n * num_answers : (n + 1) * num_answers]
         if on_progress:
@@ -56,8 +57,22 @@ def generate_batch(
     return answers
 
 
+def continue_batch(
+    loaded: Loaded, prompts: Sequence[Sequence[int]], num_tokens: int, batch_size: int = 32
+) -> list[list[int]]:
+    """What greedily follows each prompt: at most `num_tokens` token ids, fewer where the text ends."""
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    found: list[list[int]] = [[] for _ in prompts]
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        made = _run(loaded, [list(prompts[i]) for i in rows], Sampling(max_new_tokens=num_tokens), 1)
+        for i, ids in zip(rows, made, strict=True):
+            found[i] = ids
+    return found
+
+
 @torch.inference_mode()
-def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answers: int) -> list[str]:
+def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answers: int) -> list[list[int]]:
     """Generate for one batch: prompt once, then a token at a time for the rows that still go on."""
     model, stops = loaded.model, set(loaded.renderer.stop_ids)
     longest = max(len(p) for p in prompts)
@@ -108,7 +123,7 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
             use_cache=True,
         ).logits[:, -1]
         position = position + 1
-    return [loaded.renderer.decode(ids_).strip() for ids_ in made]
+    return made
 
 
 def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:

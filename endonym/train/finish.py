@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,10 +63,15 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "best_step": result.best_step,
         "best_valid_loss": result.best_loss,
         "averaged": result.averaged,
+        "train_loss": None if math.isnan(result.train_loss) else result.train_loss,
+        "bytes_per_token": dict(zip(("loss", "valid_loss", "train_loss"), result.bytes_per_token, strict=True)),
+        "vocabulary": len(loaded.tokenizer),
         "tokens": result.tokens,
         "learned_tokens": result.learned_tokens,
         "seconds": result.seconds,
         "flops": training_flops(loaded.model, result.tokens),
+        "tokens_per_second": result.tokens / max(result.seconds, 1e-9),
+        "peak_memory_bytes": result.peak_bytes,
     }
     write_json(job.output / "model.json", about)
     with (job.output / "curve.jsonl").open("w", encoding="utf-8") as file:

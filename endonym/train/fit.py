@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import sys
 import time
@@ -33,12 +34,16 @@ MOST_SKIPPED = 8
 
 @dataclass(frozen=True)
 class Rows:
-    """Rendered rows with how often each is seen per epoch, where each comes from, and the id of its chat."""
+    """Rendered rows with how often each is seen per epoch, where each comes from, the id of its chat, and what is measured on them."""
 
     examples: Sequence[Example]
     weights: Sequence[float]
     origins: Sequence[str]
     chats: Sequence[str]
+    alike: Sequence[Example] = ()
+    """Training rows rendered as the validation examples are, of each task and direction as many: the training loss is theirs."""
+    bytes_per_token: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """UTF-8 bytes of learned text a learned token in training rows, validation examples and `alike`: makes nats a token bits a byte."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,9 @@ class Fitted:
     """Tokens the network has seen in training, interruptions included."""
     seconds: float
     """Time spent in steps, interruptions included."""
+    train_loss: float
+    """Loss of the kept weights on `Rows.alike`, as `best_loss` is measured; no number when there are none."""
+    bytes_per_token: tuple[float, float, float]
 
 
 def fit(
@@ -137,7 +145,7 @@ def fit(
     state = run.state
     return Fitted(
         state.step, state.best_step, best_loss, cancelled, pace.rate, peak_bytes(), state.skipped, averaged,
-        state.learned_tokens, state.tokens, state.seconds,
+        state.learned_tokens, state.tokens, state.seconds, run.final_loss(train.alike, cancelled), train.bytes_per_token,
     )  # fmt: skip
 
 
@@ -256,6 +264,10 @@ class _Run:
                 return value, len(last)
         self.best.restore(state.best_step)
         return state.best_loss, 0
+
+    def final_loss(self, rows: Sequence[Example], cancelled: bool) -> float:
+        """Loss of the kept weights on training rows, without dropout; no number when there are none or the run was stopped."""
+        return mean_loss(self.model, rows, self.loss, self.cfg.batch_tokens) if rows and not cancelled else math.nan
 
 
 class _Pace:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from endonym.data.dataset import Dataset
 from endonym.data.sentences import sentences
 from endonym.errors import DataError, Problem
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import Loaded
-from endonym.models.render import Example, Renderer
+from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.fit import Rows
 from endonym.train.network import attention
 from endonym.train.settings import FitConfig
@@ -20,6 +21,8 @@ from endonym.types import Chat, Message, to_json
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+
+Row = TypeVar("Row")
 
 
 def chats_of(data: Dataset, split: str, tasks: Collection[str] = ()) -> list[Chat]:
@@ -40,11 +43,14 @@ def prepare(
     origins: list[str] = []
     ids: list[str] = []
     lengths: list[tuple[int, int]] = []
+    whole: list[Chat] = []
     too_long = divided = 0
     with (job.output / "ledger.jsonl").open("w", encoding="utf-8") as ledger:
         for chat in train:
             parts = pieces(chat, renderer, cfg.max_length)
             divided += len(parts) > 1
+            if len(parts) == 1 and len(parts[0][1].ids) <= cfg.max_length:
+                whole.append(chat)
             for part, example in parts:
                 lengths.append((len(example.ids), sum(len(m.content.split()) for m in part.messages)))
                 if len(example.ids) > cfg.max_length:
@@ -79,7 +85,16 @@ def prepare(
     pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
     if not pairs:
         raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
-    return Rows(examples, weights, origins, ids), [e for _, e in pairs], [c for c, _ in pairs]
+    held, shown = [e for _, e in pairs], [c for c, _ in pairs]
+    alike = [renderer.example(c) for c in _alike(whole, shown)]
+    seen, unseen, same = (bytes_per_token(e, renderer) for e in (_evenly(examples, len(held)), held, alike))
+    return Rows(examples, weights, origins, ids, alike, (seen, unseen, same)), held, shown
+
+
+def bytes_per_token(examples: Sequence[Example], renderer: Renderer) -> float:
+    """UTF-8 bytes of the learned text a learned token, end markers counted as tokens without text."""
+    learned = [[label for label in example.labels if label != IGNORE] for example in examples]
+    return sum(len(renderer.decode(ids).encode()) for ids in learned) / max(1, sum(map(len, learned)))
 
 
 def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Example]]:
@@ -128,11 +143,31 @@ def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Cal
     return show
 
 
+def _alike(train: Sequence[Chat], shown: Sequence[Chat]) -> list[Chat]:
+    """Training chats spread over the whole of each task and direction, as many of each as are among `shown`."""
+    wanted = Counter(_sort(chat) for chat in shown)
+    groups: dict[tuple[str, str], list[Chat]] = {}
+    for chat in train:
+        if chat.weight > 0:
+            groups.setdefault(_sort(chat), []).append(chat)
+    return [chat for sort, number in wanted.items() for chat in _evenly(groups.get(sort, []), number)]
+
+
+def _evenly(rows: Sequence[Row], number: int) -> list[Row]:
+    """`number` of `rows` at equal distances, all where there are no more."""
+    number = min(number, len(rows))
+    return [rows[i * len(rows) // number] for i in range(number)]
+
+
+def _sort(chat: Chat) -> tuple[str, str]:
+    return chat.task, str(chat.meta.get("direction", ""))
+
+
 def spread(chats: Sequence[Chat], number: int) -> list[Chat]:
     """Pick `number` chats evenly over the tasks and directions, in a fixed order."""
     groups: dict[tuple[str, str], list[Chat]] = {}
     for chat in sorted(chats, key=lambda c: c.id):
-        groups.setdefault((chat.task, str(chat.meta.get("direction", ""))), []).append(chat)
+        groups.setdefault(_sort(chat), []).append(chat)
     picked: list[Chat] = []
     depth = 0
     while len(picked) < number and any(len(g) > depth for g in groups.values()):

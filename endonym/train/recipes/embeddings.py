@@ -42,6 +42,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
 
     Raises UsageError when the tokenizer was made for another base.
     """
+    from dataclasses import replace
+
     import torch
 
     from endonym.models.load import load_model, number_format
@@ -62,6 +64,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     loaded = ready(loaded, model)
     checks = preflight(model, rows.examples, next_token, loaded.renderer, cfg, job)
     sample = sampler(loaded, shown, cfg.samples, job)
+    warm = None
     if cfg.warm_steps and fresh:
         job.log(f"the {len(fresh)} new rows alone, then all weights")
         only_rows(model, fresh)
@@ -73,6 +76,11 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     result = fit(model, rows, valid, next_token, cfg, job, sample)
     if not result.cancelled:
         save_weights(model, loaded.tokenizer, job.output / "weights")
+        if warm is not None:
+            result = replace(
+                result, tokens=warm.tokens + result.tokens, learned_tokens=warm.learned_tokens + result.learned_tokens,
+                seconds=warm.seconds + result.seconds,
+            )  # fmt: skip
         describe(loaded, "embeddings", cfg, checks, result, job)
     return job.output
 

@@ -1,0 +1,130 @@
+"""Compare every run with every other on each measure, and name a winner only when it is significantly better than all of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from endonym.compare.significance import Key, aggregate_of, align, key_of, verdict
+from endonym.data import statistics
+
+CHIEF = ("chrf", "bits_per_byte")
+"""Metrics that decide which run is best in all: the first of them that every run has."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """One run against another on one measure."""
+
+    first: str
+    second: str
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    p_adjusted: float
+    """After Holm's correction for all pairs of the measure."""
+    n: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One task, direction and metric over all runs that have it."""
+
+    task: str
+    direction: str
+    metric: str
+    name: str
+    higher_is_better: bool
+    values: Mapping[str, Mapping[str, float]]
+    """By run: value, low, high, n."""
+    pairs: Sequence[Pairing]
+    winner: str
+    """The run that is significantly better than all others, `""` when there is none."""
+    best: str
+    """The run with the best value, significant or not."""
+    unbeaten: Sequence[str]
+    """Runs that the best one is not significantly better than."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measures(
+    scores: Mapping[str, Sequence[Mapping[str, Any]]],
+    sums: Mapping[str, Sequence[dict[str, Any]]],
+    alpha: float,
+    resamples: int,
+    seed: int,
+    project: Path,
+) -> list[Measure]:
+    """Every measure that at least two runs have. `scores` are table rows and `sums` per-item statistics, by run."""
+    rows = {run: {key_of(dict(row)): row for row in own} for run, own in scores.items()}
+    items = {run: {key_of(row): row for row in own} for run, own in sums.items()}
+    found = []
+    for key in dict.fromkeys(key for own in rows.values() for key in own):
+        having = [run for run in rows if key in rows[run] and key in items[run]]
+        if len(having) > 1:
+            found.append(_measure(key, having, rows, items, alpha, resamples, seed, project))
+    return found
+
+
+def _measure(
+    key: Key,
+    runs: Sequence[str],
+    rows: Mapping[str, Mapping[Key, Mapping[str, Any]]],
+    items: Mapping[str, Mapping[Key, dict[str, Any]]],
+    alpha: float,
+    resamples: int,
+    seed: int,
+    project: Path,
+) -> Measure:
+    up = bool(rows[runs[0]][key]["higher_is_better"])
+    results: dict[tuple[str, str], statistics.Difference] = {}
+    aggregate = aggregate_of(key[2], project)
+    for one, two in itertools.combinations(runs, 2):
+        pair = align(items[one][key], items[two][key]) if aggregate else None
+        if pair is not None and aggregate is not None:
+            results[one, two] = statistics.paired(*pair, aggregate, resamples, seed)
+    values = {run: {name: float(rows[run][key][name]) for name in ("value", "low", "high", "n")} for run in runs}
+    pairs = judged(results, up, alpha)
+    return Measure(*key, up, values, pairs, *decide({run: v["value"] for run, v in values.items()}, pairs, up))
+
+
+def judged(
+    results: Mapping[tuple[str, str], statistics.Difference], higher_is_better: bool, alpha: float
+) -> list[Pairing]:
+    """The comparisons of one measure with verdicts that hold for all of them together."""
+    adjusted = statistics.holm([result.p_value for result in results.values()])
+    return [
+        Pairing(
+            one, two, result.value, result.low, result.high, result.p_value, p, result.num_items,
+            verdict(replace(result, p_value=p), higher_is_better, alpha),
+        )
+        for ((one, two), result), p in zip(results.items(), adjusted, strict=True)
+    ]  # fmt: skip
+
+
+def decide(
+    values: Mapping[str, float], pairs: Sequence[Pairing], higher_is_better: bool
+) -> tuple[str, str, tuple[str, ...]]:
+    """The winner or `""`, the run with the best value, and the runs that it is not significantly better than."""
+    best = (max if higher_is_better else min)(values, key=lambda run: values[run])
+    beaten = {pair.second for pair in pairs if (pair.first, pair.verdict) == (best, "better")}
+    beaten |= {pair.first for pair in pairs if (pair.second, pair.verdict) == (best, "worse")}
+    unbeaten = tuple(run for run in values if run != best and run not in beaten)
+    return "" if unbeaten else best, best, unbeaten
+
+
+def overall(found: Sequence[Measure], runs: Sequence[str]) -> str:
+    """The run that wins every chief measure: chrF++ in all directions, or bits per byte where nothing is translated; else `""`."""
+    for metric in CHIEF:
+        chief = [m for m in found if m.metric == metric and set(m.values) == set(runs)]
+        if chief:
+            winners = {measure.winner for measure in chief}
+            return winners.pop() if len(winners) == 1 else ""
+    return ""
