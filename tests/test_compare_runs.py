@@ -119,7 +119,7 @@ def test_runs_tested_on_other_items_are_refused(project):
         project, "evaluate", inputs={"model": lora}, wait=True,
         settings={"plugins": ["bits_per_byte"], "systems": ["tuned"], "baselines": [], "max_items": 3},
     )  # fmt: skip
-    with pytest.raises(UsageError, match="tested on other items.*data_hash") as refused:
+    with pytest.raises(UsageError, match=r"tested on other items.*data_hash") as refused:
         submit(project, "compare", settings={"runs": [usual, lora_word]}, wait=True)
     assert f"--input model={lora}," in refused.value.hint
     assert runs.find([lora_word], project)[0].evaluation == other.id, "the newest evaluation speaks for a run"
