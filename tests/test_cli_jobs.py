@@ -153,6 +153,8 @@ def test_a_job_is_detached_cancelled_resumed_and_interrupted(home):
     wait_until(lambda: list(Path(started["folder"]).glob("checkpoints/*")))
     assert as_json(home, "jobs", "cancel", number)["state"] == "running"
     wait_until(lambda: state() == "cancelled")
+    # A program started in the background of a script ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Resumed in the foreground, then Ctrl-C: it saves, says how to go on, and ends with the exit code of a stopped job.
     words = [sys.executable, "-m", "endonym", "jobs", "resume", number, "--project", str(home)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
