@@ -13,7 +13,7 @@ from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
-from endonym.train.batches import Cursor, micro_batches, order, pack, steps
+from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
 from endonym.train.network import attention, drop_attention, ready
@@ -55,6 +55,65 @@ def test_a_pack_gives_the_loss_of_its_rows_alone(loaded, longest):
     with torch.no_grad():
         together = float(next_token(loaded.model, pack(rows, torch.device("cpu"))))
     assert together == pytest.approx(sum(_reference(loaded.model, r) for r in rows), rel=1e-5)
+
+
+def _with_beginnings(vocabulary: int, longest: int) -> list[Example]:
+    """Rows of which some begin alike: two directions of a task with a beginning of their own, and rows that share nothing."""
+    rows = _examples(14, vocabulary, longest)
+    dice = random.Random(3)
+    common = [dice.randrange(vocabulary) for _ in range(9)]
+    starts = [common + [dice.randrange(vocabulary) for _ in range(n)] for n in (6, 11)] + [[]]
+    made = [
+        Example(starts[i % 3] + row.ids, [IGNORE] * len(starts[i % 3]) + list(row.labels)) for i, row in enumerate(rows)
+    ]
+    # One row learns from within the common beginning on, and must share less.
+    ids = made[0].ids
+    return [*made, Example(ids, [*[IGNORE] * 10, *ids[10:]])]
+
+
+@pytest.mark.parametrize("longest", [40, 400])
+def test_rows_with_a_common_beginning_compute_it_once_and_learn_alike(loaded, longest):
+    """Loss and gradient of a pack must be those of its rows one by one."""
+    model = loaded.model.requires_grad_(True)
+    rows = _with_beginnings(model.config.vocab_size, longest)
+    packed = pack(rows, torch.device("cpu"))
+    real = sum(len(e.ids) for e in rows)
+    assert packed.num_tokens == real and packed.pieces[-1].end < real
+    assert {len(p.before) for p in packed.pieces} >= {0, 15, 20}
+    assert packed.num_learned == sum(pack([e], torch.device("cpu")).num_learned for e in rows)
+
+    def gradient(packs) -> tuple[float, torch.Tensor]:
+        model.zero_grad()
+        total = 0.0
+        for rows in packs:
+            value = next_token(model, pack(rows, torch.device("cpu")))
+            value.backward()
+            total += float(value.detach())
+        return total, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+    once, alone = gradient([rows]), gradient([[e] for e in rows])
+    assert once[0] == pytest.approx(alone[0], rel=1e-5)
+    assert torch.allclose(once[1], alone[1], rtol=1e-3, atol=1e-4)
+
+
+def test_beginnings_are_shared_where_that_saves_most():
+    def row(text: str) -> Example:
+        return Example([ord(c) for c in text], [IGNORE] * (len(text) - 1) + [ord(text[-1])])
+
+    few = [
+        row("translate to A: one"),
+        row("translate to A: two"),
+        row("translate to B: red"),
+        row("nothing alike at all"),
+    ]
+    found = {tuple(sorted("".join(map(chr, e.ids)) for e in rows)): shared for rows, shared in together(few)}
+    assert found == {
+        ("translate to A: one", "translate to A: two", "translate to B: red"): 13, ("nothing alike at all",): 0,
+    }  # fmt: skip
+    many = [
+        row(f"translate to {x}: a long instruction of many words, {n}") for x in "AB" for n in ("one", "two", "ten")
+    ]
+    assert sorted((len(rows), shared) for rows, shared in together(many)) == [(3, 50), (3, 50)]
 
 
 def test_a_row_never_sees_its_neighbour(loaded):
@@ -215,6 +274,8 @@ class _Job:
         self.lines.append(text)
 
     def tick(self, *_, **__): ...
+
+    def event(self, *_, **__): ...
 
     def cancelled(self):
         return False

@@ -1,29 +1,24 @@
 """Which rows a step sees, and how rows are packed without seeing each other.
 
 The order is a pure function of (seed, epoch, cursor): a checkpoint holds the cursor, not an iterator. Rows are laid end to end
-without padding; attention runs inside each row alone, so packing changes speed and nothing else.
+without padding, a beginning that several share once; attention runs inside each row alone, so packing changes speed and nothing else.
 """
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from endonym.models.render import IGNORE, Example
 
-ATTENTION = "endonym_packed"
-"""Name under which the packed attention is registered with transformers."""
-
 ROUND = 128
 """Packs on a CPU are filled up to a multiple of this many tokens."""
 
-SHORT = 320
-"""Longest row, in tokens, for which all rows of a pack are attended to in one padded product."""
+WORTH = 8
+"""Tokens that a beginning must have to be shared."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +30,30 @@ class Cursor:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Tokens `start .. end - 1` of a pack: a row, what follows a beginning that rows share, or such a beginning itself."""
+
+    start: int
+    end: int
+    before: range = range(0)
+    """Where in the pack the tokens stand that come before it in its row."""
+
+    @property
+    def keys(self) -> list[int]:
+        """Every token of its row up to its end."""
+        return [*self.before, *range(self.start, self.end)]
+
+
+@dataclass(frozen=True)
 class Packed:
-    """Rows laid end to end. Shapes: `ids`, `labels`, `positions` (1, T); `starts` holds row bounds, length rows + 1."""
+    """Rows laid end to end. Shapes: `ids`, `labels`, `positions` (1, T)."""
 
     ids: torch.Tensor
     labels: torch.Tensor
     positions: torch.Tensor
-    starts: tuple[int, ...]
+    pieces: tuple[Piece, ...]
     num_tokens: int
-    """Tokens of the rows themselves, without what fills the pack up."""
+    """Tokens of the rows themselves, each counted as if it stood alone."""
 
     @property
     def num_learned(self) -> int:
@@ -51,10 +61,10 @@ class Packed:
         return int((self.targets() != IGNORE).sum())
 
     def targets(self) -> torch.Tensor:
-        """Labels moved one to the left inside each row, shape (T,); a row's last position predicts nothing."""
+        """Labels moved one to the left inside each piece, shape (T,); a piece's last position predicts nothing."""
         shifted = torch.full_like(self.labels[0], IGNORE)
         shifted[:-1] = self.labels[0, 1:]
-        shifted[torch.tensor(self.starts[1:]) - 1] = IGNORE
+        shifted[torch.tensor([p.end for p in self.pieces]) - 1] = IGNORE
         return shifted
 
 
@@ -131,116 +141,64 @@ def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Ex
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
-    """Lay rows end to end with positions that start at 0 in each.
+    """Lay rows end to end with positions that start at 0 in each; what rows have in common before they teach stands there once.
 
     On a CPU a row that teaches nothing fills the pack up to a multiple of `ROUND` tokens: the matrix library prepares itself
     anew for every size it has not met, which costs up to half the time when every pack has another.
     """
-    rows = list(examples)
-    total = sum(len(e.ids) for e in rows)
-    filler = -total % ROUND if device.type == "cpu" else 0
-    if filler:
-        rows.append(Example([0] * filler, [IGNORE] * filler))
-    ids = [t for e in rows for t in e.ids]
-    labels = [t for e in rows for t in e.labels]
-    positions = [p for e in rows for p in range(len(e.ids))]
-    starts = [0]
-    for e in rows:
-        starts.append(starts[-1] + len(e.ids))
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    laid: list[Piece] = []
+
+    def lay(example: Example, first: int, last: int, before: range = range(0)) -> range:
+        start = len(ids)
+        ids.extend(example.ids[first:last])
+        labels.extend(example.labels[first:last])
+        positions.extend(range(first, last))
+        laid.append(Piece(start, len(ids), before))
+        return range(start, len(ids))
+
+    for rows, shared in together(examples):
+        before = lay(rows[0], 0, shared) if shared else range(0)
+        for row in rows:
+            lay(row, shared, len(row.ids), before)
+    if filler := -len(ids) % ROUND if device.type == "cpu" else 0:
+        lay(Example([0] * filler, [IGNORE] * filler), 0, filler)
 
     def as_row(values: list[int]) -> torch.Tensor:
         return torch.tensor([values], device=device)
 
-    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(starts), total)
+    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(laid), sum(len(e.ids) for e in examples))
 
 
-def register_attention() -> None:
-    """Make `ATTENTION` known to transformers: causal attention inside each row of a pack, exactly, without any mask."""
-    from transformers import AttentionInterface
-    from transformers.masking_utils import AttentionMaskInterface
+def together(examples: Sequence[Example]) -> list[tuple[list[Example], int]]:
+    """The rows in groups with the length of the beginning each group shares, so that as few tokens as can be stand twice.
 
-    AttentionInterface.register(ATTENTION, _packed_attention)
-    AttentionMaskInterface.register(ATTENTION, lambda *args, **kwargs: None)
-
-
-def _packed_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    starts: Sequence[int] = (),
-    **unused: Any,
-) -> tuple[torch.Tensor, None]:
-    """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
-    assert starts, "packed attention needs the row bounds"
-    # Over float32 weights in bf16 arithmetic, positions are turned in float32 and the values are not.
-    query, key = query.to(value.dtype), key.to(value.dtype)
-    lengths = [b - a for a, b in itertools.pairwise(starts)]
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if query.device.type == "cpu" and dropout == 0.0 and max(lengths) <= SHORT:
-        return _together(query, key, value, lengths, scale), None
-    grouped = query.shape[1] != key.shape[1]
-    rows = [
-        torch.nn.functional.scaled_dot_product_attention(
-            query[:, :, a:b], key[:, :, a:b], value[:, :, a:b],
-            is_causal=True, scale=scale, dropout_p=dropout, enable_gqa=grouped,
-        )
-        for a, b in itertools.pairwise(starts)
-    ]  # fmt: skip
-    return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _together(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: Sequence[int], scale: float
-) -> torch.Tensor:
-    """Attention of all rows at once, padded to the longest: for short rows on a CPU three times faster than row by row.
-
-    A row's padding stands behind it, where causal attention never looks.
+    Nothing is shared from the last token before the first learned one on: what follows it differs, and it predicts that.
     """
-    _, heads, _total, width = query.shape
-    kv_heads = key.shape[1]
-    groups, longest, number = heads // kv_heads, -(-max(lengths) // 32) * 32, len(lengths)
-    where = torch.cat([torch.arange(n) + i * longest for i, n in enumerate(lengths)])
+    free = [max(0, next((i for i, label in enumerate(e.labels) if label != IGNORE), len(e.ids)) - 1) for e in examples]
+    found: list[tuple[list[Example], int]] = []
 
-    def padded(x: torch.Tensor) -> torch.Tensor:
-        """(1, N, T, D) to (rows, N, longest, D)."""
-        flat = x.new_zeros(number * longest, x.shape[1], width)
-        return flat.index_copy(0, where, x[0].transpose(0, 1)).view(number, longest, x.shape[1], width).transpose(1, 2)
+    def divide(rows: list[int]) -> tuple[int, list[tuple[list[int], int]]]:
+        """Tokens saved by the best grouping of `rows`, and the grouping."""
+        first, most = examples[rows[0]].ids, min(free[i] for i in rows)
+        same = 0
+        while same < most and all(examples[i].ids[same] == first[same] for i in rows):
+            same += 1
+        if len(rows) == 1:
+            return 0, [(rows, 0)]
+        whole = (len(rows) - 1) * same if same >= WORTH else 0
+        parts: dict[int, list[int]] = {}
+        for i in rows:
+            # A row that may not share more ends here, and stands alone among the parts.
+            parts.setdefault(examples[i].ids[same] if same < free[i] else -1 - i, []).append(i)
+        divided = [divide(part) for part in parts.values()]
+        saved = sum(gain for gain, _ in divided)
+        if saved > whole:
+            return saved, [group for _, groups in divided for group in groups]
+        return whole, [(rows, same if whole else 0)]
 
-    # Query heads that share a key head stand below each other in one matrix, so keys are never repeated.
-    q = padded(query).reshape(number * kv_heads, groups * longest, width)
-    k = padded(key).reshape(number * kv_heads, longest, width)
-    v = padded(value).reshape(number * kv_heads, longest, width)
-    mask = torch.full((longest, longest), float("-inf"), dtype=q.dtype).triu_(1).repeat(groups, 1)
-    out = _Attention.apply(q, k, v, mask, scale)
-    out = out.view(number, kv_heads * groups, longest, width).transpose(1, 2).reshape(number * longest, heads, width)
-    return out.index_select(0, where).unsqueeze(0)
-
-
-class _Attention(torch.autograd.Function):
-    """softmax(scale q kᵀ + mask) v with its gradient written out. Shapes: q (N, Q, D), k and v (N, K, D), mask (Q, K)."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
-    ) -> torch.Tensor:
-        scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
-        p = torch.softmax(scores, dim=-1)
-        out = torch.bmm(p, v)
-        ctx.save_for_backward(q, k, v, p, out)
-        ctx.scale = scale
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, p, out = ctx.saved_tensors
-        d_out = grads[0].contiguous()
-        dv = torch.bmm(p.transpose(1, 2), d_out)
-        ds = torch.bmm(d_out, v.transpose(1, 2))
-        ds = ds.sub_((d_out * out).sum(-1, keepdim=True)).mul_(p)
-        dq = torch.bmm(ds, k).mul_(ctx.scale)
-        dk = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.scale)
-        return dq, dk, dv, None, None
+    if examples:
+        found = [([examples[i] for i in rows], shared) for rows, shared in divide(list(range(len(examples))))[1]]
+    return found

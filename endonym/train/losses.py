@@ -26,7 +26,7 @@ def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
 
 def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     hidden = decoder(model)(
-        input_ids=batch.ids, position_ids=batch.positions, use_cache=False, starts=batch.starts
+        input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces
     ).last_hidden_state[0]
     targets = batch.targets().to(hidden.device)
     where = (targets != IGNORE).nonzero()[:, 0]

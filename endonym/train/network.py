@@ -12,7 +12,7 @@ import torch
 from endonym.errors import ConfigError
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
-from endonym.train.batches import ATTENTION, register_attention
+from endonym.train.attention import ATTENTION, register_attention
 
 
 def ready(loaded: Loaded, model: Any) -> Loaded:
