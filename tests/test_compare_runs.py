@@ -29,7 +29,7 @@ from endonym.store import jobs
 from endonym.types import Chat, Message, Pair, record_id
 
 FEW = {"steps": 6, "batch_size": 8, "evaluate_every": 3, "save_every": 6, "valid_rows": 8, "samples": 0}
-ASKED = {"samples": 0, "max_new_tokens": 12, "baselines": "copy", "max_items": 12}
+ASKED = {"samples": 0, "max_new_tokens": 12, "baselines": ["copy"], "max_items": 12}
 TEXTS = page.strings("en", Path("nowhere"))
 forgetting, memorisation = plugins.load("metric", "forgetting"), plugins.load("metric", "memorisation")
 
@@ -72,7 +72,7 @@ def test_runs_stand_side_by_side_in_terminal_page_and_data(project, capsys):
     with pytest.raises(MissingError) as refused:
         submit(project, "compare", settings={"runs": [lora, scratch]}, wait=True)
     assert refused.value.hint == f"Evaluate it with: {command}"
-    options = [word for key, value in ASKED.items() for word in (f"--{key.replace('_', '-')}", str(value))]
+    options = [f"--{key.replace('_', '-')}={'copy' if value == ['copy'] else value}" for key, value in ASKED.items()]
     assert main(words(project, *command.split()[1:], *options)) == 0
     folder = jobs.get(project.db, scratch).folder
     capsys.readouterr()
@@ -217,7 +217,9 @@ def said(text: str, origin: str, prompt: str = "") -> Chat:
 @pytest.fixture(scope="module")
 def material(tmp_path_factory, tseltal) -> Material:
     """Ten long sentences to learn by heart, ten unseen ones, and a test of twenty pairs."""
-    long = [pair for pair in tseltal if len(pair[1]) >= 60][:20]
+    threes = [tseltal[i : i + 3] for i in range(0, 180, 3)]
+    joined = ((" ".join(a for a, _ in three), " ".join(b for _, b in three)) for three in threes)
+    long = [pair for pair in joined if len(pair[1]) >= 72][:20]
     learned = [said(text, "learned", prompt) for prompt, text in long[:10]]
     folder = tmp_path_factory.mktemp("material")
     with DatasetWriter(folder / "chats") as out:
@@ -276,8 +278,8 @@ def test_forgetting_grows_with_the_learning_rate(tiny_model, material, tseltal):
         tuned = general_bits(loaded, material) | {"system": "tuned"}
         found[rate] = beside.forgetting(side, [tuned, base], 500, 1, Path("nowhere"))
         assert found[rate]["before"] == pytest.approx(base["value"]) and found[rate]["n"] == 24
-    assert abs(found[1e-5]["difference"]) < 0.1
-    assert found[5e-3]["low"] > 0.3 and found[5e-3]["p_value"] < 0.01
+    assert abs(found[1e-5]["difference"]) < 0.03
+    assert found[5e-3]["low"] > 0.15 and found[5e-3]["p_value"] < 0.01
 
 
 def test_general_text_can_be_named(material):
