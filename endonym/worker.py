@@ -28,6 +28,7 @@ from endonym.store.db import connect
 from endonym.store.files import hash_folder
 
 RENEW_SECONDS = 1.0
+_SEE_LOG = "The full trace is in log.txt of the run folder."
 
 
 def guarded(arguments: list[str]) -> int:
@@ -47,10 +48,14 @@ def guarded(arguments: list[str]) -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda signum, frame: os.kill(child, signum))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if code != -signal.SIGKILL or out_of_memory_kills() == killed_before:
-        return abs(code)
+    if code == 0:
+        return 0
     project, number = Project(arguments[0]), int(arguments[1])
     row = rows.get(project.db, number)
+    if row.state == "queued":  # it never came to claiming its job, which would wait for ever
+        rows.abandon(project.db, number, _describe_error(JobError("its worker could not start", _SEE_LOG)))
+    if code != -signal.SIGKILL or out_of_memory_kills() == killed_before:
+        return abs(code)
     resolved = resolve_stored(load_stage(row.verb), row.settings, project.path)
     again = _start_again(project, row, resolved, MemoryError("the system ended the process: out of memory"))
     return 0 if again else abs(code)
@@ -204,7 +209,7 @@ def _describe_error(caught: BaseException) -> dict[str, Any]:
     elif isinstance(caught, OSError) and caught.errno == 28:
         wrapped = JobError("the disk is full", "Free some space and resume the job.")
     else:
-        wrapped = JobError(f"{type(caught).__name__}: {caught}", "The full trace is in log.txt of the run folder.")
+        wrapped = JobError(f"{type(caught).__name__}: {caught}", _SEE_LOG)
     return {
         "type": type(caught).__name__,
         "message": wrapped.message,

@@ -93,6 +93,8 @@ def test_a_killed_curriculum_ends_as_an_unbroken_one(project, tmp_path):
     for line in ("the stage elementary ends here", "run 4 of 4"):
         wait_until(other, row.id, line)
         os.kill(int(jobs.get(other.db, row.id).worker.split("|")[2]), signal.SIGKILL)
+        while next(r for r in jobs.listing(other.db) if r.id == row.id).state == "running":
+            time.sleep(0.01)
         row = submit(other, "train", "curriculum", STRICT)
     wait_for(other, row.id)
     mine, theirs = project.output(whole.id), other.output(row.id)
@@ -121,9 +123,9 @@ def check_output(project: Project, folder: Path, row) -> None:
     )
     # The verdict is about the model that is saved: its bits per byte are those of the first run.
     from endonym.models.generate import answer_nll
-    from endonym.train.rows import _spread
+    from endonym.train.rows import spread
 
-    chats = _spread([c for c in Dataset(project.newest("chats"), "train").records("valid") if c.answer], 8)
+    chats = spread([c for c in Dataset(project.newest("chats"), "train").records("valid") if c.answer], 8)
     found = answer_nll(load_artifact(folder, "float32"), chats)
     bits = sum(n for n, _ in found) / 0.6931471805599453 / sum(b for _, b in found)
     assert verdict["curriculum"][0] == pytest.approx(bits, rel=1e-4)

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import endonym.jobs.submit as submitting
+from endonym.errors import JobError
 from endonym.jobs.submit import submit
 from endonym.models.render import Example
 from endonym.project import Project
@@ -172,3 +173,13 @@ def test_a_killed_job_of_a_living_guard_is_not_dead():
     child.wait()
     assert out_of_memory_kills() >= 0
     assert is_alive(me) and is_alive(gone) is False and is_alive("") is None
+
+
+def test_a_worker_that_cannot_start_fails_its_job(shaky, monkeypatch):
+    def launch(home, row):
+        code = "import sys, endonym.worker as w; w.main = lambda *_: 1 / 0; w.guarded(sys.argv[1:])"
+        subprocess.Popen([sys.executable, "-c", code, str(home.path), str(row.id)], stderr=subprocess.DEVNULL)
+
+    monkeypatch.setattr(submitting, "_launch", launch)
+    with pytest.raises(JobError, match="could not start"):
+        submit(shaky, "train", "faulty", {**FEW, "steps": 3}, wait=True)

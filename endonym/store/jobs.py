@@ -163,6 +163,14 @@ def restart(db: sqlite3.Connection, job: int) -> bool:
     )
 
 
+def abandon(db: sqlite3.Connection, job: int, error: dict[str, Any]) -> None:
+    """Let a job fail whose worker ended before it could claim it."""
+    db.execute(
+        "UPDATE jobs SET state='failed', finished=?, error=? WHERE id=? AND state='queued'",
+        (time.time(), json.dumps(error), job),
+    )
+
+
 def request_cancel(db: sqlite3.Connection, job: int) -> str:
     """Ask a job to stop at its next safe point and return its state; a queued one is cancelled at once."""
     with transaction(db):

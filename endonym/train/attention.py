@@ -68,8 +68,7 @@ def _packed_attention(
 def _together(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: Sequence[Piece], scale: float
 ) -> torch.Tensor:
-    """Attention of all pieces with beginnings of one length at once, padded to the longest: for short rows on a CPU three times
-    faster than row by row.
+    """Attention of pieces of like lengths at once, padded to the longest: for short rows on a CPU three times faster than row by row.
 
     A piece's padding stands behind it, where causal attention never looks.
     """
@@ -110,16 +109,22 @@ class _Block:
 
 @lru_cache(maxsize=16)
 def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
-    """One block for each length of beginning; every layer asks for the same."""
+    """Pieces with beginnings of one length, none less than half as long as another; every layer asks for the same.
+
+    What is padded is computed and kept for the way back as well: without the halving, a long row among short ones costs a gigabyte.
+    """
     made = []
     for shared in sorted({len(p.before) for p in pieces}):
-        alike = [p for p in pieces if len(p.before) == shared]
-        longest = -(-max(p.end - p.start for p in alike) // 32) * 32
-        own = [t for p in alike for t in range(p.start, p.end)]
-        place = [i * longest + n for i, p in enumerate(alike) for n in range(p.end - p.start)]
-        seen = [t for p in alike for t in p.keys]
-        put = [i * (shared + longest) + n for i, p in enumerate(alike) for n in range(len(p.keys))]
-        made.append(_Block(len(alike), shared, longest, *map(torch.tensor, (own, place, seen, put))))
+        left = sorted((p for p in pieces if len(p.before) == shared), key=lambda p: p.start - p.end)
+        while left:
+            longest = -(-(left[0].end - left[0].start) // 32) * 32
+            alike = [p for p in left if 2 * (p.end - p.start) > longest or longest <= 32]
+            left = left[len(alike) :]
+            own = [t for p in alike for t in range(p.start, p.end)]
+            place = [i * longest + n for i, p in enumerate(alike) for n in range(p.end - p.start)]
+            seen = [t for p in alike for t in p.keys]
+            put = [i * (shared + longest) + n for i, p in enumerate(alike) for n in range(len(p.keys))]
+            made.append(_Block(len(alike), shared, longest, *map(torch.tensor, (own, place, seen, put))))
     return made
 
 
