@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -77,7 +79,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tseltal: list[tuple[str
 
 @pytest.fixture(scope="session")
 def composed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """Folder of a project with composed chats of a real dictionary; copy it before working in it."""
+    """Folder of a project with composed chats of a real dictionary; work in a `copied` one."""
     from endonym.jobs.plan import run_plan
     from endonym.project import Project
 
@@ -105,6 +107,17 @@ def composed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path
     (folder / "endonym.toml").write_text(settings, encoding="utf-8")
     run_plan(Project(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def copied() -> Callable[[Path, Path], Path]:
+    """Copy a project, by another process: when this one closes a database file, SQLite loses the locks it holds on it here."""
+
+    def copy(source: Path, target: Path) -> Path:
+        subprocess.run(["cp", "-r", str(source), str(target)], check=True)
+        return target
+
+    return copy
 
 
 def _tokenizer(texts: list[str]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from collections import Counter
@@ -32,9 +31,9 @@ STRICT = {**FEW, "pacing": "strict", "seeds": 2}
 
 
 @pytest.fixture(scope="module")
-def project(composed, tmp_path_factory) -> Project:
+def project(composed, copied, tmp_path_factory) -> Project:
     """A project with composed chats and their difficulty."""
-    project = Project(shutil.copytree(composed, tmp_path_factory.mktemp("curriculum") / "project"))
+    project = Project(copied(composed, tmp_path_factory.mktemp("curriculum") / "project"))
     submit(project, "score", wait=True)
     return project
 
@@ -85,16 +84,16 @@ def wait_until(project: Project, job: int, line: str) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_curriculum_ends_as_an_unbroken_one(project, tmp_path):
+def test_a_killed_curriculum_ends_as_an_unbroken_one(project, copied, tmp_path):
     """Killed inside a stage and again inside the verdict; finished runs are not repeated, and all that is written is the same."""
-    other = Project(shutil.copytree(project.path, tmp_path / "project"))
+    other = Project(copied(project.path, tmp_path / "project"))
     whole = submit(project, "train", "curriculum", STRICT, wait=True)
     row = submit(other, "train", "curriculum", STRICT)
     for line in ("the stage elementary ends here", "run 4 of 4"):
         wait_until(other, row.id, line)
         os.kill(int(jobs.get(other.db, row.id).worker.split("|")[2]), signal.SIGKILL)
-        while next(r for r in jobs.listing(other.db) if r.id == row.id).state == "running":
-            time.sleep(0.01)
+        while jobs.get(other.db, row.id).state == "running":
+            jobs.notice_dead(other.db)
         row = submit(other, "train", "curriculum", STRICT)
     wait_for(other, row.id)
     mine, theirs = project.output(whole.id), other.output(row.id)
@@ -131,13 +130,13 @@ def check_output(project: Project, folder: Path, row) -> None:
     assert verdict["curriculum"][0] == pytest.approx(bits, rel=1e-4)
 
 
-def test_a_quick_test_needs_no_verdict_and_old_grades_are_refused(project, tmp_path):
+def test_a_quick_test_needs_no_verdict_and_old_grades_are_refused(project, copied, tmp_path):
     quick = {**FEW, "steps": 200, "max_steps": 10, "seeds": 0, "average": 2}
     row = submit(project, "train", "curriculum", quick, wait=True)
     about = json.loads((project.output(row.id) / "model.json").read_text(encoding="utf-8"))
     assert about["steps"] == 10 and not (project.output(row.id) / "verdict.json").exists()
     assert about["curriculum"]["stages"][-1]["last_step"] == 3
-    other = Project(shutil.copytree(project.path, tmp_path / "project"))
+    other = Project(copied(project.path, tmp_path / "project"))
     submit(other, "compose", settings={"most": 100}, wait=True)
     with pytest.raises(EndonymError, match="scored on other chats"):
         submit(other, "train", "curriculum", quick, wait=True)

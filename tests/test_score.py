@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -24,8 +23,8 @@ JOB = SimpleNamespace(project=SimpleNamespace(seed=20))
 
 
 @pytest.fixture(scope="module")
-def project(composed, tmp_path_factory) -> Project:
-    return Project(shutil.copytree(composed, tmp_path_factory.mktemp("score") / "project"))
+def project(composed, copied, tmp_path_factory) -> Project:
+    return Project(copied(composed, tmp_path_factory.mktemp("score") / "project"))
 
 
 def chats(pairs: list[tuple[str, str]]) -> list[Chat]:
