@@ -57,7 +57,7 @@ def test_the_order_is_a_function_of_seed_epoch_and_cursor():
 def test_stages_grow_harder(project, pacing):
     data = Dataset(project.newest("chats"), "train")
     ids = [chat.id for chat in data.records("train")]
-    rows = Rows([None] * len(ids), [1.0] * len(ids), ids)
+    rows = Rows([None] * len(ids), [1.0] * len(ids), ids, ids)
     job = SimpleNamespace(inputs={"difficulty": project.newest("difficulty")}, log=lambda text: None)
     cfg = curriculum.Config(steps=100, batch_size=8, pacing=pacing, share=0.5)
     stages, ends = curriculum.plan(cfg, curriculum.graded(data, job), rows, job)
