@@ -47,9 +47,10 @@ def grow_vocabulary(
 ) -> Growth:
     """Change `model` in place to the vocabulary of `new_tokenizer`, tokens of the same spelling keeping their rows.
 
-    `texts` are what the model should go on knowing; without them it writes its own, and other text may lose three to four times as much. On them at most `most_nats` nats per token are lost
-    while they are spelled with old tokens; where no lowering reaches that, as little as one can. Where input and output share their rows,
-    the input rows move along: by about 5 % of their length in SmolLM2, for 21,000 new words.
+    `texts` are what the model should go on knowing; without them it writes its own, and other text may lose three to four
+    times as much. On them at most `most_nats` nats per token are lost while they are spelled with old tokens; where no
+    lowering reaches that, as little as one can. Where input and output share their rows, the input rows move along: by
+    about 5 % of their length in SmolLM2, for 21,000 new words.
     """
     hidden = _hidden_states(model, old_tokenizer, texts, seed)
     inputs, outputs = (e.weight.detach().float() for e in (model.get_input_embeddings(), model.get_output_embeddings()))
