@@ -171,7 +171,9 @@ def rows_of(system: str, right: list[bool]) -> tuple[dict, dict]:
 def test_winners_come_from_paired_answers():
     rng = random.Random(3)
     answers = {"good": [rng.random() < 0.8 for _ in range(200)], "same": [rng.random() < 0.5 for _ in range(200)]}
-    answers["like"] = answers["same"][:198] + [not x for x in answers["same"][198:]]
+    first_wrong = answers["same"].index(False)
+    answers["same2"] = answers["same"]
+    answers["like"] = [x or i == first_wrong for i, x in enumerate(answers["same"])]
 
     def measure(*names: str) -> winners.Measure:
         rows = {name: rows_of("tuned", answers[name]) for name in names}
@@ -180,8 +182,11 @@ def test_winners_come_from_paired_answers():
         return found
 
     assert measure("same", "good", "like").winner == "good"
+    whole = measure("same", "good", "like")
+    assert winners.overall([whole], ["same", "good", "like"]) == ("", ""), "exactness is no chief measure"
     tie = measure("same", "like")
     assert tie.winner == "" and tie.pairs[0].p_value == tie.pairs[0].p_adjusted > 0.05
+    assert "the same number" in beside.reason(measure("same", "same2"), TEXTS, str)
     assert "nobody wins" in beside.reason(tie, TEXTS, str) and "p = " in beside.reason(tie, TEXTS, str)
 
 
@@ -257,29 +262,29 @@ def general_bits(loaded, material: Material) -> dict:
 def test_what_is_learned_by_heart_is_seen_and_what_is_not_is_not(tiny_model, material):
     loaded = load_model(tiny_model, dtype="float32")
     assert set(shares(loaded, material).values()) == {0.0}
-    learn(loaded, [c for c in material.chats.records("train") if isinstance(c, Chat)], 4e-3, 120)
+    learn(loaded, [c for c in material.chats.records("train") if isinstance(c, Chat)], 6e-3, 80)
     found = shares(loaded, material)
     assert found["train", "tokens"] >= 80 and found["train", "characters"] >= 80
     assert found["test", "tokens"] <= 10 and found["test", "characters"] <= 10
 
 
 def test_forgetting_grows_with_the_learning_rate(tiny_model, material, tseltal):
-    spanish = [said(pair[0], "general") for pair in tseltal[:40]]
+    spanish = [said(pair[0], "general") for pair in tseltal[:24]]
     learned = [c for c in material.chats.records("train") if isinstance(c, Chat)]
     loaded = load_model(tiny_model, dtype="float32")
-    learn(loaded, spanish, 4e-3, 60)
+    learn(loaded, spanish, 4e-3, 40)
     knows = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     base = general_bits(loaded, material) | {"system": "base"}
     side = SimpleNamespace(system="tuned")
     found = {}
-    for rate in (1e-5, 5e-3):
+    for rate in (1e-5, 1e-2):
         loaded.model.load_state_dict(knows)
         learn(loaded, learned, rate, 30)
         tuned = general_bits(loaded, material) | {"system": "tuned"}
         found[rate] = beside.forgetting(side, [tuned, base], 500, 1, Path("nowhere"))
         assert found[rate]["before"] == pytest.approx(base["value"]) and found[rate]["n"] == 24
     assert abs(found[1e-5]["difference"]) < 0.03
-    assert found[5e-3]["low"] > 0.15 and found[5e-3]["p_value"] < 0.01
+    assert found[1e-2]["low"] > 0.15 and found[1e-2]["p_value"] < 0.01
 
 
 def test_general_text_can_be_named(material):

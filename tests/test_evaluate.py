@@ -133,6 +133,14 @@ def test_interrupted_evaluation_goes_on_and_asks_nothing_twice(tmp_path, split, 
         return original(loaded, items, asked_, bare)
 
     monkeypatch.setattr(asking, "ask_model", counting)
+    module = job.plugins["memorisation"][0]
+    continued = module.ask
+
+    def counting_own(loaded, items, cfg_):
+        asked.extend(item.id for item in items)
+        return continued(loaded, items, cfg_)
+
+    monkeypatch.setattr(module, "ask", counting_own)
     job.patience = 10**9
     evaluate.run(cfg, job)
     lines = [json.loads(line) for line in (job.output / "outputs.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -153,7 +161,7 @@ def test_bare_prompts_are_asked_when_wished(tmp_path, split, chats, tiny_model):
     cfg = evaluate.Config(max_new_tokens=2, max_items=4, baselines=[], also_without_hints=True, tasks=["translate"])
     evaluate.run(cfg, job)
     rows = [json.loads(line) for line in (tmp_path / "outputs.jsonl").read_text(encoding="utf-8").splitlines()]
-    hinted = {row["id"]: row["prompt"] for row in rows if row["system"] == "base"}
+    hinted = {row["id"]: row["prompt"] for row in rows if (row["system"], row["task"]) == ("base", "translate")}
     bare = {row["id"]: row["prompt"] for row in rows if row["system"] == "base (no hints)"}
     assert len(hinted) == len(bare) == 8
     assert all(len(bare[i]) < len(hinted[i]) for i in hinted)

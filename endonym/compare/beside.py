@@ -74,8 +74,8 @@ def build(
     mine = {s.label: [row for row in sums[s.label] if row["system"] == s.system] for s in sides}
     found = winners.measures(scores, mine, alpha, resamples, seed, project)
     labels = [side.label for side in sides]
-    best = winners.overall(found, labels)
-    beside = Beside(labels, t["best"].format(run=best) if best else t["no_best"])
+    best, chief = winners.overall(found, labels)
+    beside = Beside(labels, t["best" if best else "no_best" if chief else "untested"].format(run=best, measure=chief))
     forgot = {s.label: forgetting(s, sums[s.label], resamples, seed, project) for s in sides}
     learned = {s.label: by_heart(s, sums[s.label]) for s in sides}
     beside.groups = [
@@ -171,6 +171,8 @@ def reason(measure: Measure, texts: Mapping[str, Any], name: Callable[[str], str
     if measure.winner:
         others = ", ".join(run for run in measure.values if run != measure.winner)
         return str(t["wins"].format(measure=about, run=measure.winner, others=others))
+    if len({v["value"] for v in measure.values.values()}) == 1:
+        return str(t["equal"].format(measure=about))
     pairs = {frozenset((p.first, p.second)): p for p in measure.pairs}
     others = []
     for run in measure.unbeaten:

@@ -78,7 +78,8 @@ def check_same_items(named: Sequence[Named], project: Project) -> None:
             model = rows.get(project.db, run.evaluation).inputs.get("model")
             given = ",".join(f"{k}={v}" for k, v in {"model": model, **again}.items() if v)
             raise UsageError(
-                f"run {run.job} was tested on other items than run {named[0].job}: data_hash {own[:12]} against {hashes[0][:12]}",
+                f"run {run.job} was tested on other items (evaluation {run.evaluation}, data_hash {own[:12]}) than run {named[0].job} "
+                f"(evaluation {named[0].evaluation}, data_hash {hashes[0][:12]})",
                 f"Test it on the same, with the same --max-items, --tasks and --seed: endonym evaluate --input {given}",
             )
 

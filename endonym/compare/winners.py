@@ -120,11 +120,12 @@ def decide(
     return "" if unbeaten else best, best, unbeaten
 
 
-def overall(found: Sequence[Measure], runs: Sequence[str]) -> str:
-    """The run that wins every chief measure: chrF++ in all directions, or bits per byte where nothing is translated; else `""`."""
+def overall(found: Sequence[Measure], runs: Sequence[str]) -> tuple[str, str]:
+    """The run that wins the chief measure (chrF++, or bits per byte where nothing is translated) in all directions, else `""`; and
+    the measure's name, `""` when no chief measure was taken of all runs."""
     for metric in CHIEF:
         chief = [m for m in found if m.metric == metric and set(m.values) == set(runs)]
         if chief:
             winners = {measure.winner for measure in chief}
-            return winners.pop() if len(winners) == 1 else ""
-    return ""
+            return winners.pop() if len(winners) == 1 else "", chief[0].name
+    return "", ""

@@ -34,7 +34,7 @@ TRAIN, TEST = "train", "test"
 class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    texts: int = Field(32, ge=1, description="Texts of the training and as many of the test, drawn with the seed.")
+    texts: int = Field(24, ge=1, description="Texts of the training and as many of the test, drawn with the seed.")
     tokens: int = Field(12, ge=1, description="Tokens that must be repeated exactly.")
     characters: int = Field(48, ge=1, description="Characters that must be repeated exactly, for any tokenizer.")
 
