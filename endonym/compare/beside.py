@@ -174,11 +174,11 @@ def reason(measure: Measure, texts: Mapping[str, Any], name: Callable[[str], str
     if len({v["value"] for v in measure.values.values()}) == 1:
         return str(t["equal"].format(measure=about))
     pairs = {frozenset((p.first, p.second)): p for p in measure.pairs}
-    others = []
+    unbeaten: list[str] = []
     for run in measure.unbeaten:
         pair = pairs.get(frozenset((measure.best, run)))
-        others.append(f"{run} (p = {pair.p_adjusted:.3f})" if pair else t["not_shared"].format(run=run))
-    return str(t["no_winner"].format(measure=about, best=measure.best, others=", ".join(others)))
+        unbeaten.append(f"{run} (p = {pair.p_adjusted:.3f})" if pair else t["not_shared"].format(run=run))
+    return str(t["no_winner"].format(measure=about, best=measure.best, others=", ".join(unbeaten)))
 
 
 def _tested(measure: Measure, labels: Sequence[str], texts: Mapping[str, Any], name: Callable[[str], str]) -> Row:
@@ -223,9 +223,9 @@ def _forgotten(
     after = measured[0].winner if measured else ""
     labels = list(forgot)
     return [
-        Row(t["before"], [_number(f and f["before"]) for f in forgot.values()]),
+        Row(t["before"], [_number(f["before"] if f else None) for f in forgot.values()]),
         Row(
-            t["after"], [_number(f and f["after"]) for f in forgot.values()],
+            t["after"], [_number(f["after"] if f else None) for f in forgot.values()],
             (after or t["none"]) if measured else "", labels.index(after) if after else None,
         ),
         Row(t["change"], [f"{f['difference']:+.3f} ({f['low']:+.3f} – {f['high']:+.3f})" if f else "–" for f in forgot.values()]),
@@ -237,8 +237,8 @@ def _overfitted(sides: Sequence[Side], learned: Mapping[str, dict[str, Any]], t:
     result = []
     if any(found):
         result = [
-            Row(t["on_train"], [_number(f and f[0]) for f in found]),
-            Row(t["on_valid"], [_number(f and f[1]) for f in found]),
+            Row(t["on_train"], [_number(f[0] if f else None) for f in found]),
+            Row(t["on_valid"], [_number(f[1] if f else None) for f in found]),
             Row(t["gap"], [f"{f[1] - f[0]:+.3f}" if f else "–" for f in found]),
         ]
     for name in dict.fromkeys(name for own in learned.values() for name in own):
