@@ -150,7 +150,8 @@ def _bits(side: Side, name: str) -> float | None:
 
 def curves(sides: Sequence[Side], t: Mapping[str, str]) -> Markup | None:
     """Training and validation loss of all runs; in bits per byte where every run says how many bytes its tokens are."""
-    shared = all(side.about.get("bytes_per_token") for side in sides if side.curve)
+    sizes = [side.about.get("bytes_per_token", {}) for side in sides if side.curve]
+    shared = all(own.get("loss") and own.get("valid_loss") for own in sizes)
     lines, said = [], []
     for number, side in enumerate(sides):
         for name, style in (("loss", "train"), ("valid_loss", "valid")):
