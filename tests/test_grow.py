@@ -129,6 +129,11 @@ def test_every_new_unit_learns(kind):
             moved = moved[seen]
         elif "wpe" in name:
             moved = moved[:39]  # the last position predicts nothing
+        elif name.endswith("c_attn.bias") or name.endswith("k_proj.bias"):
+            # A bias of all keys shifts every score of a query alike, which softmax does not see: its gradient is rounding.
+            if "k_proj" in name:
+                continue
+            moved = torch.cat([moved[:64], moved[128:]])
         assert moved.mean() > 0.99, f"{name}: only {moved.mean():.3f} of it learns"
     table = grown.get_input_embeddings().weight.detach()[seen][:, 48:]
     assert torch.linalg.matrix_rank(table - table.mean(1, keepdim=True)) >= 14

@@ -15,7 +15,7 @@ from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
-from endonym.train.losses import next_token
+from endonym.train.losses import CHUNK, _LinearLoss, next_token
 from endonym.train.network import attention, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
@@ -69,6 +69,25 @@ def _with_beginnings(vocabulary: int, longest: int) -> list[Example]:
     # One row learns from within the common beginning on, and must share less.
     ids = made[0].ids
     return [*made, Example(ids, [*[IGNORE] * 10, *ids[10:]])]
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_the_chunked_loss_is_cross_entropy_with_its_gradients(trained):
+    number, vocabulary, width = 2 * CHUNK + 7, 50, 16
+    torch.manual_seed(1)
+    hidden, weight = torch.randn(number, width), torch.randn(vocabulary, width)
+    targets = torch.randint(vocabulary, (number,))
+    found = []
+    for usual in (True, False):
+        h, w = hidden.clone().requires_grad_(), weight.clone().requires_grad_(trained)
+        if usual:
+            value = torch.nn.functional.cross_entropy(h @ w.T, targets, reduction="sum")
+        else:
+            value = _LinearLoss.apply(h, w, targets, torch.float32, True)
+        (value / 3).backward()
+        found.append((value.detach(), h.grad, w.grad if trained else torch.zeros(1)))
+    for usual, own in zip(*found, strict=True):
+        assert torch.allclose(usual, own, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("longest", [40, 400])

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch.utils.checkpoint import checkpoint
 
 from endonym.models.generate import decoder
 from endonym.models.render import IGNORE
 from endonym.train.batches import Packed
 from endonym.train.network import computing
 
-CHUNK = 1024
+CHUNK = 256
 """Positions whose logits exist at the same time."""
 
 
 def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     """Summed cross-entropy in nats over the learned tokens of a pack; a scalar in fp32.
 
-    Logits are computed at learned positions only, `CHUNK` at a time, and once more on the way back, so that the
-    vocabulary-wide matrix never stands in memory whole.
+    Logits are computed at learned positions only, `CHUNK` at a time, and turned into gradients at once, so that the
+    vocabulary-wide matrix never stands in memory whole and is computed but once.
     """
     with computing(model):
         return _next_token(model, batch)
@@ -32,14 +33,51 @@ def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     where = (targets != IGNORE).nonzero()[:, 0]
     hidden, targets = hidden[where], targets[where]
     head = model.get_output_embeddings()  # type: ignore[operator]
-    if len(where) <= CHUNK:
-        return _summed(head, hidden, targets)
-    total = hidden.new_zeros((), dtype=torch.float32)
-    for start in range(0, len(where), CHUNK):
-        part = slice(start, start + CHUNK)
-        total = total + checkpoint(_summed, head, hidden[part], targets[part], use_reentrant=False)
-    return total
-
-
-def _summed(head: torch.nn.Module, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    if type(head) is torch.nn.Linear and head.bias is None:
+        kind = torch.get_autocast_dtype(hidden.device.type)
+        kind = kind if torch.is_autocast_enabled(hidden.device.type) else head.weight.dtype
+        return _LinearLoss.apply(hidden, head.weight, targets, kind, torch.is_grad_enabled())  # type: ignore[no-any-return]
     return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+
+
+class _LinearLoss(torch.autograd.Function):
+    """Summed cross-entropy of h Wᵀ, the gradients computed with it (Hsu and others, Liger Kernel, 2024).
+
+    Shapes: h (N, D), W (V, D), targets (N,). Products are computed in `kind`, the softmax and the sums in float32.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, h: torch.Tensor, w: torch.Tensor, targets: torch.Tensor, kind: torch.dtype, learns: bool
+    ) -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float32, device=h.device)
+        dh = torch.empty_like(h) if learns and ctx.needs_input_grad[0] else None
+        dw = torch.zeros_like(w, dtype=torch.float32) if learns and ctx.needs_input_grad[1] else None
+        with torch.autocast(h.device.type, enabled=False):
+            narrow = w.to(kind)
+            for start in range(0, len(h), CHUNK):
+                part, wanted = h[start : start + CHUNK].to(kind), targets[start : start + CHUNK, None]
+                logits = (part @ narrow.T).float()
+                norm = torch.logsumexp(logits, dim=1, keepdim=True)
+                total += (norm - logits.gather(1, wanted)).sum()
+                if dh is None and dw is None:
+                    continue
+                wrong = logits.sub_(norm).exp_()
+                wrong.scatter_add_(1, wanted, wrong.new_full(wanted.shape, -1.0))
+                change = wrong.to(kind)
+                if dh is not None:
+                    dh[start : start + CHUNK] = change @ narrow
+                if dw is not None:
+                    dw += change.T @ part
+        ctx.save_for_backward(dh, dw)
+        ctx.kind = w.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        dh, dw = ctx.saved_tensors
+        return (
+            None if dh is None else dh * grads[0].to(dh.dtype),
+            None if dw is None else (dw * grads[0]).to(ctx.kind),
+            None, None, None,
+        )  # fmt: skip
