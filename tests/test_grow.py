@@ -129,7 +129,7 @@ def test_every_new_unit_learns(kind):
             moved = moved[seen]
         elif "wpe" in name:
             moved = moved[:39]  # the last position predicts nothing
-        elif name.endswith("c_attn.bias") or name.endswith("k_proj.bias"):
+        elif name.endswith(("c_attn.bias", "k_proj.bias")):
             # A bias of all keys shifts every score of a query alike, which softmax does not see: its gradient is rounding.
             if "k_proj" in name:
                 continue

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +21,7 @@ from endonym.train.checkpoint import State
 from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
-from endonym.train.step import RECENT, Loss, adamw, mean_loss, take
+from endonym.train.step import RECENT, Loss, adamw, mean_loss, peak_bytes, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -295,11 +293,3 @@ def _skip(state: State, cursor: Cursor, value: float, origins: Sequence[str], jo
             f"the loss of step {state.step + 1} is not credible ({value:g}), and {MOST_SKIPPED} steps before it failed as well",
             "Resume with a lower --learning-rate; the last good checkpoint is kept.",
         )
-
-
-def peak_bytes() -> int:
-    """Most memory this process (on a GPU: this device) has used so far, in bytes."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

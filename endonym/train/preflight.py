@@ -15,10 +15,14 @@ from endonym.train import recovery
 from endonym.train.batches import micro_batches, pack
 from endonym.train.network import arithmetic, recompute, standing
 from endonym.train.settings import FitConfig
-from endonym.train.step import Loss
+from endonym.train.step import Loss, peak_bytes
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+
+
+ALLOCATOR_BYTES = 500_000_000
+"""What the C library's allocator and the matrix library come to hold during a run beside what is in use (measured on Linux)."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,9 @@ def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     together, gradient = _loss_and_gradient(model, [list(few)], loss, device)
     alone, gradient_alone = _loss_and_gradient(model, [[e] for e in few], loss, device)
     gap = abs(together - alone) / max(abs(alone), 1e-9)
-    angle = float(torch.nn.functional.cosine_similarity(gradient, gradient_alone, dim=0))
+    angle = _dot(gradient, gradient_alone) / max(
+        1e-30, (_dot(gradient, gradient) * _dot(gradient_alone, gradient_alone)) ** 0.5
+    )
     low = arithmetic(model) != torch.float32
     fine = gap < (1e-2 if low else 1e-4) and angle > (0.98 if low else 0.9999)
     return Check(
@@ -113,7 +119,7 @@ def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     value, gradient = _loss_and_gradient(model, [blind], loss, device)
     learned = [sum(label != IGNORE for label in e.labels) for e in few]
     counted = pack(list(few), device).num_learned
-    fine = value == 0.0 and not gradient.any() and counted == sum(learned)
+    fine = value == 0.0 and not any(g.any() for g in gradient) and counted == sum(learned)
     return Check(
         "masked tokens teach nothing",
         fine,
@@ -136,12 +142,16 @@ def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, ba
         with standing(model):
             loss(model, pack(rows, device)).backward()
     model.zero_grad(set_to_none=True)
-    return Check("the largest batch fits", True, f"{tokens} tokens")
+    # What is still to come: the optimiser keeps two numbers in float32 for every weight that learns.
+    expected = peak_bytes() + 8 * sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if device.type == "cpu":
+        expected += ALLOCATOR_BYTES
+    return Check("the largest batch fits", True, f"{tokens} tokens; {expected / 1e9:.2f} GB expected at most")
 
 
 def _loss_and_gradient(
     model: torch.nn.Module, packs: Sequence[Sequence[Example]], loss: Loss, device: torch.device
-) -> tuple[float, torch.Tensor]:
+) -> tuple[float, list[torch.Tensor]]:
     model.zero_grad(set_to_none=True)
     total = 0.0
     for rows in packs:
@@ -149,5 +159,10 @@ def _loss_and_gradient(
             value = loss(model, pack(rows, device))
             value.backward()
         total += float(value.detach())
-    grads = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
-    return total, torch.cat(grads)
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    model.zero_grad(set_to_none=True)
+    return total, grads
+
+
+def _dot(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> float:
+    return sum(float(a.double().flatten() @ b.double().flatten()) for a, b in zip(first, second, strict=True))

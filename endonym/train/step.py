@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import resource
 import statistics
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -105,3 +107,11 @@ def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
     groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
     return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), foreach=False)
+
+
+def peak_bytes() -> int:
+    """Most memory this process (on a GPU: this device) has used so far, in bytes."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
