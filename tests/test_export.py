@@ -16,6 +16,8 @@ from endonym.errors import ParityError, UsageError
 from endonym.export import run as stage
 from endonym.export.formats import gguf as gguf_format
 from endonym.export.modelfile import chatml_system
+from endonym.export.observe import Row, Seen
+from endonym.export.parity import measure
 from endonym.export.source import Source
 from endonym.models.load import Loaded, load_artifact, load_model
 from endonym.types import Chat, Message
@@ -248,3 +250,13 @@ def with_config(base: Path, tmp_path: Path, **changes: Any) -> Path:
     about = {"base": str(base), "renderer": loaded.renderer.hash, "recipe": "full", "dtype": "float32"}
     (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
+
+
+def test_a_text_that_leaves_the_live_one_in_a_near_tie_is_no_difference():
+    row = Row([], "", [1], [2], [5, 6, 7], [3.0, 0.003, 2.0], "one two", 1.0, 7, ["one", "one two", "one two"])
+    same, other = Seen([1], [2], [5, 6, 7], "one two", 1.0), Seen([1], [2], [5, 6, 7], "one of", 1.0)
+    assert measure([row], [same], 0.05)["text"] == {"identical": 1, "different_after_near_tie": [], "different": []}
+    assert measure([row], [other], 0.05)["text"] == {"identical": 0, "different_after_near_tie": [0], "different": []}
+    early = Seen([1], [2], [5, 6, 7], "two", 1.0)
+    longer = Seen([1], [2], [5, 6, 7], "one two three", 1.0)
+    assert measure([row, row], [early, longer], 0.05)["text"]["different"] == [0, 1]

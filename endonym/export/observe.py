@@ -33,6 +33,8 @@ class Row:
     nats: float = 0.0
     num_bytes: int = 0
     """UTF-8 length of the answer's first tokens, the ones `nats` is about."""
+    spelled: list[str] = field(default_factory=list)
+    """The live text after each token of `greedy`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ def reference(
         text = loaded.renderer.decode(_answer_part(greedy, loaded.renderer.stop_ids))
         messages = [{"role": m.role, "content": m.content} for m in chat.prompt]
         num_bytes = len(loaded.renderer.decode(answer).rstrip("\ufffd").encode())
-        rows.append(Row(messages, chat.answer, prompt, answer, greedy, gap, text, nats, num_bytes))
+        stops = loaded.renderer.stop_ids
+        spelled = [loaded.renderer.decode(_answer_part(greedy[: i + 1], stops)) for i in range(len(greedy))]
+        rows.append(Row(messages, chat.answer, prompt, answer, greedy, gap, text, nats, num_bytes, spelled))
     return rows, torch.cat(logits)
 
 
