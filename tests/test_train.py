@@ -15,7 +15,7 @@ from endonym.models.render import IGNORE, Example
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
-from endonym.train.losses import CHUNK, _LinearLoss, next_token
+from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
 from endonym.train.network import attention, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
@@ -73,7 +73,8 @@ def _with_beginnings(vocabulary: int, longest: int) -> list[Example]:
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_chunked_loss_is_cross_entropy_with_its_gradients(trained):
-    number, vocabulary, width = 2 * CHUNK + 7, 50, 16
+    vocabulary, width = CHUNK_BYTES // 400, 4
+    number = 2 * (CHUNK_BYTES // (4 * vocabulary)) + 7
     torch.manual_seed(1)
     hidden, weight = torch.randn(number, width), torch.randn(vocabulary, width)
     targets = torch.randint(vocabulary, (number,))

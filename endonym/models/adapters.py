@@ -13,7 +13,7 @@ import torch
 
 
 def speed_up(model: torch.nn.Module) -> int:
-    """Replace the forward of every plain LoRA layer and RMS norm in `model`; returns how many were replaced.
+    """Replace the forward of every plain LoRA layer, RMS norm and gated block in `model`; returns how many were replaced.
 
     Layers with dropout, DoRA, a bias or several adapters keep the forward they have.
     """
@@ -34,7 +34,17 @@ def speed_up(model: torch.nn.Module) -> int:
         ):
             module.forward = partial(_norm_forward, module)  # type: ignore[method-assign]
             replaced += 1
+        elif _is_gated(module):
+            module.forward = partial(_gated_forward, module)  # type: ignore[method-assign]
+            replaced += 1
     return replaced
+
+
+def _is_gated(module: Any) -> bool:
+    """Whether a block is the gated one of the Llama family and nothing else: three products and an activation."""
+    parts = {name for name, _ in module.named_children()}
+    gated = type(module).__name__.endswith("MLP") and parts == {"gate_proj", "up_proj", "down_proj", "act_fn"}
+    return gated and type(module.act_fn).__name__ in ("SiLU", "SiLUActivation")
 
 
 def _is_plain(module: Any) -> bool:
@@ -115,3 +125,22 @@ class _Norm(torch.autograd.Function):
         dy = grads[0] * w
         along = torch.linalg.vecdot(dy.float(), y.float()).unsqueeze(-1).div_(y.shape[-1])
         return (dy.addcmul_(y, along.to(y.dtype), value=-1.0)).mul_(inverse.to(y.dtype)), None, None
+
+
+def _gated_forward(module: Any, x: torch.Tensor) -> torch.Tensor:
+    return module.down_proj(_Gate.apply(module.gate_proj(x), module.up_proj(x)))  # type: ignore[no-any-return]
+
+
+class _Gate(torch.autograd.Function):
+    """y = silu(g) u (Shazeer, GLU Variants Improve Transformer, 2020); silu(g) is computed again on the way back, not kept."""
+
+    @staticmethod
+    def forward(ctx: Any, g: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(g, u)
+        return torch.nn.functional.silu(g).mul_(u)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        g, u = ctx.saved_tensors
+        dg = torch.ops.aten.silu_backward(grads[0] * u, g)
+        return dg, torch.nn.functional.silu(g).mul_(grads[0])

@@ -128,6 +128,11 @@ def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
     return made
 
 
+def forget() -> None:
+    """Drop what is kept about the packs seen so far."""
+    _blocks.cache_clear()
+
+
 def _padded(x_TND: torch.Tensor, taken: torch.Tensor, put: torch.Tensor, number: int, length: int) -> torch.Tensor:
     """Tokens `taken` of x at the places `put` of `number` matrices of `length` tokens; shape (number, N, length, D)."""
     rows = _Gather.apply(x_TND, taken)

@@ -46,26 +46,22 @@ class Piece:
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows laid end to end. Shapes: `ids`, `labels`, `positions` (1, T)."""
+    """Rows laid end to end. Shapes: `ids`, `positions` (1, T), `predicting`, `targets` (learned tokens,)."""
 
     ids: torch.Tensor
-    labels: torch.Tensor
     positions: torch.Tensor
+    predicting: torch.Tensor
+    """The places whose next token in the same piece is learned; found before the pack goes to a device, which then never waits."""
+    targets: torch.Tensor
+    """Those next tokens."""
     pieces: tuple[Piece, ...]
     num_tokens: int
     """Tokens of the rows themselves, each counted as if it stood alone."""
 
     @property
     def num_learned(self) -> int:
-        """Positions with a label that has a token before it in its row."""
-        return int((self.targets() != IGNORE).sum())
-
-    def targets(self) -> torch.Tensor:
-        """Labels moved one to the left inside each piece, shape (T,); a piece's last position predicts nothing."""
-        shifted = torch.full_like(self.labels[0], IGNORE)
-        shifted[:-1] = self.labels[0, 1:]
-        shifted[torch.tensor([p.end for p in self.pieces]) - 1] = IGNORE
-        return shifted
+        """Learned tokens that have a token before them in their row."""
+        return len(self.targets)
 
 
 def order(num_rows: int, weights: Sequence[float], seed: int, epoch: int) -> list[int]:
@@ -140,6 +136,18 @@ def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Ex
         number += 1
 
 
+def fullest(examples: Sequence[Example], most_tokens: int) -> list[Example]:
+    """The longest rows, as many as `most_tokens` tokens hold, at least one: no pack of a run is larger than theirs."""
+    taken: list[Example] = []
+    tokens = 0
+    for example in sorted(examples, key=lambda e: -len(e.ids)):
+        if taken and tokens + len(example.ids) > most_tokens:
+            break
+        taken.append(example)
+        tokens += len(example.ids)
+    return taken
+
+
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
     """Lay rows end to end with positions that start at 0 in each; what rows have in common before they teach stands there once.
 
@@ -166,10 +174,15 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
     if filler := -len(ids) % ROUND if device.type == "cpu" else 0:
         lay(Example([0] * filler, [IGNORE] * filler), 0, filler)
 
-    def as_row(values: list[int]) -> torch.Tensor:
-        return torch.tensor([values], device=device)
+    predicting = [t for piece in laid for t in range(piece.start, piece.end - 1) if labels[t + 1] != IGNORE]
 
-    return Packed(as_row(ids), as_row(labels), as_row(positions), tuple(laid), sum(len(e.ids) for e in examples))
+    def placed(values: list[int] | list[list[int]]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long, device=device)
+
+    return Packed(
+        placed([ids]), placed([positions]), placed(predicting), placed([labels[t + 1] for t in predicting]),
+        tuple(laid), sum(len(e.ids) for e in examples),
+    )  # fmt: skip
 
 
 def together(examples: Sequence[Example]) -> list[tuple[list[Example], int]]:

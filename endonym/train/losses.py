@@ -7,18 +7,19 @@ from typing import Any
 import torch
 
 from endonym.models.generate import decoder
-from endonym.models.render import IGNORE
 from endonym.train.batches import Packed
 from endonym.train.network import computing
 
-CHUNK = 256
-"""Positions whose logits exist at the same time."""
+CHUNK_BYTES = 24 << 20
+"""Logits that exist at the same time on a CPU, in float32."""
+CHUNK = 1024
+"""Positions whose logits exist at the same time on a GPU."""
 
 
 def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     """Summed cross-entropy in nats over the learned tokens of a pack; a scalar in fp32.
 
-    Logits are computed at learned positions only, `CHUNK` at a time, and turned into gradients at once, so that the
+    Logits are computed at learned positions only, a chunk at a time, and turned into gradients at once, so that the
     vocabulary-wide matrix never stands in memory whole and is computed but once.
     """
     with computing(model):
@@ -29,15 +30,18 @@ def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     hidden = decoder(model)(
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces
     ).last_hidden_state[0]
-    targets = batch.targets().to(hidden.device)
-    where = (targets != IGNORE).nonzero()[:, 0]
-    hidden, targets = hidden[where], targets[where]
+    hidden, targets = hidden[batch.predicting], batch.targets
     head = model.get_output_embeddings()  # type: ignore[operator]
     if type(head) is torch.nn.Linear and head.bias is None:
         kind = torch.get_autocast_dtype(hidden.device.type)
         kind = kind if torch.is_autocast_enabled(hidden.device.type) else head.weight.dtype
         return _LinearLoss.apply(hidden, head.weight, targets, kind, torch.is_grad_enabled())  # type: ignore[no-any-return]
     return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+
+
+def _chunk(device: torch.device, vocabulary: int) -> int:
+    """Positions whose logits exist at the same time."""
+    return CHUNK if device.type != "cpu" else max(16, CHUNK_BYTES // (4 * vocabulary))
 
 
 class _LinearLoss(torch.autograd.Function):
@@ -53,20 +57,26 @@ class _LinearLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=h.device)
         dh = torch.empty_like(h) if learns and ctx.needs_input_grad[0] else None
         dw = torch.zeros_like(w, dtype=torch.float32) if learns and ctx.needs_input_grad[1] else None
+        size = min(len(h), _chunk(h.device, len(w)))
+        # Two buffers for all chunks: on a CPU, memory that is new costs more time than what is computed in it.
+        products = torch.empty(size, len(w), dtype=kind, device=h.device)
+        numbers = products if kind == torch.float32 else products.float()
         with torch.autocast(h.device.type, enabled=False):
             narrow = w.to(kind)
-            for start in range(0, len(h), CHUNK):
-                part, wanted = h[start : start + CHUNK].to(kind), targets[start : start + CHUNK, None]
-                logits = (part @ narrow.T).float()
-                norm = torch.logsumexp(logits, dim=1, keepdim=True)
-                total += (norm - logits.gather(1, wanted)).sum()
+            for start in range(0, len(h), max(1, size)):
+                part, wanted = h[start : start + size].to(kind), targets[start : start + size, None]
+                product, logits = products[: len(part)], numbers[: len(part)]
+                logits.copy_(torch.mm(part, narrow.T, out=product))
+                top = logits.amax(dim=1, keepdim=True)
+                right = logits.gather(1, wanted) - top
+                summed = logits.sub_(top).exp_().sum(dim=1, keepdim=True)
+                total += (summed.log() - right).sum()
                 if dh is None and dw is None:
                     continue
-                wrong = logits.sub_(norm).exp_()
-                wrong.scatter_add_(1, wanted, wrong.new_full(wanted.shape, -1.0))
-                change = wrong.to(kind)
+                logits.div_(summed).scatter_add_(1, wanted, logits.new_full(wanted.shape, -1.0))
+                change = product.copy_(logits)
                 if dh is not None:
-                    dh[start : start + CHUNK] = change @ narrow
+                    dh[start : start + size] = change @ narrow
                 if dw is not None:
                     dw += change.T @ part
         ctx.save_for_backward(dh, dw)

@@ -12,7 +12,7 @@ from endonym.errors import JobError
 from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
-from endonym.train.batches import micro_batches, pack
+from endonym.train.batches import fullest, micro_batches, pack
 from endonym.train.network import arithmetic, recompute, standing
 from endonym.train.settings import FitConfig
 from endonym.train.step import Loss, peak_bytes
@@ -130,13 +130,8 @@ def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
 def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> Check:
     """Rehearse the largest batch there can be, forward and back, so that memory runs out now or not at all."""
     device = next(model.parameters()).device
-    longest = sorted(examples, key=lambda e: -len(e.ids))
-    taken, tokens = [], 0
-    for example in longest:
-        if taken and tokens + len(example.ids) > batch_tokens:
-            break
-        taken.append(example)
-        tokens += len(example.ids)
+    taken = fullest(examples, batch_tokens)
+    tokens = sum(len(e.ids) for e in taken)
     model.train()
     for rows in micro_batches(taken, batch_tokens):
         with standing(model):

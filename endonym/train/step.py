@@ -106,7 +106,7 @@ def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim
     """AdamW that spares vectors the weight decay."""
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
     groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), foreach=False)
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def peak_bytes() -> int:
