@@ -24,7 +24,8 @@ from endonym.store.files import hash_folder
 from endonym.train.batches import Cursor, by_stages, order, steps
 from endonym.train.fit import Rows
 from endonym.train.recipes import curriculum
-from endonym.train.verdict import Outcome, judge, over_seeds
+from endonym.train.trials import Outcome
+from endonym.train.verdict import between_ways, over_seeds
 
 FEW = {"steps": 10, "batch_size": 8, "save_every": 2, "valid_rows": 8, "samples": 0, "rank": 4, "dtype": "float32"}
 STRICT = {**FEW, "pacing": "strict", "seeds": 2}
@@ -152,21 +153,27 @@ def test_grades_are_asked_for_by_the_curriculum_alone(project, composed):
 
 def outcomes(values: list[float], rows: int = 50) -> list[Outcome]:
     """Runs that need about `values` bits per byte, the same rows harder than others in each."""
-    bits = [0.6931471805599453 * 10 * (1 + (i % 7) / 7) / 1.4285714 for i in range(rows)]
-    scale = sum(bits) / 0.6931471805599453 / (10 * rows)
-    return [Outcome([b * v / scale for b in bits], [10] * rows, 100, {0: 9.0, 5: v + 1, 10: v}) for v in values]
+    hard = [1 + (i % 7) / 7 for i in range(rows)]
+    answers = [[10 * h * rows / sum(hard), 10.0] for h in hard]
+    return [
+        Outcome(10, 10, 1, 500, 1.0, 1.0, 100, [[b * v, n] for b, n in answers], [[0, 9.0], [5, v + 1], [10, v]])
+        for v in values
+    ]
+
+
+def judged(first: list[float], second: list[float]) -> dict:
+    return between_ways({"curriculum": outcomes(first), "random order": outcomes(second)})
 
 
 def test_the_verdict_needs_seeds_and_rows_to_agree():
-    names = ("curriculum", "random order")
-    clear = judge(outcomes([1.00, 1.01, 1.02]), outcomes([1.10, 1.12, 1.11]), names)
+    clear = judged([1.00, 1.01, 1.02], [1.10, 1.12, 1.11])
     assert clear["verdict"] == "better" and clear["difference"] == pytest.approx(-0.1)
     assert clear["caught_up_at"][0] == {"best_of_second": 10, "reached_by_first": 10}
-    assert judge(outcomes([1.1, 1.12, 1.11]), outcomes([1.0, 1.01, 1.02]), names)["verdict"] == "worse"
-    mixed = judge(outcomes([1.0, 1.1, 1.05]), outcomes([1.1, 1.05, 1.06]), names)
+    assert judged([1.1, 1.12, 1.11], [1.0, 1.01, 1.02])["verdict"] == "worse"
+    mixed = judged([1.0, 1.1, 1.05], [1.1, 1.05, 1.06])
     assert mixed["over_rows"][1] < 0 and mixed["verdict"] == "no difference shown"
     assert mixed["text"].endswith("no, curriculum did not measurably help")
-    single = judge(outcomes([1.0]), outcomes([1.1]), names)
+    single = judged([1.0], [1.1])
     assert single["over_seeds"] is None and single["verdict"] == "no difference shown"
     # Student's sleep data (1908): ten paired differences, mean 1.58, 95 % from 0.70 to 2.46.
     low, high = over_seeds([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])

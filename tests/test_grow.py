@@ -21,8 +21,9 @@ from endonym.models.grow_vocabulary import grow_vocabulary, pieces
 from endonym.models.load import load_artifact, load_model
 from endonym.project import Project
 from endonym.store import events, jobs
-from endonym.train.compute_matched import Outcome, judge
 from endonym.train.recipes import grow as recipe
+from endonym.train.trials import Outcome
+from endonym.train.verdict import between_arms
 
 LLAMA = {
     "vocab_size": 90, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 6,
@@ -358,19 +359,22 @@ def test_an_interrupted_comparison_goes_on_where_it_was(project):
     for name, arm in (("loss", "grown"), ("continued/loss", "continued"), ("scratch/loss", "scratch")):
         steps = [step for step, _ in events.curve(project.db, job.id, name)]
         assert steps == list(range(1, arms[arm]["steps"] + 1)), f"{name} was trained twice"
+    for arm in ("continued", "scratch"):
+        assert [path.name for path in (job.folder / "checkpoints" / arm).iterdir()] == ["outcome.json"]
     unbroken = comparison(job_for(project, layers=3, operator="stack", evaluate_every=4))["arms"]
     assert {n: a["bits_per_byte"] for n, a in arms.items()} == {n: a["bits_per_byte"] for n, a in unbroken.items()}
 
 
-def outcome(name: str, bits: list[float]) -> Outcome:
-    return Outcome(name, 1, 1, 1, 1, 1.0, 0.0, 1.0, [[b, 10.0] for b in bits])
+def arm(bits: list[float]) -> Outcome:
+    return Outcome(1, 1, 1, 1, 1.0, 1.0, 1, [[b, 10.0] for b in bits])
 
 
-def test_only_a_significant_lead_wins(project):
-    job = job_for(project, seed=99)
+def test_only_a_significant_lead_wins():
     base = [20.0 + n % 7 for n in range(40)]
     better, same = [b - 1 for b in base], [b + (1 if n % 2 else -1.02) for n, b in enumerate(base)]
-    assert judge([outcome("a", base), outcome("b", better), outcome("c", [b + 2 for b in base])], [], job) == "b"
-    assert judge([outcome("a", base), outcome("b", same)], [], job) is None
-    report = json.loads((job.output / "comparison.json").read_text(encoding="utf-8"))
+    report = between_arms({"a": arm(base), "b": arm(better), "c": arm([b + 2 for b in base])}, [])
+    assert report["winner"] == "b" and report["verdict"].startswith(
+        "b is significantly better than every other, than a"
+    )
+    report = between_arms({"a": arm(base), "b": arm(same)}, [])
     assert report["winner"] is None and report["verdict"].startswith("no winner: b leads a")

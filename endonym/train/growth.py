@@ -1,9 +1,7 @@
-"""What the recipe `grow` is made of: the model it starts from, its growth step by step, and the arms it is compared with."""
+"""What the recipe `grow` is made of: the model it starts from, and its growth step by step."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,21 +14,8 @@ from endonym.models.grow import grow
 from endonym.models.grow_shape import shape_of, target_shape
 from endonym.models.grow_vocabulary import grow_vocabulary
 from endonym.models.load import Loaded, load_artifact, load_model, number_format
-from endonym.train.compute import counted_parameters, known_flops
-from endonym.train.compute_matched import (
-    Arm,
-    Outcome,
-    answers_of,
-    common_answers,
-    fit_arm,
-    judge,
-    rows_of,
-    same_compute,
-    tokens_per_step,
-)
 from endonym.train.network import attention
 from endonym.train.rows import chats_of, spread
-from endonym.types import Chat
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -49,7 +34,7 @@ def load_small(cfg: Config, job: Job) -> Loaded:
     """The model to grow, in fp32, adapters merged: the run or folder that is named, else the project's base."""
     if not cfg.model:
         return load_model(job.project.base, dtype="float32")
-    folder = _folder(cfg.model, job)
+    folder = folder_of(cfg.model, job)
     return (
         load_artifact(folder, "float32") if (folder / "model.json").is_file() else load_model(folder, dtype="float32")
     )
@@ -63,7 +48,7 @@ def with_tokenizer(cfg: Config, small: Loaded, job: Job) -> Loaded:
 
     from endonym.models.render import Renderer
 
-    tokenizer = AutoTokenizer.from_pretrained(_folder(cfg.tokenizer, job))
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(cfg.tokenizer, job))
     return replace(small, tokenizer=tokenizer, renderer=Renderer(tokenizer))
 
 
@@ -118,73 +103,15 @@ def logit_difference(first: Any, second: Any, loaded: Loaded, data: Dataset, cfg
     return largest
 
 
-def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) -> None:
-    """Train the small model on, and one of the grown shape from random weights, at the compute of the grown one; judge all three.
-
-    From scratch also gets the compute that once made the small model, where runs of this project tell it.
-    """
-    learned, held = chats_of(data, "train"), chats_of(data, "valid")
-    chats = common_answers(held, (small, grown), cfg)
-    rows, small_rows = rows_of(learned, grown, cfg), rows_of(learned, small, cfg)
-    earlier = known_flops(_folder(cfg.model, job) if cfg.model else small.base.parent)
-    outcome, counted = _grown_outcome(grown, chats, earlier, job)
-    step = 6 * counted * tokens_per_step(rows, cfg)
-    arms = [
-        _continued(cfg, small, step, small_rows, earlier, job),
-        _scratch(cfg, grown, step, earlier, job),
-    ]
-    outcomes: list[Outcome] = [outcome]
-    for arm, arm_rows in zip(arms, (small_rows, rows), strict=True):
-        made = fit_arm(arm, arm_rows, chats, job)
-        if made is None:
-            return
-        outcomes.append(made)
-    notes = (
-        [f"From scratch was given {earlier:.3g} FLOPs more, which had made the small model."]
-        if earlier is not None
-        else ["What the small model once cost is not known; from scratch was given none of it, to its disadvantage."]
-    )
-    judge(outcomes, notes, job)
-
-
-def _grown_outcome(grown: Loaded, chats: Sequence[Chat], earlier: float | None, job: Job) -> tuple[Outcome, int]:
-    """The grown model as it was saved, measured; and how many of its parameters count."""
-    loaded = load_model(job.output / "weights", dtype="float32")
-    about = json.loads((job.output / "model.json").read_text(encoding="utf-8"))
-    answers = answers_of(replace(grown, model=loaded.model), chats)
-    spent = {name: about[name] for name in ("steps", "best_step", "parameters", "tokens", "flops", "seconds")}
-    return Outcome("grown", earlier_flops=earlier or 0.0, answers=answers, **spent), counted_parameters(loaded.model)
-
-
-def _continued(cfg: Config, small: Loaded, step: float, rows: Any, earlier: float | None, job: Job) -> Arm:
-    def build() -> Any:
-        return _trainable(load_small(cfg, job).model, cfg, small)
-
-    counted = counted_parameters(load_small(cfg, job).model)
-    own_step = 6 * counted * tokens_per_step(rows, cfg)
-    return Arm("continued", small, build, same_compute(cfg, step / own_step), earlier or 0.0)
-
-
-def _scratch(cfg: Config, grown: Loaded, step: float, earlier: float | None, job: Job) -> Arm:
-    def build() -> Any:
-        from transformers import AutoConfig, AutoModelForCausalLM
-
-        torch.manual_seed(cfg.seed)
-        config = AutoConfig.from_pretrained(job.output / "weights")
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
-        return _trainable(model.to(grown.device), cfg, grown)
-
-    more = (earlier or 0.0) / (step * min(cfg.steps, cfg.max_steps or cfg.steps))
-    return Arm("scratch", grown, build, same_compute(cfg, 1 + more, cfg.scratch_learning_rate))
-
-
-def _trainable(model: Any, cfg: Config, loaded: Loaded) -> Any:
+def trainable(model: Any, cfg: Config, loaded: Loaded) -> Any:
+    """`model` with all its weights learning, in the arithmetic of the settings."""
     model.requires_grad_(True)
     model.compute_dtype = number_format(cfg.dtype, loaded.device)
     return model
 
 
-def _folder(name: str, job: Job) -> Path:
+def folder_of(name: str, job: Job) -> Path:
+    """The folder a user named, from the project's on; raises MissingError where there is none."""
     path = Path(name).expanduser()
     path = path if path.is_absolute() else job.project.path / path
     if not path.is_dir():

@@ -14,7 +14,10 @@ from endonym.train.recipes import lora
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.models.load import Loaded
     from endonym.train.fit import Course, Rows
+    from endonym.train.recipe import Prepared
+    from endonym.train.trials import Outcome
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
 INPUTS = {"difficulty": "difficulty"}
@@ -51,7 +54,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train.finish import amend, save_adapter
     from endonym.train.fit import Course
     from endonym.train.rows import chats_of, prepare
-    from endonym.train.verdict import compare
+    from endonym.train.verdict import between_ways
 
     stage_of = graded(data, job)
     torch.manual_seed(cfg.seed)
@@ -82,7 +85,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
             return Course(None, staged(seed).ends)
 
         ways = {"curriculum": staged, "random order": rival}
-        if found := compare(cfg, cfg.seeds, prepared, lora.adapted, ways, job):
+        if outcomes := over_seeds(cfg, prepared, ways, job):
+            found = between_ways(outcomes)
             write_json(job.output / "verdict.json", found)
             amend(job, {"verdict": found})
             job.log(found["text"])
@@ -140,6 +144,34 @@ def course(
     lengths = [cfg.batch_size * (step - before) for (step, _), before in zip(ends, [0, *(step for step, _ in ends)])]
     done = {step: partial(ended, name) for step, name in ends if step}
     return Course(partial(by_stages, stages, lengths, rows.weights, seed), done)
+
+
+def over_seeds(
+    cfg: Config, prepared: Prepared, ways: Mapping[str, Callable[[int], Course]], job: Job
+) -> dict[str, list[Outcome]] | None:
+    """Train each way with each seed, from the project's base anew; None when that was cancelled.
+
+    `ways` gives the course for a seed. The first way with the seed of `cfg` is the run that made the job's own model.
+    """
+    from endonym.models.load import load_model
+    from endonym.train.network import ready
+    from endonym.train.trials import outcome
+
+    def build(own: Config) -> Loaded:
+        loaded = load_model(job.project.base, dtype=own.dtype)
+        return ready(loaded, lora.adapted(own)(loaded))
+
+    outcomes: dict[str, list[Outcome]] = {way: [] for way in ways}
+    runs = [(way, seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds) for way in ways]
+    for number, (way, seed) in enumerate(runs, 1):
+        part = f"{way.replace(' ', '-')}-{seed}" if number > 1 else ""
+        job.log(f"for the verdict, run {number} of {len(runs)}: {way}, seed {seed}")
+        own = cfg.model_copy(update={"seed": seed})
+        found = outcome(part, own, partial(build, own), prepared, job, ways[way](seed))
+        if found is None:
+            return None
+        outcomes[way].append(found)
+    return outcomes
 
 
 def _ends(ends: Sequence[tuple[int, str]], job: Job) -> list[dict[str, Any]]:

@@ -44,20 +44,17 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     """
     import torch
 
-    from endonym.models.load import number_format
     from endonym.train import recipe
+    from endonym.train.equal_compute import compare
     from endonym.train.finish import save_weights
-    from endonym.train.growth import compare, grown_network, load_small, with_tokenizer, without_model
+    from endonym.train.growth import grown_network, load_small, trainable, with_tokenizer, without_model
 
     torch.manual_seed(cfg.seed)
     small = without_model(load_small(cfg, job))
     tokenized = with_tokenizer(cfg, small, job)
 
     def build(loaded: Loaded) -> Any:
-        model = grown_network(cfg, loaded, data, job)
-        model.requires_grad_(True)
-        model.compute_dtype = number_format(cfg.dtype, loaded.device)
-        return model
+        return trainable(grown_network(cfg, loaded, data, job), cfg, loaded)
 
     recipe.run(
         "grow", cfg, data, job, tokenized, build,
