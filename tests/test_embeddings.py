@@ -17,10 +17,11 @@ from endonym.export.source import Source
 from endonym.jobs.plan import plan, run_plan
 from endonym.jobs.submit import prepare, submit
 from endonym.models.adopt import Material, adopt, bits_per_byte
+from endonym.models.compute import flops_per_token
 from endonym.models.distil import Distilling, distilled, snippets
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import load_artifact, load_model
-from endonym.models.trial import Trial, flops_per_token, num_steps, run_trial
+from endonym.models.trial import Trial, num_steps, run_trial
 from endonym.models.vocabulary import (
     Change,
     Matrices,

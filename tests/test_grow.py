@@ -14,6 +14,7 @@ from endonym.errors import EndonymError
 from endonym.jobs.job import Job
 from endonym.jobs.plan import run_plan
 from endonym.jobs.submit import submit
+from endonym.models.compute import flops_per_token
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.grow import grow
 from endonym.models.grow_shape import NEW, Shape, shape_of, spread_layers, stacked_layers, target_shape, unit_maps
@@ -363,6 +364,22 @@ def test_an_interrupted_comparison_goes_on_where_it_was(project):
         assert [path.name for path in (job.folder / "checkpoints" / arm).iterdir()] == ["outcome.json"]
     unbroken = comparison(job_for(project, layers=3, operator="stack", evaluate_every=4))["arms"]
     assert {n: a["bits_per_byte"] for n, a in arms.items()} == {n: a["bits_per_byte"] for n, a in unbroken.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "tied", "looked_up"),
+    [
+        ("llama", True, 0),
+        ("llama", False, 90),
+        ("gpt2", True, 64),
+        ("gpt2", False, 90 + 64),
+        ("gemma3_text", False, 90),
+    ],
+)
+def test_rows_that_are_looked_up_cost_no_compute(kind, tied, looked_up):
+    model = network(kind, tie_word_embeddings=tied)
+    weights = sum(p.numel() for p in model.parameters())
+    assert flops_per_token(model) == 6 * (weights - 48 * looked_up)
 
 
 def arm(bits: list[float]) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from endonym.models.adopt import arithmetic
+from endonym.models.compute import flops_per_token
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
 
@@ -37,13 +38,6 @@ class Tried:
     tokens: int
     epochs: float
     cancelled: bool
-
-
-def flops_per_token(model: Any) -> float:
-    """Floating point operations of one trained token: six a weight that takes part in a product (Kaplan and others 2020)."""
-    table, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    looked_up = 0 if head is table or head.data_ptr() == table.data_ptr() else table.numel()
-    return 6.0 * (sum(p.numel() for p in model.parameters()) - looked_up)
 
 
 def num_steps(model: Any, cfg: Trial) -> int:

@@ -13,10 +13,11 @@ import numpy as np
 from endonym.data.statistics import interval, paired, ratio
 from endonym.errors import UsageError
 from endonym.models.adopt import Material, adopt, arithmetic
+from endonym.models.compute import flops_per_token
 from endonym.models.distil import Distilling
 from endonym.models.generate import answer_nll
 from endonym.models.load import Loaded, load_model
-from endonym.models.trial import Trial, flops_per_token, run_trial
+from endonym.models.trial import Trial, run_trial
 from endonym.store.files import write_json
 from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, trained
 from endonym.tokenizer.corpus import Texts, texts_of

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.data.dataset import Dataset
+from endonym.models.compute import flops_per_token, known_flops
 from endonym.models.load import Loaded, load_model
 from endonym.store.files import write_json
-from endonym.train.compute import counted_parameters, known_flops
 from endonym.train.fit import Rows
 from endonym.train.growth import folder_of, load_small, trainable
 from endonym.train.losses import next_token
@@ -49,8 +49,8 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     chats = common_answers(held, (small, grown), cfg)
     rows, small_rows = rows_of(learned, grown, cfg), rows_of(learned, small, cfg)
     earlier = known_flops(folder_of(cfg.model, job) if cfg.model else small.base.parent)
-    made, counted = _grown_outcome(grown, chats, job)
-    step = 6 * counted * tokens_per_step(rows, cfg)
+    made, per_token = _grown_outcome(grown, chats, job)
+    step = per_token * tokens_per_step(rows, cfg)
     arms = {
         "continued": _continued(cfg, small, step, small_rows, earlier, job),
         "scratch": _scratch(cfg, grown, step, rows, earlier, job),
@@ -106,13 +106,13 @@ def same_compute(cfg: FitConfig, scale: float, learning_rate: float = 0.0) -> Fi
     return cfg.model_copy(update=change)
 
 
-def _grown_outcome(grown: Loaded, chats: Sequence[Chat], job: Job) -> tuple[Outcome, int]:
-    """The grown model as it was saved, measured; and how many of its parameters count."""
+def _grown_outcome(grown: Loaded, chats: Sequence[Chat], job: Job) -> tuple[Outcome, float]:
+    """The grown model as it was saved, measured; and what a token costs it."""
     loaded = load_model(job.output / "weights", dtype="float32")
     about = json.loads((job.output / "model.json").read_text(encoding="utf-8"))
     names = ("steps", "best_step", "parameters", "tokens", "flops", "seconds", "learned_tokens")
     answers = answers_of(replace(grown, model=loaded.model), chats)
-    return Outcome(**{name: about[name] for name in names}, answers=answers), counted_parameters(loaded.model)
+    return Outcome(**{name: about[name] for name in names}, answers=answers), flops_per_token(loaded.model)
 
 
 def _outcome(name: str, arm: Arm, chats: Sequence[Chat], job: Job) -> Outcome | None:
@@ -131,8 +131,7 @@ def _continued(cfg: Config, small: Loaded, step: float, rows: Rows, earlier: flo
     def build() -> Any:
         return trainable(load_small(cfg, job).model, cfg, small)
 
-    counted = counted_parameters(load_small(cfg, job).model)
-    own_step = 6 * counted * tokens_per_step(rows, cfg)
+    own_step = flops_per_token(load_small(cfg, job).model) * tokens_per_step(rows, cfg)
     return Arm(small, build, rows, same_compute(cfg, step / own_step), earlier or 0.0)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endonym.models.compute import flops_per_token
 from endonym.models.load import Loaded
 from endonym.store import events
 from endonym.store.files import hash_folder, write_json
-from endonym.train.compute import training_flops
 from endonym.train.fit import Fitted
 from endonym.train.preflight import Check
 from endonym.train.settings import FitConfig
@@ -69,7 +69,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "tokens": result.tokens,
         "learned_tokens": result.learned_tokens,
         "seconds": result.seconds,
-        "flops": training_flops(loaded.model, result.tokens),
+        "flops": flops_per_token(loaded.model) * result.tokens,
         "tokens_per_second": result.tokens / max(result.seconds, 1e-9),
         "peak_memory_bytes": result.peak_bytes,
     }

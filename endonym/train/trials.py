@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from endonym.models.compute import flops_per_token
 from endonym.models.generate import answer_nll
 from endonym.models.load import Loaded
 from endonym.store import events
 from endonym.store.files import write_json
-from endonym.train.compute import training_flops
 from endonym.train.fit import RANDOM, Course, fit
 from endonym.train.losses import next_token
 from endonym.train.network import attention
@@ -72,7 +72,7 @@ def outcome(
     curve = events.curve(job.project.db, job.id, f"{part}/valid_loss" if part else "valid_loss")
     made = Outcome(
         fitted.steps, fitted.best_step, sum(p.numel() for p in network.parameters()), fitted.tokens,
-        training_flops(network, fitted.tokens), fitted.seconds, fitted.learned_tokens, answers_of(loaded, chats),
+        flops_per_token(network) * fitted.tokens, fitted.seconds, fitted.learned_tokens, answers_of(loaded, chats),
         list(dict(curve).items()),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-
-def counted_parameters(model: Any) -> int:
-    """Parameters that multiply every token: all but the embeddings, and the output layer whether it is tied or not."""
-    head = model.get_output_embeddings().weight
-    looked_up = [m.weight for m in model.modules() if type(m).__name__ == "Embedding" and m.weight is not head]
-    return sum(p.numel() for p in model.parameters()) - sum(w.numel() for w in looked_up)
+import torch
 
 
-def training_flops(model: Any, tokens: float) -> float:
-    """6 N T (Kaplan and others, Scaling Laws for Neural Language Models, 2020); attention's own products are left out."""
-    return 6.0 * counted_parameters(model) * tokens
+def flops_per_token(model: Any) -> float:
+    """Floating point operations of one trained token: six a weight that multiplies it; attention's own products are left out.
+
+    Rows of tokens and of positions are only looked up; the output layer multiplies, whether it is tied to them or not
+    (Kaplan and others, Scaling Laws for Neural Language Models, 2020).
+    """
+    looked_up = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+    looked_up.discard(id(model.get_output_embeddings().weight))
+    return 6.0 * sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
 
 
 def known_flops(run: Path) -> float | None:
