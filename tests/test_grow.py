@@ -18,8 +18,9 @@ from endonym.models.compute import flops_per_token
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.grow import grow
 from endonym.models.grow_shape import NEW, Shape, shape_of, spread_layers, stacked_layers, target_shape, unit_maps
-from endonym.models.grow_vocabulary import grow_vocabulary, pieces
+from endonym.models.grow_vocabulary import grow_vocabulary
 from endonym.models.load import load_artifact, load_model
+from endonym.models.vocabulary import change
 from endonym.project import Project
 from endonym.store import events, jobs
 from endonym.train.recipes import grow as recipe
@@ -224,15 +225,17 @@ def test_a_larger_vocabulary_costs_old_text_next_to_nothing(tied, tokenizers, ts
     assert (model.get_output_embeddings().weight is model.get_input_embeddings().weight) is tied
     if not tied:
         number = len(old) + 5
-        spelled = pieces(new.convert_ids_to_tokens(number), number, old, new)
+        changed = change(old, new, len(old))
+        spelled = changed.pieces[changed.fresh.index(number)]
         assert len(spelled) > 1 and torch.allclose(table[number], rows[spelled].mean(0), atol=1e-6)
 
 
 def test_pieces_spell_the_token_even_inside_a_character(tokenizers):
     old, new, _ = tokenizers
-    for number in range(len(old), len(new)):
-        token = new.convert_ids_to_tokens(number)
-        assert "".join(old.convert_ids_to_tokens(pieces(token, number, old, new))) == token
+    changed = change(old, new, len(old))
+    assert changed.fresh == list(range(len(old), len(new)))
+    for number, spelled in zip(changed.fresh, changed.pieces, strict=True):
+        assert "".join(old.convert_ids_to_tokens(spelled)) == new.convert_ids_to_tokens(number)
 
 
 @pytest.fixture(scope="module")

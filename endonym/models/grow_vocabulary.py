@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.models.generate import decoder
+from endonym.models.vocabulary import Matrices, change, install, mean, rename_specials
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,46 +54,17 @@ def grow_vocabulary(
     about 5 % of their length in SmolLM2, for 21,000 new words.
     """
     hidden = _hidden_states(model, old_tokenizer, texts, seed)
-    inputs, outputs = (e.weight.detach().float() for e in (model.get_input_embeddings(), model.get_output_embeddings()))
-    tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    old_ids = old_tokenizer.get_vocab()
-    size = max(new_tokenizer.get_vocab().values()) + 1
-    kept = {new: old_ids[token] for token, new in new_tokenizer.get_vocab().items() if token in old_ids}
-    fresh = {
-        number: pieces(token, number, old_tokenizer, new_tokenizer)
-        for token, number in sorted(new_tokenizer.get_vocab().items())
-        if token not in old_ids
-    }
-    where = torch.tensor(sorted(fresh), dtype=torch.long, device=inputs.device)
-
-    def grown(rows: torch.Tensor) -> torch.Tensor:
-        table = rows.mean(0).repeat(size, 1)
-        table[list(kept)] = rows[list(kept.values())]
-        for number, spelled in fresh.items():
-            if spelled:
-                table[number] = rows[spelled].mean(0)
-        return table
-
-    new_outputs = grown(outputs)
-    lowering, lost, unbounded = _lowering(hidden, outputs, new_outputs[where], most_nats)
-    new_outputs[where] -= lowering
-    new_inputs = new_outputs if tied else grown(inputs)
-    model.resize_token_embeddings(size, mean_resizing=False)
-    model.get_input_embeddings().weight.copy_(new_inputs)
-    model.get_output_embeddings().weight.copy_(new_outputs)
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-        if getattr(new_tokenizer, name) is not None:
-            setattr(model.config, name, getattr(new_tokenizer, name))
-            setattr(model.generation_config, name, getattr(new_tokenizer, name))
-    return Growth(len(fresh), len(kept), lost, unbounded)
-
-
-def pieces(token: str, number: int, old: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase) -> list[int]:
-    """The old ids that spell a new token: in the old tokenizer's own alphabet where it can, else of its text."""
-    spelled = old.backend_tokenizer.model.tokenize(token)
-    if spelled and "".join(piece.value for piece in spelled) == token:
-        return [piece.id for piece in spelled]
-    return list(old.encode(new.decode([number]), add_special_tokens=False))
+    before = Matrices.of(model)
+    changed = change(old_tokenizer, new_tokenizer, len(before.input))
+    outputs = (before.input if before.output is None else before.output).float()
+    rows = mean(outputs, changed.pieces)
+    lowering, lost, unbounded = _lowering(hidden, outputs, rows, most_nats)
+    if before.output is None:
+        install(model, before, changed, rows - lowering)
+    else:
+        install(model, before, changed, mean(before.input, changed.pieces), rows - lowering)
+    rename_specials(model, old_tokenizer, new_tokenizer)
+    return Growth(len(changed.fresh), len(changed.kept), lost, unbounded)
 
 
 def _lowering(
