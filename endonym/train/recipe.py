@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from endonym.models.load import Loaded
 from endonym.models.render import Example
 from endonym.store.room import patiently
 from endonym.train.finish import describe
-from endonym.train.fit import RANDOM, Course, Rows, fit
+from endonym.train.fit import RANDOM, Course, Fitted, Rows, fit
 from endonym.train.losses import next_token
 from endonym.train.network import ready
 from endonym.train.preflight import preflight
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 Build = Callable[[Loaded], Any]
 """Turns the loaded base into the network to train; what requires gradients is trained."""
+
+Fit = Callable[[FitConfig, str], Fitted]
+"""Trains the network on the job's rows with settings of its own, as the part that is named."""
 
 Prepared = tuple[Rows, Sequence[Example], Sequence[Chat]]
 """Training rows, validation examples, and the chats of the latter, as `rows.prepare` returns them."""
@@ -40,11 +44,13 @@ def run(
     chats: tuple[Sequence[Chat], Sequence[Chat]] | None = None,
     prepared: Prepared | None = None,
     course: Callable[[Any], Course] = lambda network: RANDOM,
+    first: Callable[[Any, Fit], Fitted | None] = lambda network, train: None,
 ) -> Path:
     """Train what `build` makes of `loaded` on the chats of `data`; `save(network, output)` writes the weights.
 
     `chats` are training and validation chats where a recipe does not take all of `data`, `prepared` what it has rendered itself.
-    `course` says in which order the network sees the rows.
+    `course` says in which order the network sees the rows. `first` may train a part of the network before; what that took is
+    counted in, and where it was cancelled the run ends there.
 
     Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
     """
@@ -56,7 +62,19 @@ def run(
     loaded = ready(loaded, network)
     checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
     sample = sampler(loaded, shown, cfg.samples, job)
+
+    def train(own: FitConfig, part: str) -> Fitted:
+        return fit(network, rows, valid, next_token, own, job, sample, part)
+
+    before = first(network, train)
+    if before is not None and before.cancelled:
+        return job.output
     result = fit(network, rows, valid, next_token, cfg, job, sample, course=course(network))
+    if before is not None:
+        result = replace(
+            result, tokens=before.tokens + result.tokens, seconds=before.seconds + result.seconds,
+            learned_tokens=before.learned_tokens + result.learned_tokens,
+        )  # fmt: skip
     if not result.cancelled:
         patiently(lambda: save(network, job.output), job.cancelled)
         describe(loaded, name, cfg, checks, result, job)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from endonym.jobs.job import Job
     from endonym.models.adopt import Material
     from endonym.models.load import Loaded
+    from endonym.train.fit import Fitted
+    from endonym.train.recipe import Fit
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 INPUTS = {"vocabulary": "vocabulary"}
@@ -42,47 +44,36 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
 
     Raises UsageError when the tokenizer was made for another base.
     """
-    from dataclasses import replace
-
     import torch
 
     from endonym.models.load import load_model, number_format
     from endonym.models.vocabulary import all_rows, only_rows
-    from endonym.train.finish import describe, save_weights
-    from endonym.train.fit import fit
-    from endonym.train.losses import next_token
-    from endonym.train.network import ready
-    from endonym.train.preflight import preflight
-    from endonym.train.rows import chats_of, prepare, sampler
+    from endonym.train import recipe
+    from endonym.train.finish import save_weights
 
     torch.manual_seed(cfg.seed)
-    loaded, fresh = _adopted(cfg, data, job, load_model(job.project.base, dtype="float32"))
-    rows, valid, shown = prepare(chats_of(data, "train"), chats_of(data, "valid"), loaded.renderer, cfg, job)
-    model: Any = loaded.model
-    model.requires_grad_(True)
-    model.compute_dtype = number_format(cfg.dtype, loaded.device)
-    loaded = ready(loaded, model)
-    checks = preflight(model, rows.examples, next_token, loaded.renderer, cfg, job)
-    sample = sampler(loaded, shown, cfg.samples, job)
-    warm = None
-    if cfg.warm_steps and fresh:
+    adopted, fresh = _adopted(cfg, data, job, load_model(job.project.base, dtype="float32"))
+
+    def build(loaded: Loaded) -> Any:
+        model: Any = loaded.model
+        model.requires_grad_(True)
+        model.compute_dtype = number_format(cfg.dtype, loaded.device)
+        return model
+
+    def warm(model: Any, fit: Fit) -> Fitted | None:
+        if not (cfg.warm_steps and fresh):
+            return None
         job.log(f"the {len(fresh)} new rows alone, then all weights")
         only_rows(model, fresh)
-        warm = fit(model, rows, valid, next_token, _warm(cfg), job, sample, part="warm")
+        warmed = fit(_warm(cfg), "warm")
         all_rows(model)
         model.requires_grad_(True)
-        if warm.cancelled:
-            return job.output
-    result = fit(model, rows, valid, next_token, cfg, job, sample)
-    if not result.cancelled:
-        save_weights(model, loaded.tokenizer, job.output / "weights")
-        if warm is not None:
-            result = replace(
-                result, tokens=warm.tokens + result.tokens, learned_tokens=warm.learned_tokens + result.learned_tokens,
-                seconds=warm.seconds + result.seconds,
-            )  # fmt: skip
-        describe(loaded, "embeddings", cfg, checks, result, job)
-    return job.output
+        return warmed
+
+    return recipe.run(
+        "embeddings", cfg, data, job, adopted, build,
+        lambda model, out: save_weights(model, adopted.tokenizer, out / "weights"), first=warm,
+    )  # fmt: skip
 
 
 def _warm(cfg: Config) -> Config:
