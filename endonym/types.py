@@ -57,6 +57,12 @@ class Pair:
             return self.target
         raise KeyError(language)
 
+    def between(self, first: str, second: str) -> tuple[str, str] | None:
+        """The sides in these two languages, in this order; None when the pair is of others."""
+        if {self.source_language, self.target_language} != {first, second}:
+            return None
+        return self.text(first), self.text(second)
+
 
 @dataclass(frozen=True)
 class Sense:

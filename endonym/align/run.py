@@ -110,11 +110,8 @@ def known_words(dataset: Dataset, source_language: str, target_language: str) ->
 
     pairs = []
     for record in dataset.records():
-        if isinstance(record, Pair) and {record.source_language, record.target_language} == {
-            source_language,
-            target_language,
-        }:
-            pairs.append((record.text(source_language).casefold(), record.text(target_language).casefold()))
+        if isinstance(record, Pair) and (sides := record.between(source_language, target_language)):
+            pairs.append((sides[0].casefold(), sides[1].casefold()))
         elif isinstance(record, Entry):
             for sense in record.senses:
                 if {record.language, sense.language} == {source_language, target_language}:

@@ -185,11 +185,8 @@ def _tokenizer(name: str, base: Any, texts: Texts, cfg: Any, job: Job) -> Any:
 
 def _material(data: Dataset, texts: Texts, job: Job) -> Material:
     language, pivot = job.project.language, job.project.pivot
-    sides = {language, pivot}
-    pairs = [
-        r for r in data.records("train") if isinstance(r, Pair) and {r.source_language, r.target_language} == sides
-    ]
-    return Material(texts.target, [(p.text(language), p.text(pivot)) for p in pairs], [])
+    found = [r.between(language, pivot) for r in data.records("train") if isinstance(r, Pair)]
+    return Material(texts.target, [sides for sides in found if sides], [])
 
 
 def _score(loaded: Loaded, texts: Sequence[str], number: int) -> list[list[float]]:

@@ -30,10 +30,7 @@ class Config(BaseModel):
 
 def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
     """Two chats a pair, one per direction; a side that is empty is only asked for, never asked about."""
-    if not isinstance(record, Pair) or {record.source_language, record.target_language} != {
-        context.language,
-        context.pivot,
-    }:
+    if not isinstance(record, Pair) or not record.between(context.language, context.pivot):
         return
     sides = (record.source_language, record.target_language)
     for source, target in (sides, sides[::-1]):

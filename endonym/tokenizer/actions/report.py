@@ -75,8 +75,8 @@ def gather(data: Dataset, language: str, pivot: str, limit: int) -> tuple[list[s
     pairs: list[tuple[str, str]] = []
     loose: dict[str, list[str]] = {language: [], pivot: []}
     for record in data.records("train"):
-        if isinstance(record, Pair) and {record.source_language, record.target_language} == {language, pivot}:
-            pairs.append((record.text(language), record.text(pivot)))
+        if isinstance(record, Pair) and (sides := record.between(language, pivot)):
+            pairs.append(sides)
         else:
             for code, text in record.texts():
                 loose.get(code, []).append(text)

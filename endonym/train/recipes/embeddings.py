@@ -127,8 +127,8 @@ def _material(cfg: Config, data: Dataset, job: Job) -> Material:
     texts, pairs = [], []
     for record in Dataset.of(job, "split").records("train"):
         texts += [text for code, text in record.texts() if code == language]
-        if isinstance(record, Pair) and {record.source_language, record.target_language} == {language, pivot}:
-            pairs.append((record.text(language), record.text(pivot)))
+        if isinstance(record, Pair) and (sides := record.between(language, pivot)):
+            pairs.append(sides)
     held = chats_of(data, "valid")
     held = [c for c in held if c.language == language] or held
     return Material(texts, pairs, held[:: max(1, len(held) // cfg.measured_rows)][: cfg.measured_rows])
