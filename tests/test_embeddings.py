@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from endonym import plugins
+from endonym.data.dataset import Dataset
 from endonym.data.lexicon import Lexicon
 from endonym.errors import EndonymError
 from endonym.export.source import Source
+from endonym.jobs.job import Job
 from endonym.jobs.plan import plan, run_plan
 from endonym.jobs.submit import prepare, submit
 from endonym.models.adopt import Material, adopt, bits_per_byte
@@ -35,10 +37,12 @@ from endonym.models.vocabulary import (
     weighted,
 )
 from endonym.project import Project
-from endonym.store import events
+from endonym.store import events, jobs
 from endonym.tokenizer import trials
 from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, trained
 from endonym.tokenizer.merges import learn
+from endonym.train import run
+from endonym.train.checkpoint import newest
 from endonym.types import Chat, Message
 
 EXAMPLE = Path(__file__).parent / "data" / "tseltal"
@@ -286,6 +290,23 @@ def test_embeddings_trains_new_rows_and_then_all(project, model, learned):
     assert not torch.equal(
         load_model(model / "weights", dtype="float32").model.get_input_embeddings().weight[:512], old
     )
+
+
+def test_what_the_new_rows_alone_took_is_counted_in(project, copied, tmp_path):
+    project = Project(copied(project.path, tmp_path / "project"))
+    recipe = plugins.load("recipe", "embeddings")
+    cfg = recipe.Config(**{**FEW, "samples": 0, "rows": "mean"})
+    row = jobs.create(project.db, "train", "embeddings", "counted", cfg.model_dump(mode="json"), {})
+    folder = project.runs / row.folder
+    (folder / "output").mkdir(parents=True)
+    inputs = {name: project.newest(kind) for name, kind in {**run.INPUTS, **recipe.INPUTS}.items()}
+    job = Job(project, row.id, "train", "embeddings", folder, inputs, {"embeddings": (recipe, cfg)})
+    recipe.train(cfg, Dataset.of(job, "dataset"), job)
+    about = json.loads((job.output / "model.json").read_text(encoding="utf-8"))
+    ends = [newest(folder / "checkpoints" / part) for part in ("warm", "")]
+    states = [json.loads((end / "state.json").read_text(encoding="utf-8")) for end in ends]
+    for name in ("tokens", "learned_tokens", "seconds"):
+        assert about[name] == sum(state[name] for state in states) > states[1][name], name
 
 
 def test_extended_model_is_certified_as_gguf(project, model):
