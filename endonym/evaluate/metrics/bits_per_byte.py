@@ -6,12 +6,9 @@ UTF-8 bytes, so long answers weigh more, as in a compressor.
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.data.statistics import Floats, interval, ratio
+from endonym.evaluate import bits
 from endonym.evaluate.items import Run
 from endonym.types import Score
 
@@ -27,17 +24,6 @@ class Config(BaseModel):
     seed: int = Field(12345, description="Seed of the bootstrap.")
 
 
-def aggregate(sums: Floats) -> Floats:
-    """Bits over bytes of summed `[..., 2]`."""
-    return ratio(sums)
-
-
 def score(run: Run, cfg: Config) -> list[Score]:
     """Score `run`; nothing for a system without probabilities."""
-    if not run.has_probabilities:
-        return []
-    bits = [(nats or 0.0) / math.log(2) for nats in run.nll_nats]
-    stats = np.column_stack([bits, np.asarray(run.num_bytes, dtype=np.float64)])
-    value, low, high = interval(stats, aggregate, cfg.resamples, cfg.seed)
-    signature = f"bits_per_byte|bytes:utf-8|agg:micro|v:1|bs:{cfg.resamples}|rs:{cfg.seed}"
-    return [Score("bits/byte", value, low, high, signature, len(run.ids), False, tuple(stats.ravel().tolist()))]
+    return bits.bits_per_byte(run, "bits/byte", "bits_per_byte", cfg.resamples, cfg.seed)

@@ -9,16 +9,14 @@ the same texts, by paired bootstrap, is left to `compare`.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.data.statistics import Floats, interval, ratio
 from endonym.errors import MissingError
+from endonym.evaluate import bits
 from endonym.evaluate.items import Item, Run
 from endonym.types import Chat, Message, Score, record_id
 
@@ -50,22 +48,11 @@ def questions(material: Material, cfg: Config) -> Iterator[Item]:
         yield Item(chat.id, "forgetting", language, "", (text,), chat)
 
 
-def aggregate(sums: Floats) -> Floats:
-    """Bits over bytes of summed `[..., 2]`."""
-    return ratio(sums)
-
-
 def score(run: Run, cfg: Config) -> list[Score]:
     """Score `run`; nothing for a system without probabilities."""
-    if not run.has_probabilities:
-        return []
-    bits = [(nats or 0.0) / math.log(2) for nats in run.nll_nats]
-    stats = np.column_stack([bits, np.asarray(run.num_bytes, dtype=np.float64)])
-    value, low, high = interval(stats, aggregate, cfg.resamples, cfg.seed)
     text = "files" if cfg.files else "pivot side of the test"
-    signature = f"forgetting|text:{text}|bytes:utf-8|agg:micro|v:1|bs:{cfg.resamples}|rs:{cfg.seed}"
     name = "bits/byte on general text"
-    return [Score(name, value, low, high, signature, len(run.ids), False, tuple(stats.ravel().tolist()))]
+    return bits.bits_per_byte(run, name, f"forgetting|text:{text}", cfg.resamples, cfg.seed)
 
 
 def _of_files(material: Material, cfg: Config) -> dict[str, str]:
