@@ -14,6 +14,7 @@ from endonym import plugins
 from endonym.cli.main import main
 from endonym.cli.stage import given_inputs
 from endonym.compare import beside, page, runs, winners
+from endonym.compare.significance import Comparison
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.statistics import Difference, holm, share_difference, wilson
 from endonym.errors import EndonymError, MissingError, UsageError
@@ -147,16 +148,19 @@ def test_a_winner_must_beat_all_others_after_correction():
     def result(value: float, p: float) -> Difference:
         return Difference(value, value - 0.5, value + 0.5, p, 50)
 
+    def judged(results: dict, higher: bool = True) -> list[Comparison]:
+        return winners.judged_together(("lookup", "spa", "exact", "exact %"), results, higher, 0.05, "x")
+
     three = {("a", "b"): result(4, 0.001), ("a", "c"): result(1, 0.03), ("b", "c"): result(-3, 0.001)}
     values = {"a": 9.0, "b": 5.0, "c": 8.0}
-    assert winners.decide(values, winners.judged(three, True, 0.05), True) == ("a", "a", ())
+    assert winners.decide(values, judged(three), True) == ("a", "a", ())
     close = three | {("a", "c"): result(0.6, 0.03), ("b", "c"): result(-3, 0.03)}
-    pairs = winners.judged(close, True, 0.05)
+    pairs = judged(close)
     assert [round(pair.p_adjusted, 3) for pair in pairs] == [0.003, 0.06, 0.06]
     assert winners.decide(values, pairs, True) == ("", "a", ("c",))
-    assert winners.decide(values, winners.judged({("a", "b"): result(4, 0.001)}, True, 0.05), True)[2] == ("c",)
+    assert winners.decide(values, judged({("a", "b"): result(4, 0.001)}), True)[2] == ("c",)
     # The same numbers where lower is better: b has the best value and beats both.
-    assert winners.decide(values, winners.judged(three, False, 0.05), False)[:2] == ("b", "b")
+    assert winners.decide(values, judged(three, False), False)[:2] == ("b", "b")
 
 
 def rows_of(system: str, right: list[bool]) -> tuple[dict, dict]:

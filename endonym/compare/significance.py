@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system against another on one task, direction and metric."""
+    """One system or run against another on one task, direction and metric."""
 
     task: str
     direction: str
@@ -34,9 +34,11 @@ class Comparison:
     verdict: str
     """`better`, `worse` or `no significant difference`: what the first is, whichever way the metric points."""
     signature: str
+    p_adjusted: float | None = None
+    """What the verdict rests on where it has to hold for several comparisons together: `p_value` after their correction."""
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def read_statistics(folder: Path) -> list[dict[str, Any]]:
@@ -46,7 +48,7 @@ def read_statistics(folder: Path) -> list[dict[str, Any]]:
 
 
 def aggregate_of(metric: str, project: Path) -> statistics.Aggregate | None:
-    """How a metric turns sums into a score: its own `aggregate`, the mean when it has none; None when it is not installed."""
+    """How a metric turns sums into a score: its own `aggregate`, the first sum over the second when it has none; None when it is not installed."""
     try:
         module = plugins.load("metric", metric, project)
     except UsageError:
@@ -69,22 +71,46 @@ def compare_all(
     found = []
     for row in rows:
         key = key_of(row)
-        aggregate = aggregate_of(row["metric"], project)
         mine = tables.get((*key, first))
-        if row["system"] == first or mine is None or aggregate is None:
+        if row["system"] == first or mine is None:
             continue
-        pair = align(mine, row)
-        if pair is None:
-            continue
-        result = statistics.paired(*pair, aggregate, resamples, seed)
-        found.append(
-            Comparison(
-                *key, first=first, second=row["system"], difference=result.value, low=result.low, high=result.high,
-                p_value=result.p_value, n=result.num_items, verdict=verdict(result, higher.get(key, True), alpha),
-                signature=f"paired-bootstrap|v:1|n:{resamples}|rs:{seed}|alpha:{alpha}|two-sided",
-            )
-        )  # fmt: skip
+        result = difference(mine, row, resamples, seed, project)
+        if result is not None:
+            signed = signature_of(alpha, resamples, seed)
+            found.append(judged(key, (first, row["system"]), result, higher.get(key, True), alpha, signed))
     return found
+
+
+def difference(
+    first: dict[str, Any], second: dict[str, Any], resamples: int, seed: int, project: Path
+) -> statistics.Difference | None:
+    """How far two systems are apart on the items both answered; None without such items, or without the metric."""
+    aggregate = aggregate_of(first["metric"], project)
+    pair = align(first, second)
+    return statistics.paired(*pair, aggregate, resamples, seed) if pair and aggregate else None
+
+
+def judged(
+    key: Key,
+    pair: tuple[str, str],
+    result: statistics.Difference,
+    higher_is_better: bool,
+    alpha: float,
+    signature: str,
+    p_adjusted: float | None = None,
+) -> Comparison:
+    """The difference between a pair as a comparison with its verdict."""
+    p_value = result.p_value if p_adjusted is None else p_adjusted
+    return Comparison(
+        *key, *pair, difference=result.value, low=result.low, high=result.high, p_value=result.p_value,
+        n=result.num_items, verdict=verdict(replace(result, p_value=p_value), higher_is_better, alpha),
+        signature=signature, p_adjusted=p_adjusted,
+    )  # fmt: skip
+
+
+def signature_of(alpha: float, resamples: int, seed: int) -> str:
+    """How comparisons were made, in one line."""
+    return f"paired-bootstrap|v:1|n:{resamples}|rs:{seed}|alpha:{alpha}|two-sided"
 
 
 def verdict(result: statistics.Difference, higher_is_better: bool, alpha: float) -> str:

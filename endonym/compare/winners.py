@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from endonym.compare.significance import Key, aggregate_of, align, key_of, verdict
-from endonym.data import statistics
+from endonym.compare.significance import Comparison, Key, difference, judged, key_of, signature_of
+from endonym.data.statistics import Difference, holm
 
 CHIEF = ("chrf", "bits_per_byte")
 """Metrics that decide which run is best in all: the first of them that every run has."""
-
-
-@dataclass(frozen=True)
-class Pairing:
-    """One run against another on one measure."""
-
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    p_adjusted: float
-    """After Holm's correction for all pairs of the measure."""
-    n: int
-    verdict: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +26,7 @@ class Measure:
     higher_is_better: bool
     values: Mapping[str, Mapping[str, float]]
     """By run: value, low, high, n."""
-    pairs: Sequence[Pairing]
+    pairs: Sequence[Comparison]
     winner: str
     """The run that is significantly better than all others, `""` when there is none."""
     best: str
@@ -84,33 +68,30 @@ def _measure(
     project: Path,
 ) -> Measure:
     up = bool(rows[runs[0]][key]["higher_is_better"])
-    results: dict[tuple[str, str], statistics.Difference] = {}
-    aggregate = aggregate_of(key[2], project)
+    results: dict[tuple[str, str], Difference] = {}
     for one, two in itertools.combinations(runs, 2):
-        pair = align(items[one][key], items[two][key]) if aggregate else None
-        if pair is not None and aggregate is not None:
-            results[one, two] = statistics.paired(*pair, aggregate, resamples, seed)
+        result = difference(items[one][key], items[two][key], resamples, seed, project)
+        if result is not None:
+            results[one, two] = result
     values = {run: {name: float(rows[run][key][name]) for name in ("value", "low", "high", "n")} for run in runs}
-    pairs = judged(results, up, alpha)
+    pairs = judged_together(key, results, up, alpha, signature_of(alpha, resamples, seed))
     return Measure(*key, up, values, pairs, *decide({run: v["value"] for run, v in values.items()}, pairs, up))
 
 
-def judged(
-    results: Mapping[tuple[str, str], statistics.Difference], higher_is_better: bool, alpha: float
-) -> list[Pairing]:
+def judged_together(
+    key: Key, results: Mapping[tuple[str, str], Difference], higher_is_better: bool, alpha: float, signature: str
+) -> list[Comparison]:
     """The comparisons of one measure with verdicts that hold for all of them together."""
-    adjusted = statistics.holm([result.p_value for result in results.values()])
+    adjusted = holm([result.p_value for result in results.values()])
+    signature += f"|holm:{len(results)}"
     return [
-        Pairing(
-            one, two, result.value, result.low, result.high, result.p_value, p, result.num_items,
-            verdict(replace(result, p_value=p), higher_is_better, alpha),
-        )
-        for ((one, two), result), p in zip(results.items(), adjusted, strict=True)
-    ]  # fmt: skip
+        judged(key, pair, result, higher_is_better, alpha, signature, p)
+        for (pair, result), p in zip(results.items(), adjusted, strict=True)
+    ]
 
 
 def decide(
-    values: Mapping[str, float], pairs: Sequence[Pairing], higher_is_better: bool
+    values: Mapping[str, float], pairs: Sequence[Comparison], higher_is_better: bool
 ) -> tuple[str, str, tuple[str, ...]]:
     """The winner or `""`, the run with the best value, and the runs that it is not significantly better than."""
     best = (max if higher_is_better else min)(values, key=lambda run: values[run])
