@@ -13,8 +13,9 @@ from endonym import plugins
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.evaluate import run as evaluate
 from endonym.evaluate import systems as asking
-from endonym.evaluate.items import collect
+from endonym.evaluate.items import collect, sealed
 from endonym.evaluate.outputs import Outputs
+from endonym.retrieve.context import Context
 from endonym.types import Chat, Entry, Message, Pair, Sense
 
 
@@ -182,14 +183,12 @@ def test_answers_to_the_same_question_are_all_right():
     assert collect([(chat("na", accepted=["na", "nah"]), None)], 0)[0].references == ("na", "nah")
 
 
-def test_sampling_is_the_same_every_time(split, chats, tiny_model, tmp_path):
-    cfg = evaluate.Config(max_items=5)
-    job = evaluation(tmp_path, split, chats, tiny_model)
-    first = evaluate.test_items(cfg, Dataset(split, "evaluate"), chats, job)
-    second = evaluate.test_items(cfg, Dataset(split, "evaluate"), chats, job)
-    assert [i.id for i in first] == [i.id for i in second]
-    other = evaluate.test_items(evaluate.Config(max_items=5, seed=1), Dataset(split, "evaluate"), chats, job)
-    assert [i.id for i in first] != [i.id for i in other]
+def test_sampling_is_the_same_every_time(split, chats):
+    def drawn(seed: int) -> list[str]:
+        test = sealed(Dataset(split, "evaluate"), Context.load(chats, split), (), max_items=5, seed=seed)
+        return [item.id for item in test]
+
+    assert drawn(20) == drawn(20) != drawn(1)
 
 
 def test_ppm_is_the_difference_in_compressed_size(tmp_path):

@@ -1,12 +1,18 @@
-"""The answers of one system to one task in one direction, aligned item by item: what a metric scores."""
+"""The questions of the sealed test, and the answers of one system to them, item by item: what a metric scores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from endonym.errors import DataError, Problem
 from endonym.types import Chat
+
+if TYPE_CHECKING:
+    from endonym.data.dataset import Dataset
+    from endonym.retrieve.context import Context
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,30 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
         others = pooled[(*key, source_of(chat) or chat.id)]
         references = tuple(dict.fromkeys([chat.answer, *others]))
         items.append(Item(chat.id, *key, source_of(chat), references, chat, bare))
+    return items
+
+
+def sealed(
+    dataset: Dataset, context: Context, tasks: Collection[str], max_items: int, seed: int, also_bare: bool = False
+) -> list[Item]:
+    """Compose the sealed test with the tasks (all, where none is named) and settings the training chats were made with.
+
+    `seed` draws at most `max_items` per task and direction; with `also_bare`, items have a prompt without hints too. Raises
+    DataError when there are none.
+    """
+    pairs: list[tuple[Chat, Chat | None]] = []
+    for record in dataset.records("test"):
+        for task in (task for task in context.tasks if not tasks or task in tasks):
+            context.without_hints = False
+            hinted = list(context.compose(record, task))
+            context.without_hints = True
+            bare = context.compose(record, task) if also_bare else [None] * len(hinted)
+            pairs += zip(hinted, bare, strict=True)
+    pairs.sort(key=lambda pair: hashlib.sha256(f"{seed}:{pair[0].task}:{pair[0].id}".encode()).digest())
+    items = collect(pairs, max_items)
+    if not items:
+        what, hint = "the sealed test gives no questions for these tasks", "make the test split larger"
+        raise DataError(Problem(dataset.folder.name, 0, "test", what, hint))
     return items
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym import __version__
 from endonym.data.dataset import Dataset
-from endonym.errors import DataError, JobError, Problem
+from endonym.errors import JobError
 from endonym.evaluate import systems as asking
-from endonym.evaluate.items import Item, collect
+from endonym.evaluate.items import Item, sealed
 from endonym.evaluate.outputs import Outputs
 from endonym.evaluate.own import Material, OwnItems
 from endonym.evaluate.scoring import items_hash, score_all
 from endonym.jobs.job import Job
 from endonym.retrieve.context import Context
 from endonym.store.files import write_json
-from endonym.types import Chat
 
 KIND = "metric"
 CHOICE = "many"
@@ -63,8 +61,9 @@ class Config(BaseModel):
 def run(cfg: Config, job: Job) -> None:
     """Compose the test, ask every system, score, and write `scores.json`, `statistics.jsonl` and `outputs.jsonl`."""
     dataset = Dataset.of(job, "dataset")
-    chats = Path(str(job.inputs["chats"]))
-    items = test_items(cfg, dataset, chats, job)
+    context = Context.load(Path(str(job.inputs["chats"])), job.project.path)
+    items = sealed(dataset, context, cfg.tasks, cfg.max_items, cfg.seed, cfg.also_without_hints)
+    job.log(f"{len(items)} questions from the sealed test, {len({(i.task, i.direction) for i in items})} kinds")
     baselines = asking.load_baselines(cfg.baselines, cfg.baseline, job.project.path)
     outputs = Outputs(job.output / "outputs.jsonl")
     text_tasks = frozenset(task for module, _ in job.plugins.values() for task in _asked_for(module, items))
@@ -104,34 +103,6 @@ def run(cfg: Config, job: Job) -> None:
     for row in rows:
         row.update(data_hash=data_hash, model_hash=hashes[row["system"]])
     _write(cfg, job, rows, statistics, {"data_hash": data_hash, "models": hashes, "items": len(items)})
-
-
-def test_items(cfg: Config, dataset: Dataset, chats: Path, job: Job) -> list[Item]:
-    """Compose the sealed test with the tasks and settings the training chats were made with; raises DataError when empty."""
-    context = Context.load(chats, job.project.path)
-    tasks = [task for task in context.tasks if not cfg.tasks or task in cfg.tasks]
-    pairs: list[tuple[Chat, Chat | None]] = []
-    for record in dataset.records("test"):
-        for task in tasks:
-            context.without_hints = False
-            hinted = list(context.compose(record, task))
-            context.without_hints = True
-            bare = context.compose(record, task) if cfg.also_without_hints else [None] * len(hinted)
-            pairs += zip(hinted, bare, strict=True)
-    pairs.sort(key=lambda pair: hashlib.sha256(f"{cfg.seed}:{pair[0].task}:{pair[0].id}".encode()).digest())
-    items = collect(pairs, cfg.max_items)
-    if not items:
-        raise DataError(
-            Problem(
-                dataset.folder.name,
-                0,
-                "test",
-                "the sealed test gives no questions for these tasks",
-                "make the test split larger",
-            )
-        )
-    job.log(f"{len(items)} questions from the sealed test, {len({(i.task, i.direction) for i in items})} kinds")
-    return items
 
 
 def _ask(
