@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from endonym.store import jobs as rows
 
 SETTINGS_FILE = "endonym.toml"
 STATE_FOLDER = ".endonym"
+Inputs = Mapping[str, int | list[int]]
+"""Job numbers by name of input, as `--input NAME=JOB` gives them: what those jobs made is taken, not the newest of its kind."""
 _PROJECT_KEYS = {
     "name": "", "language": "", "pivot": "eng", "base": "smollm2-135m", "seed": 20, "description": "", "licence": "",
 }  # fmt: skip
@@ -146,41 +149,45 @@ class Project:
         """Read the project's sources into records."""
         return self._submit("ingest", "", settings)
 
-    def clean(self, **settings: Any) -> rows.JobRow:
+    def clean(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Keep each record, or drop it with a reason."""
-        return self._submit("clean", "", settings)
+        return self._submit("clean", "", settings, inputs)
 
-    def align(self, aligner: str = "", **settings: Any) -> rows.JobRow:
+    def align(self, aligner: str = "", *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Turn parallel documents into sentence pairs."""
-        return self._submit("align", aligner, settings)
+        return self._submit("align", aligner, settings, inputs)
 
-    def split(self, **settings: Any) -> rows.JobRow:
+    def split(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Seal the test split."""
-        return self._submit("split", "", settings)
+        return self._submit("split", "", settings, inputs)
 
-    def compose(self, **settings: Any) -> rows.JobRow:
+    def compose(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Turn records into chat examples."""
-        return self._submit("compose", "", settings)
+        return self._submit("compose", "", settings, inputs)
 
-    def tokenizer(self, action: str = "", **settings: Any) -> rows.JobRow:
+    def score(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
+        """Grade the training rows from easy to hard."""
+        return self._submit("score", "", settings, inputs)
+
+    def tokenizer(self, action: str = "", *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Measure what the tokenizer makes of the language."""
-        return self._submit("tokenizer", action, settings)
+        return self._submit("tokenizer", action, settings, inputs)
 
-    def train(self, recipe: str = "", **settings: Any) -> rows.JobRow:
+    def train(self, recipe: str = "", *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Train a model with a recipe."""
-        return self._submit("train", recipe, settings)
+        return self._submit("train", recipe, settings, inputs)
 
-    def evaluate(self, **settings: Any) -> rows.JobRow:
+    def evaluate(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Score base, baselines and tuned model on the sealed test split."""
-        return self._submit("evaluate", "", settings)
+        return self._submit("evaluate", "", settings, inputs)
 
-    def compare(self, **settings: Any) -> rows.JobRow:
+    def compare(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Test the differences and write the report."""
-        return self._submit("compare", "", settings)
+        return self._submit("compare", "", settings, inputs)
 
-    def export(self, format: str = "", **settings: Any) -> rows.JobRow:
+    def export(self, format: str = "", *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Write files to ship, certified against the trained model."""
-        return self._submit("export", format, settings)
+        return self._submit("export", format, settings, inputs)
 
     def run(self, plan: Path | str | None = None) -> list[rows.JobRow]:
         """Run the whole plan; steps whose result exists are skipped."""
@@ -188,10 +195,10 @@ class Project:
 
         return run_plan(self, Path(plan) if plan else None)
 
-    def _submit(self, verb: str, plugin: str, settings: dict[str, Any]) -> rows.JobRow:
+    def _submit(self, verb: str, plugin: str, settings: dict[str, Any], inputs: Inputs | None = None) -> rows.JobRow:
         from endonym.jobs.submit import submit
 
-        return submit(self, verb, plugin, settings, wait=True)
+        return submit(self, verb, plugin, settings, inputs=inputs, wait=True)
 
     def _check(self) -> None:
         from endonym.jobs.stage import verbs

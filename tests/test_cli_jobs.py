@@ -21,7 +21,8 @@ from endonym import plugins
 from endonym.cli.main import build, main
 from endonym.config import Layer
 from endonym.data.dataset import DatasetWriter
-from endonym.jobs.stage import load_stage, resolve
+from endonym.errors import UsageError
+from endonym.jobs.stage import load_stage, resolve, verbs
 from endonym.project import Project
 from endonym.store import jobs
 from endonym.types import Pair, record_id
@@ -97,6 +98,20 @@ def test_a_stage_runs_once_and_says_so(home):
     assert other["job"] != first["job"]
     settings = as_json(home, "jobs", "show", str(first["job"]))["settings"]
     assert settings["plugins"]["translate"]["num_pairs"] == 2
+
+
+def test_python_names_inputs_as_the_command_line_does(home):
+    """Named inputs reach the job, and every verb of the Python API that takes any lets them be named."""
+    made = as_json(home, "compose", "--tasks", "translate", "--translate.num-pairs", "1", "--input", "dataset=1")
+    project = Project(home)
+    again = project.compose(plugins=["translate"], translate={"num_pairs": 1}, inputs={"dataset": 1})
+    assert again.id == made["job"] and again.inputs == {"dataset": 1}
+    with pytest.raises(UsageError, match="job 1 made nothing that 'train' takes as its 'dataset'"):
+        project.train(inputs={"dataset": 1})
+    for verb in (verb for verb in verbs() if load_stage(verb).inputs and verb != "serve"):
+        with pytest.raises(UsageError, match=f"'{verb}' has no input 'other'"):
+            getattr(project, verb)(inputs={"other": 1})
+    project.db.close()
 
 
 def test_all_problems_are_told_at_once_and_nothing_starts(home):
