@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from endonym.data import difficulty
-from endonym.data.dataset import Dataset
+from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import EndonymError
 from endonym.jobs.plan import plan
 from endonym.jobs.submit import submit
 from endonym.plugins import load
 from endonym.project import Project
-from endonym.score.run import ranks
-from endonym.score.scorers.morphology import segment
+from endonym.score.run import DEFAULT, Config, describe, grade, ranks, run
+from endonym.score.scorers.morphology import LONGEST, segment
 from endonym.types import Chat, Message
 
 JOB = SimpleNamespace(project=SimpleNamespace(seed=20))
@@ -112,12 +112,21 @@ def test_wrong_settings_are_named(project):
 
 
 def test_base_loss_is_bits_per_byte_of_the_answer(tseltal, tiny_model):
+    import torch
+
+    from endonym.models.load import load_model
+
     module = load("scorer", "base_loss")
     job = SimpleNamespace(project=SimpleNamespace(base=tiny_model), tick=lambda *_: None)
     rows = chats(tseltal[:4])
     found = module.score(rows, module.Config(dtype="float32"), job)
-    # A model with random weights and 512 tokens: each token of one to three bytes costs about nine bits.
-    assert all(3 < value < 10 for value in found)
+    loaded = load_model(tiny_model, dtype="float32")
+    for chat, value in zip(rows, found, strict=True):
+        prompt, answer = loaded.renderer.prompt_ids(chat.prompt), loaded.renderer.answer_ids(chat.answer)
+        ids, labels = torch.tensor([prompt + answer]), torch.tensor([[-100] * len(prompt) + answer])
+        with torch.no_grad():
+            nats = float(loaded.model(input_ids=ids, labels=labels).loss) * len(answer)
+        assert value == pytest.approx(nats / math.log(2) / len(chat.answer.encode()), rel=1e-4)
     turned = module.score(rows[::-1], module.Config(dtype="float32"), job)
     assert turned[::-1] == pytest.approx(found, rel=1e-4)
 
@@ -125,3 +134,57 @@ def test_base_loss_is_bits_per_byte_of_the_answer(tseltal, tiny_model):
 def test_the_usual_plan_does_not_wait_for_grades(project):
     verbs = [step.verb for step in plan(project)]
     assert "score" not in verbs
+
+
+def test_settings_that_would_grade_nothing_are_refused(project):
+    for settings, words in (
+        ({"bounds": [200, 300, 400, 500]}, "between 0 and 100"),
+        ({"weights": {"length": -1}}, "the weight of length must be a number from 0 up"),
+        ({"weights": {"length": math.inf}}, "the weight of length"),
+    ):
+        with pytest.raises(EndonymError, match=words):
+            submit(project, "score", settings=settings)
+    with pytest.raises(EndonymError, match="weight 0"):
+        submit(project, "score", settings={"plugins": ["length"], "weights": {"length": 0}}, wait=True)
+
+
+def test_no_training_chat_is_an_error_with_a_repair(tmp_path):
+    with DatasetWriter(tmp_path) as out:
+        out.keep(chats([("el agua", "te ha'")])[0], "valid")
+    module = load("scorer", "length")
+    job = SimpleNamespace(verb="score", plugins={"length": (module, module.Config())}, inputs={"dataset": tmp_path})
+    with pytest.raises(EndonymError, match="no training chat") as caught:
+        run(Config(), job)
+    assert "endonym compose" in str(caught.value)
+
+
+def test_a_row_without_words_is_neither_easy_nor_hard():
+    rows = chats([("uno dos", "jun cheb"), ("👍", "👍")])
+    for name in ("word_rarity", "morphology"):
+        assert math.isnan(scored(name, rows)[-1]), name
+
+
+def test_correlations_are_of_the_rows_a_scorer_knows():
+    rows = chats([("uno " * n, "jun " * n) for n in range(1, 11)])
+    lengths = scored("length", rows)
+    half = [value if i % 2 else math.nan for i, value in enumerate(lengths)]
+    graded = grade(rows, {"length": lengths, "half": half}, {"length": 1.0, "half": 0.0}, [20, 40, 60, 80])
+    found = describe(graded, {"length": lengths, "half": half}, {"length": 1.0, "half": 0.0})["scorers"]["half"]
+    assert found["unknown"] == 10
+    assert found["correlation_with_length"] == found["correlation_with_difficulty"] == 1.0
+    assert describe([], {"length": []}, {"length": 1.0})["scorers"]["length"]["correlation_with_length"] is None
+
+
+def test_one_chat_and_scripts_without_spaces_can_be_graded():
+    for pair in (("hola", "kolaval"), ("これは日本語です", "ሰላም፡ለዓለም።"), ("नमस्ते", "مرحبا")):
+        rows = chats([pair])[:1]
+        measured = {name: scored(name, rows) for name in DEFAULT}
+        (row,) = grade(rows, measured, dict.fromkeys(DEFAULT, 1.0), [20, 40, 60, 80])
+        assert row.difficulty == 50 and row.stage == "intermediate"
+    assert scored("length", chats([("これは日本語です", "ሰላም፡ለዓለም።")]))[0] == 8 + 2
+
+
+def test_a_word_as_long_as_a_page_is_cut_in_seconds():
+    letters = "ᨠᨡᨣᨤᨦᨧ" * 500
+    parts = segment({letters, "ᨠᨡ"}, 2.0, 20)[letters]
+    assert "".join(parts) == letters and max(map(len, parts)) <= LONGEST

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from endonym.errors import ConfigError, did_you_mean
+from endonym.errors import ConfigError, DataError, Problem, did_you_mean
 from endonym.types import Chat
 
 if TYPE_CHECKING:
@@ -34,10 +34,18 @@ class Config(BaseModel):
         [20, 40, 60, 80], description="Difficulty from which elementary, intermediate, advanced and expert rows begin."
     )
 
+    @field_validator("weights")
+    @classmethod
+    def _counting(cls, weights: dict[str, float]) -> dict[str, float]:
+        wrong = [name for name, weight in weights.items() if not (weight >= 0 and math.isfinite(weight))]
+        if wrong:
+            raise ValueError(f"the weight of {wrong[0]} must be a number from 0 up")
+        return weights
+
     @field_validator("bounds")
     @classmethod
     def _ascending(cls, bounds: list[float]) -> list[float]:
-        if len(bounds) != 4 or sorted(bounds) != bounds:
+        if len(bounds) != 4 or sorted(bounds) != bounds or not all(0 <= bound <= 100 for bound in bounds):
             raise ValueError("four ascending numbers between 0 and 100")
         return bounds
 
@@ -57,17 +65,20 @@ def run(cfg: Config, job: Job) -> None:
             f"--weights names '{strange[0]}', which is not among the scorers used",
             did_you_mean(strange[0], job.plugins),
         )
+    weights = {name: cfg.weights.get(name, 1.0) for name in job.plugins}
+    if not any(weights.values()):
+        raise ConfigError("all scorers have weight 0", "Give at least one a weight: --weights length=1")
     data = Dataset.of(job, "dataset")
     chats = [chat for chat in data.records("train") if isinstance(chat, Chat)]
+    if not chats:
+        repair = "endonym compose makes chats of the records; its log says why none were left for training"
+        raise DataError(Problem(str(data.folder), 0, "split", "there is no training chat to grade", repair))
     measured: dict[str, list[float]] = {}
     for number, (name, (module, settings)) in enumerate(job.plugins.items()):
         measured[name] = list(module.score(chats, settings, job))
         job.tick(number + 1, len(job.plugins), "scorers")
         if job.cancelled():
             return
-    weights = {name: cfg.weights.get(name, 1.0) for name in measured}
-    if not sum(weights.values()) > 0:
-        raise ConfigError("all scorers have weight 0", "Give at least one a weight: --weights length=1")
     rows = grade(chats, measured, weights, cfg.bounds)
     about = {"dataset": data.hash, "bounds": cfg.bounds, **describe(rows, measured, weights)}
     difficulty.write(job.output, rows, about)
@@ -92,14 +103,14 @@ def grade(
     return [
         Graded(
             chat.id,
-            round(value, 3),
+            value,
             stage_of(value, bounds),
             {name: round(parts[name][i], 2) for name in parts},
             {name: _rounded(measured[name][i]) for name in parts},
             chat.task,
             whole(chat),
         )
-        for i, (chat, value) in enumerate(zip(chats, ranks(means)))
+        for i, (chat, value) in enumerate(zip(chats, (round(rank, 3) for rank in ranks(means))))
     ]
 
 
@@ -172,8 +183,11 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 
 
 def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Rank correlation; None where one of the two does not vary."""
+    """Rank correlation over the rows of which both are known; None where there one of the two does not vary."""
     import numpy as np
 
-    a, b = np.asarray(ranks(first)), np.asarray(ranks(second))
+    known = [(a, b) for a, b in zip(first, second) if math.isfinite(a) and math.isfinite(b)]
+    if not known:
+        return None
+    a, b = (np.asarray(ranks(side)) for side in zip(*known))
     return round(float(np.corrcoef(a, b)[0, 1]), 3) if a.std() and b.std() else None

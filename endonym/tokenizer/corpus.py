@@ -41,7 +41,7 @@ def texts_of(data: Dataset, language: str, pivot: str) -> Texts:
     train, valid = found["train"], found["valid"]
     if not train[language]:
         repair = "check [project] language in endonym.toml"
-        raise DataError(Problem(data.folder.name, 0, "language", f"no training text in '{language}'", repair))
+        raise DataError(Problem(str(data.folder), 0, "language", f"no training text in '{language}'", repair))
     return Texts(train[language], train[pivot], valid[language] or train[language], valid[pivot] or train[pivot])
 
 

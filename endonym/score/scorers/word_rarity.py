@@ -24,7 +24,7 @@ class Config(BaseModel):
 
 
 def score(chats: Sequence[Chat], cfg: Config, job: Job) -> list[float]:
-    """Mean or greatest -log2 p(word) per chat in bits, each word in its own language.
+    """Mean or greatest -log2 p(word) per chat in bits, each word in its own language; not a number where there is no word.
 
     Platanios and others, Competence-based Curriculum Learning for Neural Machine Translation (NAACL 2019), take the sum, which
     is mostly length; Zhang and others, An Empirical Exploration of Curriculum Learning for NMT (2018), the mean or the rarest. A
@@ -45,5 +45,5 @@ def score(chats: Sequence[Chat], cfg: Config, job: Job) -> list[float]:
             own = Counter(word.casefold() for word in words(text))
             left = total[language] - own.total()
             bits += [-math.log2((counts[language][w] - own[w] + 1) / left) for w in own for _ in range(own[w])]
-        results.append((max(bits) if cfg.of == "rarest" else sum(bits) / len(bits)) if bits else 0.0)
+        results.append((max(bits) if cfg.of == "rarest" else sum(bits) / len(bits)) if bits else math.nan)
     return results

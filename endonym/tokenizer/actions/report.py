@@ -47,7 +47,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
     if not target:
         raise DataError(
             Problem(
-                data.folder.name,
+                str(data.folder),
                 0,
                 "language",
                 f"no training text in '{language}'",

@@ -57,7 +57,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
         if cfg.model == "bytes"
         else trained(base, learned, cfg.model, cfg.size, cfg.cut, folder)
     )
-    must_round_trip(made, [*texts.target, *texts.pivot], data.folder.name)
+    must_round_trip(made, [*texts.target, *texts.pivot], str(data.folder))
     before, after = (measure(tokenizer, texts.held, language) for tokenizer in (base, made))
     report = {
         "base": job.project.base,
