@@ -381,10 +381,14 @@ def results(*rows):
             "extend 100",
             "pays",
         ),
+        ([("keep", 500, 2.0, 1, 1.0), ("new", 400, 1.5, 1, 1.0)], "new", "endonym tokenizer train 400,"),
+        ([("keep", 500, 2.0, 1, 1.0), ("bytes", 259, 1.5, 1, 1.0)], "bytes", "endonym tokenizer train --model bytes,"),
     ],
 )
 def test_advice_needs_a_certain_gain_that_the_pivot_does_not_pay_for(rows, choice, words):
-    cfg = SimpleNamespace(steps=1, batch_tokens=1, learning_rate=1e-3, rows="mean", seed=1, pivot_loss=0.05)
+    cfg = SimpleNamespace(
+        steps=1, batch_tokens=1, learning_rate=1e-3, rows="mean", seed=1, pivot_loss=0.05, new_size=400
+    )
     decision = trials.advise(results(*rows), cfg)
     assert decision["choice"] == choice and words in decision["advice"]
     assert words in trials.table(results(*rows), decision)

@@ -80,7 +80,7 @@ def test_byte_fallback_and_unknown_are_fragments():
 def test_verdict_follows_the_cost(tokenizer, factor, verdict):
     """Digits are single tokens here, so the cost factor is the ratio of their numbers."""
     target, pivot = ["7" * int(10 * factor)] * 3, ["7" * 10] * 3
-    found = report.compare(tokenizer, target, pivot, "tzh", "spa", report.Config())
+    found = report.compare(tokenizer, target, pivot, "tzh", "spa", True, report.Config())
     assert found["cost_factor"] == pytest.approx(factor)
     assert found["verdict"] == verdict and f"{factor:.2f} times" in found["advice"]
 
@@ -109,8 +109,46 @@ def test_no_text_in_the_language_is_an_error_with_a_repair(tmp_path, tiny_model,
 
 
 def test_without_parallel_text_characters_are_compared(tokenizer, tmp_path, tseltal):
-    target, other, parallel = report.gather(dataset(tmp_path / "a", tseltal[:10], ("fra", "tzh")), "tzh", "spa", 100)
-    assert len(target) == 10 and other == [] and not parallel
+    """As many texts in both languages are not yet translations of each other."""
+    pairs = [(a, b * 3) for a, b in tseltal[:10]]
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    with DatasetWriter(folder) as out:
+        for number, (a, b) in enumerate(pairs):
+            out.keep(Pair(f"a{number}", a, a, "spa", "fra", "x:1"), "train")
+            out.keep(Pair(f"b{number}", b, b, "tzh", "fra", "x:1"), "train")
+    target, other, parallel = report.gather(Dataset(folder, "tokenizer"), "tzh", "spa", 100)
+    assert len(target) == len(other) == 10 and not parallel
+    found = report.compare(tokenizer, target, other, "tzh", "spa", parallel, report.Config())
+    ours, theirs = (measure(tokenizer, texts, "x") for texts in (target, other))
+    assert found["cost_factor"] == pytest.approx(ours.tokens_per_character / theirs.tokens_per_character)
+    assert found["cost_factor"] < 0.6 * ours.tokens / theirs.tokens
+    assert "a character" in found["advice"] and "same content" not in found["advice"]
+
+
+def test_without_pivot_text_there_is_no_verdict(tmp_path, tiny_model, tseltal):
+    job = job_for(tmp_path, tiny_model)
+    report.run(report.Config(), dataset(tmp_path / "a", tseltal[:10], ("fra", "tzh")), job)
+    found = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
+    assert found["cost_factor"] is None and found["verdict"] == "unknown" and found["advice"].startswith("No verdict")
+    ET.parse(job.output / "report.svg")
+
+
+def test_texts_are_chosen_over_the_whole_corpus(tmp_path, tseltal):
+    target, _, _ = report.gather(dataset(tmp_path / "a", tseltal[:100]), "tzh", "spa", 60)
+    assert len(target) == 60 and target[0] == tseltal[0][1] and target[-1] in [b for _, b in tseltal[97:100]]
+
+
+def test_95_of_100_texts_need_at_most_so_many_tokens(tokenizer):
+    found = measure(tokenizer, ["7" * n for n in range(1, 21)], "x")
+    assert found.tokens_per_text_95 == 19
+    assert measure(tokenizer, ["777"], "x").tokens_per_text_95 == 3
+    assert measure(tokenizer, [], "x").tokens_per_text_95 == 0
+
+
+def test_thresholds_must_be_in_order():
+    with pytest.raises(ValueError, match="fine_below must not be more than extend_above"):
+        report.Config(fine_below=4)
 
 
 def test_pieces_show_the_whole_word(tokenizer, tseltal):

@@ -13,8 +13,8 @@ from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import EndonymError
 from endonym.models.spelling import in_alphabet
 from endonym.tokenizer.actions import extend, train
-from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, round_trips
-from endonym.tokenizer.corpus import broken_words, texts_of
+from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, round_trips, trained
+from endonym.tokenizer.corpus import broken_words, evenly, texts_of
 from endonym.tokenizer.measure import measure
 from endonym.tokenizer.merges import Merges, learn
 from endonym.types import Pair
@@ -254,3 +254,62 @@ def test_bytes_are_one_token_each(tmp_path, base):
     made = bytes_only(base, tmp_path)
     assert measure(made, ["ሰላም"], "amh").tokens == 9
     assert len(made) == 256 + len(base.added_tokens_decoder)
+
+
+@pytest.mark.parametrize("model", ["bpe", "unigram", "bytes"])
+def test_tokens_that_are_text_stay_text(tmp_path, base, amharic, model):
+    """GPT-NeoX matches runs of spaces whole; they are no special tokens, and an answer must not lose them."""
+    from tokenizers import AddedToken
+    from transformers import AutoTokenizer
+
+    base.save_pretrained(tmp_path / "base")
+    beside = AutoTokenizer.from_pretrained(tmp_path / "base")
+    beside.add_tokens([AddedToken("  ", normalized=False)])
+    texts = [b for _, b in amharic]
+    folder = tmp_path / "made"
+    made = bytes_only(beside, folder) if model == "bytes" else trained(beside, texts, model, 400, "words", folder)
+    assert made.decode(made.encode("a  ሰ<|im_end|>"), skip_special_tokens=True) == "a  ሰ"
+    assert made.all_special_tokens == base.all_special_tokens
+
+
+@pytest.mark.parametrize("model", ["bpe", "unigram"])
+def test_a_size_that_the_special_tokens_fill_is_refused(tmp_path, base, amharic, model):
+    from transformers import AutoTokenizer
+
+    base.save_pretrained(tmp_path / "base")
+    many = AutoTokenizer.from_pretrained(tmp_path / "base")
+    many.add_special_tokens({"additional_special_tokens": [f"<|reserved_{n}|>" for n in range(60)]})
+    least = len(many.added_tokens_decoder) + 256 + (model == "unigram")
+    with pytest.raises(EndonymError, match="no room for the 256 bytes") as caught:
+        trained(many, [b for _, b in amharic], model, least - 1, "words", tmp_path / "made")
+    assert f"--size {least}" in caught.value.hint
+    assert len(trained(many, [b for _, b in amharic], model, least, "words", tmp_path / "made")) == least
+
+
+def test_a_base_that_is_not_byte_level_cuts_nothing(tmp_path, base, amharic):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.WordLevel({"<unk>": 0}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    plain = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
+    with pytest.raises(EndonymError, match="would lose letters") as caught:
+        trained(plain, [b for _, b in amharic], "bpe", 400, "base", tmp_path)
+    assert "--cut words" in caught.value.hint
+    made = trained(plain, [b for _, b in amharic], "bpe", 400, "words", tmp_path)
+    assert round_trips(made, [b for _, b in amharic]) is None
+
+
+def test_candidates_are_not_tried_on_what_they_learned_by_heart(tmp_path, tiny_model, amharic):
+    from endonym.tokenizer.actions import decide
+    from endonym.tokenizer.trials import KEEP, try_one
+
+    job = job_for(tmp_path, tiny_model, "amharic")
+    job.folder = tmp_path
+    with pytest.raises(EndonymError, match="no validation text in 'amh'") as caught:
+        try_one(KEEP, decide.Config(), dataset(tmp_path, amharic, "amharic"), job, None)
+    assert "--valid-size" in str(caught.value)
+
+
+def test_texts_to_score_are_chosen_over_the_whole_corpus():
+    assert evenly(range(199), 100)[-1] == 197 and evenly(range(3), 5) == [0, 1, 2] and evenly([], 5) == []

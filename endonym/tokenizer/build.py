@@ -73,11 +73,18 @@ def trained(base: Any, texts: Sequence[str], model: str, size: int, cut: str, fo
     """Train a byte-level `bpe` or `unigram` tokenizer of `size` tokens on `texts`, the special tokens of `base` among them.
 
     Both are trained on text in the byte alphabet, so that nothing is ever unknown. `cut` is `words` (`CUT`) or `base`, as the
-    base cuts.
+    base cuts. Raises UsageError where the bytes and the special tokens alone are more than `size`.
     """
     from tokenizers import Tokenizer, decoders, models, trainers
 
     whole = _special(base)
+    # The unigram trainer stops at its size only where it finds a piece longer than a byte before.
+    if size < (least := len(whole) + len(byte_alphabet()) + (model == "unigram")):
+        raise UsageError(
+            f"a tokenizer of {size} tokens has no room for the {len(byte_alphabet())} bytes and the {len(whole)} tokens that "
+            "the base matches whole",
+            f"Give it at least {least}: --size {least}, or --new-size for endonym tokenizer decide.",
+        )
     backend = Tokenizer(models.Unigram() if model == "unigram" else models.BPE())
     backend.pre_tokenizer = _cutting(base, cut)
     backend.decoder = decoders.ByteLevel()
@@ -91,7 +98,7 @@ def trained(base: Any, texts: Sequence[str], model: str, size: int, cut: str, fo
             vocab_size=size, special_tokens=whole, initial_alphabet=alphabet, min_frequency=2, show_progress=False
         )
     backend.train_from_iterator(texts, trainer)
-    return _written(base, json.loads(backend.to_str()), folder)
+    return _written(base, _as_special_as(base, backend), folder)
 
 
 def bytes_only(base: Any, folder: Path) -> Any:
@@ -103,7 +110,7 @@ def bytes_only(base: Any, folder: Path) -> Any:
     backend.pre_tokenizer = _cutting(base, "words")
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(_special(base))
-    return _written(base, json.loads(backend.to_str()), folder)
+    return _written(base, _as_special_as(base, backend), folder)
 
 
 def round_trips(tokenizer: Any, texts: Iterable[str]) -> str | None:
@@ -130,10 +137,26 @@ def _special(base: Any) -> list[Any]:
     return [token for _, token in sorted(base.added_tokens_decoder.items())]
 
 
+def _as_special_as(base: Any, backend: Any) -> dict[str, Any]:
+    """The definition of `backend`, in which a token is left out of answers only where it is in the base's.
+
+    Trainers make every token they are given special; of GPT-NeoX's these are runs of spaces, which would vanish from answers.
+    """
+    definition: dict[str, Any] = json.loads(backend.to_str())
+    special = {str(token): token.special for token in _special(base)}
+    for token in definition["added_tokens"]:
+        token["special"] = special[token["content"]]
+    return definition
+
+
 def _cutting(base: Any, cut: str) -> Any:
     from tokenizers import Regex, pre_tokenizers
 
     if cut == "base":
+        if not is_byte_level(base):
+            raise UsageError(
+                "the base does not cut text into bytes, so its cutting would lose letters", "Use --cut words."
+            )
         return base.backend_tokenizer.pre_tokenizer
     words = pre_tokenizers.Split(Regex(CUT), behavior="isolated")
     return pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from endonym.data.dataset import Dataset
 from endonym.data.lexicon import words
 from endonym.errors import DataError, Problem
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ def texts_of(data: Dataset, language: str, pivot: str) -> Texts:
         repair = "check [project] language in endonym.toml"
         raise DataError(Problem(str(data.folder), 0, "language", f"no training text in '{language}'", repair))
     return Texts(train[language], train[pivot], valid[language] or train[language], valid[pivot] or train[pivot])
+
+
+def evenly(items: Sequence[Item], number: int) -> list[Item]:
+    """`number` of `items` at equal distances, all where there are no more."""
+    number = min(number, len(items))
+    return [items[i * len(items) // number] for i in range(number)]
 
 
 def broken_words(tokenizer: Any, texts: Iterable[str], limit: int = 8) -> dict[str, Any]:

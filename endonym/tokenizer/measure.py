@@ -38,7 +38,7 @@ class Measure:
     """The most frequent characters it has to build from bytes, with their counts."""
     tokens_per_text: float
     tokens_per_text_95: int
-    """95 of 100 texts need at most this many tokens."""
+    """95 of 100 texts need at most this many tokens (nearest rank)."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,6 +83,7 @@ def measure(tokenizer: Any, texts: Sequence[str], language: str) -> Measure:
     tokens = sum(used.values())
     fragments = sum(count for number, count in used.items() if is_fragment(names[number]))
     lengths = sorted(map(len, encoded))
+    rank_95 = -(-95 * len(lengths) // 100)
     return Measure(
         language=language,
         texts=len(texts),
@@ -98,7 +99,7 @@ def measure(tokenizer: Any, texts: Sequence[str], language: str) -> Measure:
         covered=1 - _over(sum(missing.values()), sum(characters.values())),
         uncovered=tuple(missing.most_common(12)),
         tokens_per_text=_over(tokens, len(texts)),
-        tokens_per_text_95=lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))] if lengths else 0,
+        tokens_per_text_95=lengths[rank_95 - 1] if lengths else 0,
     )
 
 

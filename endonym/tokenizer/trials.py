@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from endonym.data.statistics import interval, paired, ratio
-from endonym.errors import UsageError
+from endonym.errors import DataError, Problem, UsageError
 from endonym.models.adopt import Material, adopt, arithmetic
 from endonym.models.compute import flops_per_token
 from endonym.models.distil import Distilling
@@ -20,7 +20,7 @@ from endonym.models.load import Loaded, load_model
 from endonym.models.trial import Trial, run_trial
 from endonym.store.files import write_json
 from endonym.tokenizer.build import base_bpe, bytes_only, extended, pre_tokens, trained
-from endonym.tokenizer.corpus import Texts, texts_of
+from endonym.tokenizer.corpus import Texts, evenly, texts_of
 from endonym.tokenizer.measure import measure
 from endonym.tokenizer.merges import learn
 from endonym.types import Chat, Message, Pair
@@ -47,6 +47,10 @@ def try_one(name: str, cfg: Any, data: Dataset, job: Job, kept: dict[str, Any] |
     loaded = load_model(job.project.base, dtype="float32")
     language, pivot = job.project.language, job.project.pivot
     texts = texts_of(data, language, pivot)
+    if texts.split != "valid":
+        repair = "give validation some texts: endonym split --valid-size"
+        what = f"no validation text in '{language}': what was learned by heart would win"
+        raise DataError(Problem(str(data.folder), 0, "language", what, repair))
     try:
         tokenizer = _tokenizer(name, loaded.tokenizer, texts, cfg, job)
     except UsageError as error:
@@ -117,7 +121,7 @@ def advise(results: Sequence[dict[str, Any]], cfg: Any) -> dict[str, Any]:
         choice = min(as_good, key=lambda i: rows[i]["vocabulary"])
     return {
         "choice": rows[choice]["name"],
-        "advice": _advice(rows, choice),
+        "advice": _advice(rows, choice, cfg.new_size),
         "bits_per_byte": rows[choice]["bits_per_byte"],
         "kept_bits_per_byte": rows[0]["bits_per_byte"],
         "candidates": rows,
@@ -141,11 +145,11 @@ def table(results: Sequence[dict[str, Any]], decision: dict[str, Any]) -> str:
     return "\n".join([*lines, "", decision["advice"], ""])
 
 
-def _advice(rows: Sequence[dict[str, Any]], choice: int) -> str:
+def _advice(rows: Sequence[dict[str, Any]], choice: int, new_size: int) -> str:
     kept, chosen = rows[0], rows[choice]
     if choice:
         value, low, high = chosen["change"]
-        command = {"new": "train", "bytes": "train --model bytes"}.get(chosen["name"], chosen["name"])
+        command = {"new": f"train {new_size}", "bytes": "train --model bytes"}.get(chosen["name"], chosen["name"])
         return (
             f"{chosen['name'].capitalize()} pays: after the same computing it needs {chosen['bits_per_byte']:.3f} bits per byte, "
             f"{-value:.3f} [{-high:.3f}, {-low:.3f}] fewer than the tokenizer as it is, at {chosen['cost']:.0%} of its cost a text. Next: endonym tokenizer {command}, then endonym train embeddings."
@@ -191,8 +195,7 @@ def _material(data: Dataset, texts: Texts, job: Job) -> Material:
 
 def _score(loaded: Loaded, texts: Sequence[str], number: int) -> list[list[float]]:
     """Bits and bytes of up to `number` texts, evenly chosen."""
-    chosen = texts[:: max(1, len(texts) // number)][:number]
-    chats = [Chat(str(i), (Message("assistant", text),), "") for i, text in enumerate(chosen)]
+    chats = [Chat(str(i), (Message("assistant", text),), "") for i, text in enumerate(evenly(texts, number))]
     with arithmetic(loaded.device):
         found = answer_nll(loaded, chats)
     return [[nats / math.log(2), float(size)] for nats, size in found]

@@ -2,7 +2,8 @@
 
 Compares with the pivot language on parallel training sentences, so both sides say the same. The verdict rests on the cost
 factor: tokens for a text in the language over tokens for its translation in the pivot (the tokenization premium of Petrov et
-al., NeurIPS 2023). Below 2 is fine, 2 to 3 is slower, above 3 the vocabulary should be extended first.
+al., NeurIPS 2023); without sentence pairs, tokens a character are compared, and without text in the pivot there is no verdict.
+Below 2 is fine, 2 to 3 is slower, above 3 the vocabulary should be extended first.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from endonym.data import languages
 from endonym.data.dataset import Dataset
 from endonym.errors import DataError, Problem
 from endonym.store.files import write_json
+from endonym.tokenizer.corpus import evenly
 from endonym.tokenizer.measure import Measure, dearest_words, measure
 from endonym.tokenizer.plot import plot
 from endonym.types import Pair
@@ -33,6 +35,12 @@ class Config(BaseModel):
     max_texts: int = Field(4000, ge=10, description="Measure at most this many training sentences, evenly chosen.")
     fine_below: float = Field(2.0, gt=1, description="Cost factor below which the tokenizer is fine.")
     extend_above: float = Field(3.0, gt=1, description="Cost factor above which extending the vocabulary is advised.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Config:
+        if self.fine_below > self.extend_above:
+            raise ValueError("fine_below must not be more than extend_above")
+        return self
 
 
 def run(cfg: Config, data: Dataset, job: Job) -> Path:
@@ -55,7 +63,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
             )
         )
     tokenizer = AutoTokenizer.from_pretrained(get(base))
-    report = compare(tokenizer, target, other, language, pivot, cfg)
+    report = compare(tokenizer, target, other, language, pivot, parallel, cfg)
     report.update(base=base, parallel=parallel, data_hash=data.hash, vocabulary=len(tokenizer))
     limit = int(getattr(tokenizer, "model_max_length", 0) or 0)
     report["context"] = limit if 0 < limit < 10_000_000 else None
@@ -66,7 +74,8 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
     (job.output / "report.svg").write_text(plot(report, names), encoding="utf-8")
     (job.output / "report.txt").write_text(table(report), encoding="utf-8")
     job.log(table(report))
-    job.summary(cost_factor=round(report["cost_factor"], 2), verdict=report["verdict"])
+    factor = report["cost_factor"]
+    job.summary(**({} if factor is None else {"cost_factor": round(factor, 2)}), verdict=report["verdict"])
     return job.output
 
 
@@ -81,19 +90,20 @@ def gather(data: Dataset, language: str, pivot: str, limit: int) -> tuple[list[s
             for code, text in record.texts():
                 loose.get(code, []).append(text)
     if pairs:
-        step = max(1, len(pairs) // limit)
-        chosen = pairs[::step][:limit]
+        chosen = evenly(pairs, limit)
         return [a for a, _ in chosen], [b for _, b in chosen], True
-    return loose[language][:limit], loose[pivot][:limit], False
+    return evenly(loose[language], limit), evenly(loose[pivot], limit), False
 
 
 def compare(
-    tokenizer: Any, target: list[str], other: list[str], language: str, pivot: str, cfg: Config
+    tokenizer: Any, target: list[str], other: list[str], language: str, pivot: str, parallel: bool, cfg: Config
 ) -> dict[str, Any]:
     """Measure both sides and derive the cost factor and the verdict."""
     ours, theirs = measure(tokenizer, target, language), measure(tokenizer, other, pivot)
-    factor = cost_factor(ours, theirs)
-    if factor < cfg.fine_below:
+    factor = cost_factor(ours, theirs, parallel)
+    if factor is None:
+        verdict = "unknown"
+    elif factor < cfg.fine_below:
         verdict = "fine"
     elif factor <= cfg.extend_above:
         verdict = "slower"
@@ -105,25 +115,31 @@ def compare(
         "cost_factor": factor,
         "fertility_ratio": ours.tokens_per_word / theirs.tokens_per_word if theirs.tokens_per_word else None,
         "verdict": verdict,
-        "advice": advice(verdict, factor, ours, theirs),
+        "advice": advice(verdict, factor, ours, theirs, parallel),
         "thresholds": {"fine_below": cfg.fine_below, "extend_above": cfg.extend_above},
         "dearest_words": dearest_words(tokenizer, target),
-        "signature": f"tokenizer-report|v:1|texts:{ours.texts}|split:train|words:script-aware|special:no",
+        "signature": f"tokenizer-report|v:2|texts:{ours.texts}|split:train|parallel:{'yes' if parallel else 'no'}|words:script-aware|special:no",
     }
 
 
-def cost_factor(ours: Measure, theirs: Measure) -> float:
-    """Tokens for the same content in both languages; without parallel text, tokens per character instead."""
+def cost_factor(ours: Measure, theirs: Measure, parallel: bool) -> float | None:
+    """Tokens for the same content in both languages; without parallel text, tokens per character; None without the pivot."""
     if theirs.tokens == 0:
-        return 1.0
-    if ours.texts == theirs.texts:
+        return None
+    if parallel:
         return ours.tokens / theirs.tokens
     return ours.tokens_per_character / theirs.tokens_per_character
 
 
-def advice(verdict: str, factor: float, ours: Measure, theirs: Measure) -> str:
+def advice(verdict: str, factor: float | None, ours: Measure, theirs: Measure, parallel: bool) -> str:
     """The verdict as one sentence with its number."""
-    pair = f"{ours.language} needs {factor:.2f} times the tokens of {theirs.language} for the same content"
+    if factor is None:
+        return (
+            f"No verdict: there is no training text in {theirs.language} to compare with. {ours.language} needs "
+            f"{ours.tokens_per_word:.2f} tokens a word; endonym tokenizer decide measures whether another tokenizer pays."
+        )
+    each = "for the same content" if parallel else "a character, on texts that do not translate each other"
+    pair = f"{ours.language} needs {factor:.2f} times the tokens of {theirs.language} {each}"
     if verdict == "fine":
         return f"Fine: {pair}. No change to the tokenizer is needed."
     if verdict == "slower":
