@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -172,6 +173,53 @@ def test_states_after_new_tokens_are_those_after_their_old_spelling(longer, tsel
     distances.append(far())
     assert distances[1] < 0.9 * distances[0] and distances[2] < 0.9 * distances[1]
     assert torch.equal(model.get_input_embeddings().weight[:512], before.input)
+
+
+def test_states_are_matched_where_both_spellings_end(learned, tmp_path, tseltal):
+    """SentencePiece sets a space before a text, and byte-level BPE does not: the same letters must stand before both places."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    texts = [b for _, b in tseltal[:200]]
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    backend.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=300, special_tokens=["<s>"], show_progress=False))
+    old = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
+    new = load_model(learned).tokenizer
+    found = snippets(old, new, texts, list(new.get_vocab().values()), Distilling(tokens=3000))
+    assert len(found) > 20
+    for s in found:
+        for at_old, at_new in zip(s.ends_old, s.ends_new, strict=True):
+            spelled = old.decode(s.old[1 : at_old + 1]), new.decode(s.new[1 : at_new + 1])
+            assert spelled[0].strip() == spelled[1].strip()
+
+
+def test_every_snippet_holds_a_token_that_is_wanted(longer, tseltal):
+    """Also of texts longer than a snippet, in which the new token may stand behind the cut."""
+    loaded, made, changed = longer
+    texts = [b if n % 2 else "a b c d e f g h i j " * 3 + b for n, (_, b) in enumerate(tseltal[:100])]
+    found = snippets(loaded.tokenizer, made, texts, changed.fresh, Distilling(longest=20))
+    assert found and all(set(s.new) & set(changed.fresh) for s in found)
+
+
+def test_rows_of_a_gpt2_are_distilled(learned, tmp_path, tseltal):
+    """Its layers have another name than those of all others, and here its settings name tokens that are not there."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    loaded = load_model(learned, dtype="float32")
+    texts = [b for _, b in tseltal[:100]]
+    model = GPT2LMHeadModel(
+        GPT2Config(vocab_size=512, n_positions=256, n_embd=32, n_layer=4, n_head=2, pad_token_id=-1)
+    ).eval()
+    loaded = replace(loaded, model=model)
+    made = extended(
+        loaded.tokenizer, learn(pre_tokens(loaded.tokenizer, texts), [], base_bpe(loaded.tokenizer, "x"), 30), tmp_path
+    )
+    adopted = adopt(loaded, made, "distil", Material(texts, [], []), Distilling(tokens=800), print)
+    assert len(model.transformer.h) == 4 and model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    assert model.config.eos_token_id is None and model.config.pad_token_id is None
+    means = mean(Matrices.of(model).input, adopted.changed.pieces)
+    assert adopted.rows["input"].shape == (30, 32) and not torch.allclose(adopted.rows["input"], means, atol=1e-4)
 
 
 def test_meaning_comes_from_the_words_that_translate(longer):

@@ -58,7 +58,7 @@ def snippets(old: Any, new: Any, texts: Sequence[str], fresh: Sequence[int], cfg
     sizes = [
         {n: len(speller.bytes_of(token)) for token, n in speller.vocabulary.items()} for speller in (before, after)
     ]
-    start = old.bos_token_id
+    first_old, first_new = ([] if t.bos_token_id is None else [t.bos_token_id] for t in (old, new))
     found: list[Snippet] = []
     total = 0
     chosen = list(texts)
@@ -67,19 +67,18 @@ def snippets(old: Any, new: Any, texts: Sequence[str], fresh: Sequence[int], cfg
         if total >= cfg.tokens:
             break
         ids_old, ids_new = (t.encode(text, add_special_tokens=False) for t in (old, new))
-        if not any(n in wanted and seen[n] < cfg.per_token for n in ids_new):
-            continue
-        at_old, at_new = (_ends(ids, size) for ids, size in zip((ids_old, ids_new), sizes, strict=True))
+        length = len(text.encode())
+        at_old, at_new = (_ends(ids, size, length) for ids, size in zip((ids_old, ids_new), sizes, strict=True))
         both = [end for end in at_new if end in at_old and at_old[end] < cfg.longest]
         if not both:
             continue
         cut_old, cut_new = at_old[both[-1]] + 1, at_new[both[-1]] + 1
-        first_old, first_new = ([] if t.bos_token_id is None else [t.bos_token_id] for t in (old, new))
-        shift = 0 if start is None else 1
+        if not any(n in wanted and seen[n] < cfg.per_token for n in ids_new[:cut_new]):
+            continue
         found.append(
             Snippet(
                 first_old + ids_old[:cut_old], first_new + ids_new[:cut_new],
-                [at_old[end] + shift for end in both], [at_new[end] + shift for end in both],
+                [at_old[end] + len(first_old) for end in both], [at_new[end] + len(first_new) for end in both],
             )
         )  # fmt: skip
         seen.update(n for n in ids_new[:cut_new] if n in wanted)
@@ -154,17 +153,24 @@ def _states(model: Any, rows: Sequence[Sequence[int]], device: torch.device) -> 
 def _shallow(model: Any, depth: float) -> Iterator[None]:
     """Run the first layers alone inside the block."""
     inner = decoder(model)
-    layers = inner.layers
-    inner.layers = layers[: max(1, round(depth * len(layers)))]
+    name = "layers" if hasattr(inner, "layers") else "h"
+    layers = getattr(inner, name)
+    setattr(inner, name, layers[: max(1, round(depth * len(layers)))])
     try:
         yield
     finally:
-        inner.layers = layers
+        setattr(inner, name, layers)
 
 
-def _ends(ids: Sequence[int], sizes: dict[int, int]) -> dict[int, int]:
-    """Byte offset at which a token ends -> its place."""
-    found, at = {}, 0
+def _ends(ids: Sequence[int], sizes: dict[int, int], length: int) -> dict[int, int]:
+    """Byte offset at which a token ends -> its place, in a text of `length` bytes; empty where the tokens spell another text.
+
+    SentencePiece sets a space before a text, which is no part of it.
+    """
+    before = sum(sizes[number] for number in ids) - length
+    if before not in (0, 1):
+        return {}
+    found, at = {}, -before
     for place, number in enumerate(ids):
         at += sizes[number]
         found[at] = place

@@ -166,12 +166,14 @@ def install(
 
 
 def rename_specials(model: Any, old: Any, new: Any) -> None:
-    """Let the ids of special tokens in the model's settings name the same tokens in the new vocabulary."""
+    """Let the ids of special tokens in the model's settings name the same tokens in the new vocabulary; None for what names none."""
 
     def renamed(number: Any) -> Any:
         if isinstance(number, list):
-            return [renamed(n) for n in number]
-        return number if number is None else new.convert_tokens_to_ids(old.convert_ids_to_tokens(number))
+            return [found for n in number if (found := renamed(n)) is not None]
+        # Some bases have -1, or an id beyond their tokenizer, for a token they do not use.
+        name = None if number < 0 else old.convert_ids_to_tokens(number)
+        return None if name is None else new.convert_tokens_to_ids(name)
 
     for settings in (model.config.get_text_config(), model.generation_config):
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
