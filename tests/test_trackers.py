@@ -29,7 +29,7 @@ TRACKERS = {
 import json
 def track(events, cfg, run) -> None:
     with (run.folder / "points.jsonl").open("w") as file:
-        file.write(json.dumps([cfg.word, run.settings["lora.rank"]]) + "\\n")
+        file.write(json.dumps([cfg.word, run.settings.get("lora.rank")]) + "\\n")
         for event in events:
             if event.kind == "metric":
                 file.write(json.dumps([event.data["name"], event.data["step"], event.data["value"]]) + "\\n")
@@ -142,6 +142,16 @@ def test_a_tracker_that_is_not_there_is_an_error_before_training(project):
         submit(
             project, "train", "curve", {"report_to": ["collects"], "trackers": {"collects": {"wrod": "x"}}}, wait=True
         )
+    with pytest.raises(EndonymError, match="settings of 'colects', which is no tracker") as caught:
+        submit(
+            project, "train", "curve", {"report_to": ["collects"], "trackers": {"colects": {"word": "x"}}}, wait=True
+        )
+    assert "'collects'" in caught.value.hint
+
+
+def test_a_tracker_named_twice_follows_once(project):
+    row = submit(project, "train", "curve", {"report_to": ["breaks", "breaks"], "seconds": 8}, wait=True)
+    assert (project.runs / row.folder / "tracker-breaks.log").read_text().count("Traceback") == 1
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("tensorboardX"), reason="the extra tensorboard is not installed")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from endonym import plugins
 from endonym.config import Layer, raise_problems, validate
+from endonym.errors import ConfigError, did_you_mean
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -52,6 +53,11 @@ def tracked(names: list[str], settings: Mapping[str, Any], patience: int, job: J
 
     A tracker that does not take an event within `patience` seconds is ended by the system's alarm, whatever it is waiting for.
     """
+    names, known = list(dict.fromkeys(names)), plugins.available("tracker", job.project.path)
+    if strange := [name for name in settings if name not in known]:
+        raise ConfigError(
+            f"[train.trackers] has settings of '{strange[0]}', which is no tracker", did_you_mean(strange[0], known)
+        )
     problems: list[str] = []
     for name in names:
         module = plugins.load("tracker", name, job.project.path)

@@ -24,7 +24,10 @@ class Config(BaseModel):
 
 
 def track(events: Iterator[Event], cfg: Config, run: Run) -> None:
-    """Log settings as parameters and every point of a curve as a metric, until there are no more events."""
+    """Log settings as parameters, of each up to 500 characters, and every point of a curve as a metric.
+
+    A job that goes on after an interruption is another run of the same name there.
+    """
     import os
 
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

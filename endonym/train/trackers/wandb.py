@@ -27,7 +27,7 @@ class Config(BaseModel):
 
 
 def track(events: Iterator[Event], cfg: Config, run: Run) -> None:
-    """Log every point of a curve against its own step, so that a resumed run may repeat some."""
+    """Log every point of a curve against its own step; a job that goes on later is another run of the same name there."""
     import os
 
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
