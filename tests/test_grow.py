@@ -173,6 +173,8 @@ def test_what_cannot_be_grown_is_refused():
         target_shape(config, heads=6, kv_heads=3)
     with pytest.raises(EndonymError, match="not 60 wide"):
         target_shape(network("gpt2").config, hidden_size=60, heads=3)
+    with pytest.raises(EndonymError, match="each of the 4 heads has its own keys and values"):
+        target_shape(network("gpt2").config, hidden_size=64, heads=4, kv_heads=2)
     with pytest.raises(EndonymError, match="bloom cannot be grown"):
         from transformers import BloomConfig
 
@@ -228,6 +230,17 @@ def test_a_larger_vocabulary_costs_old_text_next_to_nothing(tied, tokenizers, ts
         changed = change(old, new, len(old))
         spelled = changed.pieces[changed.fresh.index(number)]
         assert len(spelled) > 1 and torch.allclose(table[number], rows[spelled].mean(0), atol=1e-6)
+
+
+def test_a_tokenizer_without_special_tokens_gets_a_larger_vocabulary(tokenizers):
+    """Without texts the model writes its own, which has to begin with something."""
+    from transformers import PreTrainedTokenizerFast
+
+    old, new = (PreTrainedTokenizerFast(tokenizer_object=t.backend_tokenizer) for t in tokenizers[:2])
+    assert old.bos_token is None and old.eos_token is None
+    model = network("llama", vocab_size=len(old))
+    done = grow_vocabulary(model, old, new)
+    assert done.kept_rows == len(old) and len(model.get_input_embeddings().weight) == len(new)
 
 
 def test_pieces_spell_the_token_even_inside_a_character(tokenizers):

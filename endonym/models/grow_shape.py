@@ -73,6 +73,7 @@ def target_shape(
     hidden = hidden_size or old.hidden_size
     heads = heads or max(old.heads, old.heads * hidden // old.hidden_size)
     inner = intermediate_size or -(-old.intermediate_size * hidden // old.hidden_size)
+    own = kv_heads if not grouped and kv_heads not in (0, heads) else 0
     kv_heads = (kv_heads if grouped else 0) or _kv_heads(old, heads)
     new = Shape(layers or old.layers, hidden, inner, heads, kv_heads, old.head_dim)
     problems = [
@@ -80,6 +81,10 @@ def target_shape(
         for name, value in asdict(new).items()
         if value < asdict(old)[name]
     ]
+    if own:
+        problems.append(
+            f"each of the {heads} heads has its own keys and values here, and {own} for all of them cannot be"
+        )
     if heads % kv_heads:
         problems.append(f"{heads} heads cannot share {kv_heads} heads for keys and values evenly")
     elif (needed := _copies(old, new) * old.kv_heads) > kv_heads:

@@ -95,7 +95,8 @@ def _hidden_states(model: Any, tokenizer: PreTrainedTokenizerBase, texts: Sequen
         rows = [tokenizer.encode(text, add_special_tokens=False)[:256] for text in texts]
         batches = [torch.tensor([row], device=model.device) for row in rows if row]
     else:
-        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        # A tokenizer without either begins with its first token, so that there is something to go on from.
+        start = next((n for n in (tokenizer.bos_token_id, tokenizer.eos_token_id) if n is not None), 0)
         prompt = torch.full((16, 1), start, device=model.device)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
