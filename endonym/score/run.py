@@ -83,7 +83,8 @@ def run(cfg: Config, job: Job) -> None:
     about = {"dataset": data.hash, "bounds": cfg.bounds, **describe(rows, measured, weights)}
     difficulty.write(job.output, rows, about)
     for stage in about["stages"]:
-        job.log(f"{stage['name']}: {stage['rows']} rows, {stage['words']} words in the middle; {stage['examples'][:1]}")
+        example = "; ".join(text.replace("\n", " / ") for text in stage["examples"][:1])
+        job.log(f"{stage['name']}: {stage['rows']} rows, median {stage['words']:g} words; {example}".rstrip("; "))
     job.summary(**{stage["name"]: stage["rows"] for stage in about["stages"]})
 
 
