@@ -124,7 +124,7 @@ def sealed(
     items = collect(pairs, max_items)
     if not items:
         what, hint = "the sealed test gives no questions for these tasks", "make the test split larger"
-        raise DataError(Problem(dataset.folder.name, 0, "test", what, hint))
+        raise DataError(Problem(str(dataset.folder), 0, "test", what, hint))
     return items
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,19 @@ def load_tokenizer(base: str | Path) -> Loaded:
     return Loaded(nothing, tokenizer, Renderer(tokenizer), folder, device())
 
 
+def lay_out(base: str | Path, dtype: str = "auto") -> Loaded:
+    """`base` as a network without any numbers, on the meta device: its shapes, for what it will cost."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    loaded = load_tokenizer(base)
+    chosen = number_format(dtype, loaded.device)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(
+            AutoConfig.from_pretrained(loaded.base), dtype=chosen, attn_implementation="sdpa"
+        )
+    return replace(loaded, model=model, device=torch.device("meta"))
+
+
 def load_artifact(folder: Path, dtype: str = "auto") -> Loaded:
     """Load what a training job made. Raises ParityError when its prompts were rendered differently from now."""
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -104,6 +117,7 @@ def number_format(name: str, where: torch.device) -> torch.dtype:
     """Resolve `auto`: bf16 on a GPU, on a CPU whichever multiplies faster."""
     if name != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    where = device() if where.type == "meta" else where
     if where.type == "cpu":
         return torch.bfloat16 if bf16_is_faster() else torch.float32
     return torch.bfloat16

@@ -14,11 +14,11 @@ from endonym.models.compute import flops_per_token, known_flops
 from endonym.models.load import Loaded, load_model
 from endonym.store.files import write_json
 from endonym.train.fit import Rows
-from endonym.train.growth import folder_of, load_small, trainable
+from endonym.train.growth import folder_of, load_small
 from endonym.train.losses import next_token
-from endonym.train.network import ready
+from endonym.train.network import ready, trainable
 from endonym.train.preflight import preflight
-from endonym.train.rows import chats_of, pieces, spread
+from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
 from endonym.train.trials import Outcome, answers_of, outcome
 from endonym.train.verdict import between_arms
@@ -47,7 +47,7 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     """
     learned, held = chats_of(data, "train"), chats_of(data, "valid")
     chats = common_answers(held, (small, grown), cfg)
-    rows, small_rows = rows_of(learned, grown, cfg), rows_of(learned, small, cfg)
+    rows, small_rows = rows_of(learned, grown.renderer, cfg), rows_of(learned, small.renderer, cfg)
     earlier = known_flops(folder_of(cfg.model, job) if cfg.model else small.base.parent)
     made, per_token = _grown_outcome(grown, chats, job)
     step = per_token * tokens_per_step(rows, cfg)
@@ -72,16 +72,6 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     job.log(note)
     bits = {f"{name}_bits_per_byte": round(arm["bits_per_byte"], 4) for name, arm in judged["arms"].items()}
     job.summary(winner=judged["winner"] or "none", **bits)
-
-
-def rows_of(chats: Sequence[Chat], loaded: Loaded, cfg: FitConfig) -> Rows:
-    """The training rows as `train/rows.py` makes them, in the tokens of `loaded`."""
-    made = [part for chat in chats for part in pieces(chat, loaded.renderer, cfg.max_length)]
-    fitting = [(chat, example) for chat, example in made if len(example.ids) <= cfg.max_length]
-    parts = [chat for chat, _ in fitting]
-    return Rows(
-        [example for _, example in fitting], [c.weight for c in parts], [c.origin for c in parts], [c.id for c in parts]
-    )
 
 
 def tokens_per_step(rows: Rows, cfg: FitConfig) -> float:

@@ -13,7 +13,7 @@ from endonym.errors import JobError, MissingError
 from endonym.models.grow import grow
 from endonym.models.grow_shape import shape_of, target_shape
 from endonym.models.grow_vocabulary import grow_vocabulary
-from endonym.models.load import Loaded, load_artifact, load_model, number_format
+from endonym.models.load import Loaded, load_artifact, load_model
 from endonym.train.network import attention
 from endonym.train.rows import chats_of, spread
 
@@ -101,13 +101,6 @@ def logit_difference(first: Any, second: Any, loaded: Loaded, data: Dataset, cfg
             gap = (first(input_ids=ids).logits - second(input_ids=ids).logits).abs().max()
         largest = max(largest, float(gap))
     return largest
-
-
-def trainable(model: Any, cfg: Config, loaded: Loaded) -> Any:
-    """`model` with all its weights learning, in the arithmetic of the settings."""
-    model.requires_grad_(True)
-    model.compute_dtype = number_format(cfg.dtype, loaded.device)
-    return model
 
 
 def folder_of(name: str, job: Job) -> Path:

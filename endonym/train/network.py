@@ -11,8 +11,9 @@ import torch
 
 from endonym.errors import ConfigError
 from endonym.models.generate import decoder
-from endonym.models.load import Loaded
+from endonym.models.load import Loaded, number_format
 from endonym.train.attention import ATTENTION, register_attention
+from endonym.train.settings import FitConfig
 
 
 def ready(loaded: Loaded, model: Any) -> Loaded:
@@ -25,6 +26,13 @@ def ready(loaded: Loaded, model: Any) -> Loaded:
             "Choose a base model of the Llama, Qwen, Mistral or Gemma family.",
         )
     return replace(loaded, model=model)
+
+
+def trainable(model: Any, cfg: FitConfig, loaded: Loaded) -> Any:
+    """`model` with all its weights learning, in the arithmetic of the settings."""
+    model.requires_grad_(True)
+    model.compute_dtype = number_format(cfg.dtype, loaded.device)
+    return model
 
 
 def freeze_below(model: Any, layer: int) -> None:

@@ -91,6 +91,16 @@ def prepare(
     return Rows(examples, weights, origins, ids, alike, (seen, unseen, same)), held, shown
 
 
+def rows_of(chats: Sequence[Chat], renderer: Renderer, cfg: FitConfig) -> Rows:
+    """The training rows as `prepare` makes them, with neither ledger nor report."""
+    made = [part for chat in chats for part in pieces(chat, renderer, cfg.max_length)]
+    fitting = [(chat, example) for chat, example in made if len(example.ids) <= cfg.max_length]
+    parts = [chat for chat, _ in fitting]
+    return Rows(
+        [example for _, example in fitting], [c.weight for c in parts], [c.origin for c in parts], [c.id for c in parts]
+    )
+
+
 def bytes_per_token(examples: Sequence[Example], renderer: Renderer) -> float:
     """UTF-8 bytes of the learned text a learned token, end markers counted as tokens without text."""
     learned = [[label for label in example.labels if label != IGNORE] for example in examples]

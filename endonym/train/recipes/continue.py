@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from endonym.train.recipes import full
 from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.train.recipe import Build
     from endonym.types import Chat
 
 REQUIRES = {"torch": "train", "transformers": "train"}
+LOADS = full.LOADS
 
 
 class Config(FitConfig):
@@ -37,10 +40,9 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     import torch
 
     from endonym.errors import DataError, Problem
-    from endonym.models.load import Loaded, load_model, number_format
+    from endonym.models.load import load_model
     from endonym.train import recipe
     from endonym.train.finish import save_weights
-    from endonym.train.network import drop_attention
     from endonym.train.rows import chats_of
 
     torch.manual_seed(cfg.seed)
@@ -52,20 +54,18 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     if not held:
         job.log("no plain text is held out for validation; the other tasks stand in")
         held = chats_of(data, "valid")
-    loaded = load_model(job.project.base, dtype="float32")
-
-    def build(loaded: Loaded) -> Any:
-        model: Any = loaded.model
-        model.requires_grad_(True)
-        drop_attention(model, cfg.dropout)
-        model.compute_dtype = number_format(cfg.dtype, loaded.device)
-        return model
+    loaded = load_model(job.project.base, dtype=LOADS)
 
     return recipe.run(
-        "continue", cfg, data, job, loaded, build,
+        "continue", cfg, data, job, loaded, network(cfg),
         lambda model, out: save_weights(model, loaded.tokenizer, out / "weights"),
         ([*texts, *_replay(cfg, texts, job)], held),
     )  # fmt: skip
+
+
+def network(cfg: Config) -> Build:
+    """What sets a loaded base up for training all its weights."""
+    return full.whole(cfg, cfg.dropout)
 
 
 def _replay(cfg: Config, texts: list[Chat], job: Job) -> list[Chat]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
 INPUTS = {"difficulty": "difficulty"}
+LOADS = lora.LOADS
+network = lora.network
 
 
 class Config(lora.Config):
@@ -67,7 +69,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         job.log(f"the stage {name} ends here; its adapter is in stages/{name}")
 
     recipe.run(
-        "curriculum", cfg, data, job, loaded, lora.adapted(cfg), lambda model, out: save_adapter(model, out / "adapter"),
+        "curriculum", cfg, data, job, loaded, lora.network(cfg), lambda model, out: save_adapter(model, out / "adapter"),
         prepared=prepared, course=lambda model: course(cfg, cfg.seed, prepared[0], stages, ends, partial(ended, model)),
     )  # fmt: skip
     # The verdict loads models of its own: this one would stand beside them.
@@ -159,7 +161,7 @@ def over_seeds(
 
     def build(own: Config) -> Loaded:
         loaded = load_model(job.project.base, dtype=own.dtype)
-        return ready(loaded, lora.adapted(own)(loaded))
+        return ready(loaded, lora.network(own)(loaded))
 
     outcomes: dict[str, list[Outcome]] = {way: [] for way in ways}
     runs = [(way, seed) for seed in range(cfg.seed, cfg.seed + cfg.seeds) for way in ways]

@@ -46,19 +46,17 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     """
     import torch
 
-    from endonym.models.load import load_model, number_format
+    from endonym.models.load import load_model
     from endonym.models.vocabulary import all_rows, only_rows
     from endonym.train import recipe
     from endonym.train.finish import save_weights
+    from endonym.train.network import trainable
 
     torch.manual_seed(cfg.seed)
     adopted, fresh = _adopted(cfg, data, job, load_model(job.project.base, dtype="float32"))
 
     def build(loaded: Loaded) -> Any:
-        model: Any = loaded.model
-        model.requires_grad_(True)
-        model.compute_dtype = number_format(cfg.dtype, loaded.device)
-        return model
+        return trainable(loaded.model, cfg, loaded)
 
     def warm(model: Any, fit: Fit) -> Fitted | None:
         if not (cfg.warm_steps and fresh):

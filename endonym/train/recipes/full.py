@@ -12,8 +12,11 @@ from endonym.train.settings import FitConfig
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.models.load import Loaded
+    from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
+LOADS = "float32"
 
 
 class Config(FitConfig):
@@ -33,22 +36,32 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     """
     import torch
 
-    from endonym.models.load import Loaded, load_model, number_format
+    from endonym.models.load import load_model
     from endonym.train import recipe
     from endonym.train.finish import save_weights
-    from endonym.train.network import drop_attention, freeze_below
 
     torch.manual_seed(cfg.seed)
-    loaded = load_model(job.project.base, dtype="float32")
+    loaded = load_model(job.project.base, dtype=LOADS)
+    return recipe.run(
+        "full", cfg, data, job, loaded, network(cfg),
+        lambda model, out: save_weights(model, loaded.tokenizer, out / "weights"),
+    )  # fmt: skip
+
+
+def network(cfg: Config) -> Build:
+    """What sets a loaded base up for training all its weights."""
+    return whole(cfg, cfg.dropout, cfg.first_layer)
+
+
+def whole(cfg: FitConfig, dropout: float = 0.0, first_layer: int = 0) -> Build:
+    """What sets a loaded model up for training all weights from `first_layer` on."""
 
     def build(loaded: Loaded) -> Any:
-        model: Any = loaded.model
-        model.requires_grad_(True)
-        drop_attention(model, cfg.dropout)
-        freeze_below(model, cfg.first_layer)
-        model.compute_dtype = number_format(cfg.dtype, loaded.device)
+        from endonym.train.network import drop_attention, freeze_below, trainable
+
+        model = trainable(loaded.model, cfg, loaded)
+        drop_attention(model, dropout)
+        freeze_below(model, first_layer)
         return model
 
-    return recipe.run(
-        "full", cfg, data, job, loaded, build, lambda model, out: save_weights(model, loaded.tokenizer, out / "weights")
-    )
+    return build

@@ -47,7 +47,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train import recipe
     from endonym.train.equal_compute import compare
     from endonym.train.finish import save_weights
-    from endonym.train.growth import grown_network, load_small, trainable, with_tokenizer, without_model
+    from endonym.train.growth import grown_network, load_small, with_tokenizer, without_model
+    from endonym.train.network import trainable
 
     torch.manual_seed(cfg.seed)
     small = without_model(load_small(cfg, job))

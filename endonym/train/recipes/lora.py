@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
+LOADS = "as computed"
 
 
 class Config(FitConfig):
@@ -27,6 +28,12 @@ class Config(FitConfig):
     targets: list[str] = Field(["all-linear"], description="Names of the layers that get adapters, or all-linear.")
     rank_stabilised: bool = Field(False, description="Scale by alpha / sqrt(rank) instead (rsLoRA).")
     dora: bool = Field(False, description="Learn magnitude and direction apart (DoRA).")
+    first_layer: int = Field(
+        0,
+        ge=0,
+        description="Layers below this one get no adapters.",
+    )
+    last_layer: int = Field(-1, ge=-1, description="Layers above this one get no adapters; -1 is the last there is.")
 
 
 def train(cfg: Config, data: Dataset, job: Job) -> Path:
@@ -40,11 +47,11 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     torch.manual_seed(cfg.seed)
     loaded = load_model(job.project.base, dtype=cfg.dtype)
     return recipe.run(
-        "lora", cfg, data, job, loaded, adapted(cfg), lambda model, out: save_adapter(model, out / "adapter")
+        "lora", cfg, data, job, loaded, network(cfg), lambda model, out: save_adapter(model, out / "adapter")
     )
 
 
-def adapted(cfg: Config) -> Build:
+def network(cfg: Config) -> Build:
     """What turns a loaded base into one with new adapters, which alone are trained."""
 
     def build(loaded: Loaded) -> Any:
@@ -59,6 +66,7 @@ def adapted(cfg: Config) -> Build:
             target_modules=cfg.targets[0] if cfg.targets == ["all-linear"] else cfg.targets,
             use_rslora=cfg.rank_stabilised,
             use_dora=cfg.dora,
+            layers_to_transform=_layers(cfg, loaded.model.config.get_text_config().num_hidden_layers),
             task_type="CAUSAL_LM",
         )
         model: Any = get_peft_model(loaded.model, settings)
@@ -66,3 +74,16 @@ def adapted(cfg: Config) -> Build:
         return model
 
     return build
+
+
+def _layers(cfg: Config, number: int) -> list[int] | None:
+    """The layers that get adapters, None for all; raises ConfigError when none of the model's `number` layers is left."""
+    from endonym.errors import ConfigError
+
+    last = number - 1 if cfg.last_layer < 0 else cfg.last_layer
+    if not cfg.first_layer <= last < number:
+        raise ConfigError(
+            f"there are no layers {cfg.first_layer} to {last}: the model has layers 0 to {number - 1}",
+            f"Choose --first-layer and --last-layer between 0 and {number - 1}.",
+        )
+    return None if (cfg.first_layer, last) == (0, number - 1) else list(range(cfg.first_layer, last + 1))

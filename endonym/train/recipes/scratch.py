@@ -12,8 +12,11 @@ from endonym.train.settings import FitConfig
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.models.load import Loaded
+    from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
+LOADS = "tokenizer"
 
 
 class Config(FitConfig):
@@ -29,10 +32,8 @@ class Config(FitConfig):
 def train(cfg: Config, data: Dataset, job: Job) -> Path:
     """Train on the chats of `data` with the tokenizer of the project's base, and write the model to `output/weights`."""
     import torch
-    from transformers import LlamaForCausalLM
 
-    from endonym.models.load import Loaded, load_tokenizer, number_format
-    from endonym.models.shapes import decoder_of_size
+    from endonym.models.load import load_tokenizer
     from endonym.train import recipe
     from endonym.train.finish import save_weights
 
@@ -40,10 +41,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     empty = load_tokenizer(job.project.base)
 
     def build(loaded: Loaded) -> Any:
-        torch.manual_seed(cfg.seed)
-        shape = decoder_of_size(cfg.size * 1e6, loaded.tokenizer, cfg.max_length, cfg.dropout)
-        model: Any = LlamaForCausalLM(shape).float().to(loaded.device)
-        model.compute_dtype = number_format(cfg.dtype, loaded.device)
+        model = network(cfg)(loaded)
+        shape = model.config
         job.log(
             f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters: {shape.num_hidden_layers} layers of "
             f"{shape.hidden_size}, vocabulary {shape.vocab_size}"
@@ -51,11 +50,23 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         return model
 
     return recipe.run(
-        "scratch",
-        cfg,
-        data,
-        job,
-        empty,
-        build,
+        "scratch", cfg, data, job, empty, build,
         lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
-    )
+    )  # fmt: skip
+
+
+def network(cfg: Config) -> Build:
+    """What makes a new decoder for the tokenizer of the base."""
+
+    def build(loaded: Loaded) -> Any:
+        import torch
+        from transformers import LlamaForCausalLM
+
+        from endonym.models.shapes import decoder_of_size
+        from endonym.train.network import trainable
+
+        torch.manual_seed(cfg.seed)
+        shape = decoder_of_size(cfg.size * 1e6, loaded.tokenizer, cfg.max_length, cfg.dropout)
+        return trainable(LlamaForCausalLM(shape).float().to(loaded.device), cfg, loaded)
+
+    return build
