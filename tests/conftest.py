@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from endonym.project import Project
 
 TINY = Path(__file__).parent / "data" / "tiny"
 
@@ -15,6 +20,41 @@ CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
+
+DICTIONARY = """
+steps = ["ingest", "clean", "align", "split", "compose"{then}]
+
+[project]
+language = "tzh"
+pivot = "spa"
+base = "{base}"
+
+[split]
+test_size = 20
+valid_size = 12
+
+[[sources]]
+files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
+reader = "lexicon"
+licence = "CC BY 4.0"
+attribution = "Gilles Polian 2020"
+
+[sources.settings]
+language = "tzh"
+pivot = "spa"
+senses = {{ file = "senses.csv" }}
+examples = {{ file = "examples.csv" }}
+"""
+
+PLAIN_TEXT = """
+[[sources]]
+files = ["raw/udhr.tzh.txt"]
+reader = "text"
+licence = "free to reproduce (United Nations)"
+
+[sources.settings]
+language = "tzh"
+"""
 
 
 def read_pairs(name: str) -> list[tuple[str, str]]:
@@ -78,35 +118,58 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tseltal: list[tuple[str
 
 
 @pytest.fixture(scope="session")
-def composed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """Folder of a project with composed chats of a real dictionary; work in a `copied` one."""
+def dictionary_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a project with composed chats of a real dictionary; returns its folder.
+
+    `base` is the folder of the model to teach. `then` names steps that follow `compose`, `more` is TOML that follows the settings.
+    """
     from endonym.jobs.plan import run_plan
     from endonym.project import Project
 
-    folder = tmp_path_factory.mktemp("composed") / "tseltal"
-    shutil.copytree(TINY.parent / "tseltal", folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
-    settings = f"""
-        steps = ["ingest", "clean", "align", "split", "compose"]
-        [project]
-        language = "tzh"
-        pivot = "spa"
-        base = "{tiny_model}"
-        [[sources]]
-        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
-        reader = "lexicon"
-        licence = "CC BY 4.0"
-        [sources.settings]
-        language = "tzh"
-        pivot = "spa"
-        senses = {{ file = "senses.csv" }}
-        examples = {{ file = "examples.csv" }}
-        [split]
-        test_size = 20
-        valid_size = 12
-    """
-    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
-    run_plan(Project(folder))
-    return folder
+    def make(base: Path, *, then: Sequence[str] = (), more: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("dictionary") / "tseltal"
+        shutil.copytree(TINY.parent / "tseltal", folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
+        settings = DICTIONARY.format(base=base, then="".join(f', "{step}"' for step in then))
+        (folder / "endonym.toml").write_text(settings + more, encoding="utf-8")
+        run_plan(Project(folder))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def composed(dictionary_project: Callable[..., Path], tiny_model: Path) -> Path:
+    """Folder of a project with composed chats of a real dictionary and a plain text; work in a `copied` one."""
+    return dictionary_project(tiny_model, more=PLAIN_TEXT)
+
+
+@pytest.fixture(scope="session")
+def split_project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Callable[..., Project]:
+    """Make a project with a finished `split` of Spanish and Tseltal pairs, as `endonym split` leaves one; `plan` opens its settings."""
+    from endonym.data.dataset import DatasetWriter
+    from endonym.project import Project
+    from endonym.store import jobs
+    from endonym.types import Pair, record_id
+
+    def make(pairs: list[tuple[str, str]], plan: str = "") -> Project:
+        folder = tmp_path_factory.mktemp("split") / "home"
+        file = Project.create(folder, language="tzh", pivot="spa", base=str(tiny_model)).file
+        file.write_text(plan + file.read_text(encoding="utf-8"), encoding="utf-8")
+        project = Project(folder)
+        row = jobs.create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
+        output = project.runs / row.folder / "output"
+        with DatasetWriter(output) as out:
+            for i, (source, target) in enumerate(pairs):
+                record = Pair(record_id(source, target), source, target, "spa", "tzh", f"raw/pairs.tsv:{i + 2}")
+                out.keep(record, ("train", "train", "train", "train", "train", "train", "valid", "test")[i % 8])
+        about = {"job": row.id, "kind": "split", "hash": "0" * 64, "parents": [], "inputs": {}, "summary": {}}
+        (output.parent / "artifact.json").write_text(json.dumps(about))
+        jobs.claim(project.db, row.id, jobs.identity())
+        jobs.register_artifact(project.db, row.id, "split", "0" * 64, [])
+        jobs.finish(project.db, row.id, "succeeded", {}, {})
+        return project
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -20,41 +20,20 @@ import pytest
 from endonym import plugins
 from endonym.cli.main import build, main
 from endonym.config import Layer
-from endonym.data.dataset import DatasetWriter
 from endonym.errors import UsageError
 from endonym.jobs.stage import load_stage, resolve, verbs
 from endonym.project import Project
-from endonym.store import jobs
-from endonym.types import Pair, record_id
 
 ROOT = Path(__file__).parent.parent
 PLAN = 'steps = ["compose", "tokenizer report"]\n'
 
 
-def put_split(project: Project, pairs: list[tuple[str, str]]) -> None:
-    """Put a finished `split` artifact into a project, as `endonym split` leaves one."""
-    row = jobs.create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
-    output = project.runs / row.folder / "output"
-    with DatasetWriter(output) as out:
-        for i, (source, target) in enumerate(pairs):
-            record = Pair(record_id(source, target), source, target, "spa", "tzh", f"raw/pairs.tsv:{i + 2}")
-            out.keep(record, ("train", "train", "train", "train", "train", "train", "valid", "test")[i % 8])
-    about = {"job": row.id, "kind": "split", "hash": "0" * 64, "parents": [], "inputs": {}, "summary": {}}
-    (output.parent / "artifact.json").write_text(json.dumps(about))
-    jobs.claim(project.db, row.id, jobs.identity())
-    jobs.register_artifact(project.db, row.id, "split", "0" * 64, [])
-    jobs.finish(project.db, row.id, "succeeded", {}, {})
-
-
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, tiny_model, tseltal) -> Path:
+def home(split_project, tseltal) -> Path:
     """A project with a sealed split and its own plan, on the tiny model."""
-    folder = tmp_path_factory.mktemp("cli") / "home"
-    project = Project.create(folder, language="tzh", pivot="spa", base=str(tiny_model))
-    (folder / "endonym.toml").write_text(PLAN + (folder / "endonym.toml").read_text())
-    put_split(Project(folder), tseltal[:120])
+    project = split_project(tseltal[:120], PLAN)
     project.db.close()
-    return folder
+    return project.path
 
 
 @dataclass(frozen=True)

@@ -35,27 +35,10 @@ TEXTS = page.strings("en", Path("nowhere"))
 forgetting, memorisation = plugins.load("metric", "forgetting"), plugins.load("metric", "memorisation")
 
 
-def put_split(project: Project, pairs: list[tuple[str, str]]) -> None:
-    """Put a finished `split` artifact into a project, as `endonym split` leaves one."""
-    row = jobs.create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
-    output = project.runs / row.folder / "output"
-    with DatasetWriter(output) as out:
-        for i, (source, target) in enumerate(pairs):
-            record = Pair(record_id(source, target), source, target, "spa", "tzh", f"raw/pairs.tsv:{i + 2}")
-            out.keep(record, ("train", "train", "train", "train", "train", "train", "valid", "test")[i % 8])
-    about = {"job": row.id, "kind": "split", "hash": "0" * 64, "parents": [], "inputs": {}, "summary": {}}
-    (output.parent / "artifact.json").write_text(json.dumps(about))
-    jobs.claim(project.db, row.id, jobs.identity())
-    jobs.register_artifact(project.db, row.id, "split", "0" * 64, [])
-    jobs.finish(project.db, row.id, "succeeded", {}, {})
-
-
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_model, tseltal) -> Project:
+def project(split_project, tseltal) -> Project:
     """A project with two trained models of one test, the first of them evaluated."""
-    folder = tmp_path_factory.mktemp("beside") / "home"
-    project = Project.create(folder, language="tzh", pivot="spa", base=str(tiny_model))
-    put_split(project, tseltal[:160])
+    project = split_project(tseltal[:160])
     submit(project, "compose", settings={"plugins": ["translate"]}, wait=True)
     lora = submit(project, "train", "lora", FEW, wait=True)
     submit(project, "train", "scratch", {**FEW, "size": 0.25}, wait=True)

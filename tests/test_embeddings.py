@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from endonym.data.lexicon import Lexicon
 from endonym.errors import EndonymError
 from endonym.export.source import Source
 from endonym.jobs.job import Job
-from endonym.jobs.plan import plan, run_plan
+from endonym.jobs.plan import plan
 from endonym.jobs.submit import prepare, submit
 from endonym.models.adopt import Material, adopt, bits_per_byte
 from endonym.models.compute import flops_per_token
@@ -45,7 +44,6 @@ from endonym.train import run
 from endonym.train.checkpoint import newest
 from endonym.types import Chat, Message
 
-EXAMPLE = Path(__file__).parent / "data" / "tseltal"
 FEW = {
     "steps": 4,
     "warm_steps": 4,
@@ -281,35 +279,10 @@ def test_only_new_rows_learn_and_everything_comes_back(longer):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, learned) -> Project:
+def project(dictionary_project, learned) -> Project:
     """A project with composed chats and an extended tokenizer."""
-    folder = tmp_path_factory.mktemp("embeddings") / "tseltal"
-    shutil.copytree(EXAMPLE, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
-    settings = f"""
-        steps = ["ingest", "clean", "align", "split", "compose", "tokenizer extend"]
-        [project]
-        language = "tzh"
-        pivot = "spa"
-        base = "{learned}"
-        [[sources]]
-        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
-        reader = "lexicon"
-        licence = "CC BY 4.0"
-        [sources.settings]
-        language = "tzh"
-        pivot = "spa"
-        senses = {{ file = "senses.csv" }}
-        examples = {{ file = "examples.csv" }}
-        [split]
-        test_size = 20
-        valid_size = 12
-        [tokenizer.extend]
-        size = 60
-        least = 3
-    """
-    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
-    run_plan(Project(folder))
-    return Project(folder)
+    more = "[tokenizer.extend]\nsize = 60\nleast = 3\n"
+    return Project(dictionary_project(learned, then=["tokenizer extend"], more=more))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ import torch
 from endonym.data.dataset import Dataset
 from endonym.errors import EndonymError
 from endonym.jobs.job import Job
-from endonym.jobs.plan import run_plan
 from endonym.jobs.submit import submit
 from endonym.models.compute import flops_per_token
 from endonym.models.generate import Sampling, generate_batch
@@ -252,33 +250,8 @@ def test_pieces_spell_the_token_even_inside_a_character(tokenizers):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_model) -> Project:
-    """A project with composed chats."""
-    folder = tmp_path_factory.mktemp("grow") / "tseltal"
-    example = Path(__file__).parent / "data" / "tseltal"
-    shutil.copytree(example, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
-    settings = f"""
-        steps = ["ingest", "clean", "align", "split", "compose"]
-        [project]
-        language = "tzh"
-        pivot = "spa"
-        base = "{tiny_model}"
-        [[sources]]
-        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
-        reader = "lexicon"
-        licence = "CC BY 4.0"
-        [sources.settings]
-        language = "tzh"
-        pivot = "spa"
-        senses = {{ file = "senses.csv" }}
-        examples = {{ file = "examples.csv" }}
-        [split]
-        test_size = 20
-        valid_size = 12
-    """
-    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
-    run_plan(Project(folder))
-    return Project(folder)
+def project(composed, copied, tmp_path_factory) -> Project:
+    return Project(copied(composed, tmp_path_factory.mktemp("grow") / "project"))
 
 
 FEW = {

@@ -22,27 +22,8 @@ from endonym.project import Project
 from endonym.store import events, jobs
 from endonym.store.files import hash_folder
 
-EXAMPLE = Path(__file__).parent / "data" / "tseltal"
+STEPS = ("tokenizer report", "train lora", "evaluate", "export adapter", "compare")
 SETTINGS = """
-steps = ["ingest", "clean", "align", "split", "compose", "tokenizer report", "train lora", "evaluate", "export adapter", "compare"]
-
-[project]
-language = "tzh"
-pivot = "spa"
-base = "{base}"
-
-[[sources]]
-files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
-reader = "lexicon"
-licence = "CC BY 4.0"
-attribution = "Gilles Polian 2020"
-
-[sources.settings]
-language = "tzh"
-pivot = "spa"
-senses = {{ file = "senses.csv" }}
-examples = {{ file = "examples.csv" }}
-
 [[sources]]
 files = ["raw/udhr.tzh.txt", "raw/udhr.spa.txt"]
 reader = "text"
@@ -50,10 +31,6 @@ licence = "free to reproduce (United Nations)"
 
 [sources.settings]
 parallel = true
-
-[split]
-test_size = 20
-valid_size = 12
 
 [train.lora]
 steps = 12
@@ -73,13 +50,9 @@ samples = 3
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, tiny_model) -> Path:
+def finished(dictionary_project, tiny_model) -> Path:
     """A project in which the whole plan has run."""
-    folder = tmp_path_factory.mktemp("main") / "tseltal"
-    shutil.copytree(EXAMPLE, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
-    (folder / "endonym.toml").write_text(SETTINGS.format(base=tiny_model), encoding="utf-8")
-    run_plan(Project(folder))
-    return folder
+    return dictionary_project(tiny_model, then=STEPS, more=SETTINGS)
 
 
 def test_every_step_leaves_an_artifact_that_explains_itself(finished):

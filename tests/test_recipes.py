@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,50 +10,18 @@ import torch
 
 from endonym.data.dataset import Dataset
 from endonym.errors import EndonymError
-from endonym.jobs.plan import run_plan
 from endonym.jobs.submit import submit
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import load_artifact, load_model
 from endonym.project import Project
 from endonym.store import events
 
-EXAMPLE = Path(__file__).parent / "data" / "tseltal"
 FEW = {"steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, tiny_model) -> Project:
-    """A project with composed chats."""
-    folder = tmp_path_factory.mktemp("recipes") / "tseltal"
-    shutil.copytree(EXAMPLE, folder / "raw", ignore=shutil.ignore_patterns("*.toml", "*.md"))
-    settings = f"""
-        steps = ["ingest", "clean", "align", "split", "compose"]
-        [project]
-        language = "tzh"
-        pivot = "spa"
-        base = "{tiny_model}"
-        [[sources]]
-        files = ["raw/entries.csv", "raw/senses.csv", "raw/examples.csv"]
-        reader = "lexicon"
-        licence = "CC BY 4.0"
-        [sources.settings]
-        language = "tzh"
-        pivot = "spa"
-        senses = {{ file = "senses.csv" }}
-        examples = {{ file = "examples.csv" }}
-        [[sources]]
-        files = ["raw/udhr.tzh.txt"]
-        reader = "text"
-        licence = "free to reproduce (United Nations)"
-        [sources.settings]
-        language = "tzh"
-        [split]
-        test_size = 20
-        valid_size = 12
-    """
-    (folder / "endonym.toml").write_text(settings, encoding="utf-8")
-    run_plan(Project(folder))
-    return Project(folder)
+def project(composed, copied, tmp_path_factory) -> Project:
+    return Project(copied(composed, tmp_path_factory.mktemp("recipes") / "project"))
 
 
 def trained(project: Project, recipe: str, **settings) -> Path:
