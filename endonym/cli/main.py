@@ -89,6 +89,9 @@ def build(verb: str, words: list[str]) -> Command:
 
     if verbs.is_command(verb):
         module = import_module(f"endonym.cli.commands.{verb}")
+        # A command may read its words itself: `plan train lora` has the options of `train lora`.
+        if (own := getattr(module, "command", None)) and (found := own(words)):
+            return found
         return Command.of_module(verb, module, words)
     from endonym.cli.stage import stage_command
 

@@ -24,7 +24,7 @@ def stage_command(verb: str, words: list[str]) -> Command:
     name = ""
     if stage.choice == "one":
         known = plugins.available(stage.kind, project)
-        name, words = _take_name(words)
+        name, words = take_name(words)
         if name and name not in known:
             raise UsageError(f"there is no {stage.kind} '{name}'", did_you_mean(name, known))
     parser = stage_parser(stage, name, project)
@@ -218,7 +218,7 @@ def _epilog(stage: Stage, name: str, module: Any) -> str:
     return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {own}, or in a plan."
 
 
-def _take_name(words: list[str]) -> tuple[str, list[str]]:
+def take_name(words: list[str]) -> tuple[str, list[str]]:
     """The plugin's name when it is the first word that is neither an option nor the value of `--project`."""
     for i, word in enumerate(words):
         if word == "--project" or (i and words[i - 1] == "--project"):

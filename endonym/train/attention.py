@@ -9,13 +9,10 @@ from typing import Any
 
 import torch
 
-from endonym.train.batches import Piece
+from endonym.train.batches import SHORT, Piece
 
 ATTENTION = "endonym_packed"
 """Name under which the packed attention is registered with transformers."""
-
-SHORT = 320
-"""Longest row, in tokens, for which all rows of a pack are attended to in a few padded products."""
 
 
 def register_attention() -> None:

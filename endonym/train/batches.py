@@ -17,6 +17,9 @@ from endonym.models.render import IGNORE, Example
 ROUND = 128
 """Packs on a CPU are filled up to a multiple of this many tokens."""
 
+SHORT = 320
+"""Longest row, in tokens, for which all rows of a pack are attended to in a few padded products."""
+
 WORTH = 8
 """Tokens that a beginning must have to be shared."""
 
@@ -55,6 +58,8 @@ class Packed:
     targets: torch.Tensor
     """Those next tokens."""
     pieces: tuple[Piece, ...]
+    laid: tuple[tuple[Example | None, int, int], ...]
+    """For each piece the row it is of, and its first and last token in it; no row for what fills the pack up."""
     num_tokens: int
     """Tokens of the rows themselves, each counted as if it stood alone."""
 
@@ -136,16 +141,21 @@ def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Ex
         number += 1
 
 
-def fullest(examples: Sequence[Example], most_tokens: int) -> list[Example]:
-    """The longest rows, as many as `most_tokens` tokens hold, at least one: no pack of a run is larger than theirs."""
-    taken: list[Example] = []
-    tokens = 0
-    for example in sorted(examples, key=lambda e: -len(e.ids)):
-        if taken and tokens + len(example.ids) > most_tokens:
-            break
-        taken.append(example)
-        tokens += len(example.ids)
-    return taken
+def fullest(examples: Sequence[Example], most_tokens: int, most_rows: int) -> list[list[Example]]:
+    """The packs that need most memory of all that `most_rows` rows a step can make: of the longest rows, and of the longest short
+    ones, which are attended to in another way."""
+    packs = []
+    for longest in (max(len(e.ids) for e in examples), SHORT):
+        taken: list[Example] = []
+        tokens = 0
+        for example in sorted(examples, key=lambda e: -len(e.ids)):
+            fits = not taken or tokens + len(example.ids) <= most_tokens
+            if fits and len(example.ids) <= longest and len(taken) < most_rows:
+                taken.append(example)
+                tokens += len(example.ids)
+        if taken and taken not in packs:
+            packs.append(taken)
+    return packs
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
@@ -157,14 +167,16 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
     ids: list[int] = []
     labels: list[int] = []
     positions: list[int] = []
-    laid: list[Piece] = []
+    pieces: list[Piece] = []
+    laid: list[tuple[Example | None, int, int]] = []
 
-    def lay(example: Example, first: int, last: int, before: range = range(0)) -> range:
+    def lay(example: Example, first: int, last: int, before: range = range(0), filling: bool = False) -> range:
         start = len(ids)
         ids.extend(example.ids[first:last])
         labels.extend(example.labels[first:last])
         positions.extend(range(first, last))
-        laid.append(Piece(start, len(ids), before))
+        pieces.append(Piece(start, len(ids), before))
+        laid.append((None if filling else example, first, last))
         return range(start, len(ids))
 
     for rows, shared in together(examples):
@@ -172,16 +184,16 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         for row in rows:
             lay(row, shared, len(row.ids), before)
     if filler := -len(ids) % ROUND if device.type == "cpu" else 0:
-        lay(Example([0] * filler, [IGNORE] * filler), 0, filler)
+        lay(Example([0] * filler, [IGNORE] * filler), 0, filler, filling=True)
 
-    predicting = [t for piece in laid for t in range(piece.start, piece.end - 1) if labels[t + 1] != IGNORE]
+    predicting = [t for piece in pieces for t in range(piece.start, piece.end - 1) if labels[t + 1] != IGNORE]
 
     def placed(values: list[int] | list[list[int]]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
 
     return Packed(
         placed([ids]), placed([positions]), placed(predicting), placed([labels[t + 1] for t in predicting]),
-        tuple(laid), sum(len(e.ids) for e in examples),
+        tuple(pieces), tuple(laid), sum(len(e.ids) for e in examples),
     )  # fmt: skip
 
 

@@ -27,8 +27,11 @@ def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
 
 
 def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
+    features = getattr(model, "features", None)
+    lower = features.of(batch) if features else None
+    known = {} if lower is None else {"lower": lower}
     hidden = decoder(model)(
-        input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces
+        input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces, **known
     ).last_hidden_state[0]
     hidden, targets = hidden[batch.predicting], batch.targets
     head = model.get_output_embeddings()  # type: ignore[operator]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from endonym.errors import JobError
-from endonym.models import memory
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
-from endonym.train.batches import fullest, micro_batches, pack
+from endonym.train.batches import fullest, pack
+from endonym.train.forecast import available_bytes, memory_of
 from endonym.train.network import arithmetic, recompute, standing
 from endonym.train.settings import FitConfig
 from endonym.train.step import Loss, peak_bytes
@@ -39,18 +39,15 @@ def preflight(
 ) -> list[Check]:
     """Run all checks on eight of `examples` and show each as an event; raises JobError naming those that fail."""
     few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
-    lighter = recovery.read(job.folder)
-    batch_tokens = lighter.applied(cfg).batch_tokens
-    if lighter.recompute:
-        recompute(model)
     model.eval()
-    _fits(model, examples, batch_tokens, job)
+    _fits(model, examples, loss, cfg, job)
+    cfg = recovery.read(job.folder).applied(cfg)
     tests: list[Callable[[], Check]] = [
         lambda: _end_marker(examples, renderer),
         lambda: _round_trip(few, renderer),
         lambda: _packed(model, few, loss),
         lambda: _masked(model, few, loss),
-        lambda: _longest(model, examples, loss, batch_tokens),
+        lambda: _longest(model, examples, loss, cfg),
     ]
     checks = []
     for test in tests:
@@ -69,13 +66,25 @@ def preflight(
     return checks
 
 
-def _fits(model: torch.nn.Module, examples: Sequence[Example], batch_tokens: int, job: Job) -> None:
-    """Say how much memory the run will take, and refuse to start one that cannot fit."""
-    lengths = sorted(len(e.ids) for e in examples)
-    learned = sum(e.num_learned for e in examples) / sum(lengths)
-    needed = memory.estimate(model, batch_tokens, lengths[len(lengths) // 2], round(learned * batch_tokens))
-    job.log(f"estimated peak memory {needed}")
-    memory.refuse_if_too_large(needed, needed.weights + needed.runtime)
+def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: FitConfig, job: Job) -> None:
+    """Say how much memory the run will take, and make it lighter where that is more than there is; raises JobError when that is
+    not enough either."""
+    while True:
+        lighter = recovery.read(job.folder)
+        if lighter.recompute:
+            recompute(model)
+        needed, _ = memory_of(model, examples, loss, lighter.applied(cfg))
+        job.log(f"estimated peak memory {needed}")
+        free = available_bytes()
+        if free is None or needed.total - needed.weights - needed.runtime <= free:
+            return
+        changed = recovery.lighten(job.folder, cfg)
+        if not changed:
+            raise JobError(
+                f"training would need about {needed}, and {free / 1e9:.1f} GB are free",
+                "Use a smaller base, a lower --rank or --max-length, train lora instead of all weights, or close other programs.",
+            )
+        job.event("warning", text=f"that is more than the {free / 1e9:.1f} GB that are free: {changed}")
 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:
@@ -127,13 +136,13 @@ def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     )
 
 
-def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, batch_tokens: int) -> Check:
+def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: FitConfig) -> Check:
     """Rehearse the largest batch there can be, forward and back, so that memory runs out now or not at all."""
     device = next(model.parameters()).device
-    taken = fullest(examples, batch_tokens)
-    tokens = sum(len(e.ids) for e in taken)
+    packs = fullest(examples, cfg.batch_tokens, cfg.batch_size)
+    tokens = max(sum(len(e.ids) for e in rows) for rows in packs)
     model.train()
-    for rows in micro_batches(taken, batch_tokens):
+    for rows in packs:
         with standing(model):
             loss(model, pack(rows, device)).backward()
     model.zero_grad(set_to_none=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from endonym.models.load import Loaded
 from endonym.models.render import Example
 from endonym.store.room import patiently
+from endonym.train.features import install
 from endonym.train.finish import describe
 from endonym.train.fit import RANDOM, Course, Fitted, Rows, fit
 from endonym.train.losses import next_token
@@ -61,6 +62,7 @@ def run(
     network = build(loaded)
     loaded = ready(loaded, network)
     checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
+    install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     sample = sampler(loaded, shown, cfg.samples, job)
 
     def train(own: FitConfig, part: str) -> Fitted:

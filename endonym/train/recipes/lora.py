@@ -59,14 +59,15 @@ def network(cfg: Config) -> Build:
 
         from endonym.models.adapters import speed_up
 
+        layers = _layers(cfg, loaded.model.config.get_text_config().num_hidden_layers)
         settings = LoraConfig(
             r=cfg.rank,
             lora_alpha=cfg.alpha,
             lora_dropout=cfg.dropout,
-            target_modules=cfg.targets[0] if cfg.targets == ["all-linear"] else cfg.targets,
+            target_modules=_targets(cfg, loaded.model, layers),
             use_rslora=cfg.rank_stabilised,
             use_dora=cfg.dora,
-            layers_to_transform=_layers(cfg, loaded.model.config.get_text_config().num_hidden_layers),
+            layers_to_transform=layers,
             task_type="CAUSAL_LM",
         )
         model: Any = get_peft_model(loaded.model, settings)
@@ -87,3 +88,17 @@ def _layers(cfg: Config, number: int) -> list[int] | None:
             f"Choose --first-layer and --last-layer between 0 and {number - 1}.",
         )
     return None if (cfg.first_layer, last) == (0, number - 1) else list(range(cfg.first_layer, last + 1))
+
+
+def _targets(cfg: Config, model: Any, layers: list[int] | None) -> str | list[str]:
+    """What peft is told to put adapters on; for some layers alone it wants the linear layers by name."""
+    if cfg.targets != ["all-linear"]:
+        return cfg.targets
+    if layers is None:
+        return "all-linear"
+    from torch.nn import Linear
+
+    from endonym.models.generate import decoder
+
+    linear = (name for name, module in decoder(model).named_modules() if isinstance(module, Linear))
+    return sorted({name.rpartition(".")[2] for name in linear})

@@ -1,0 +1,293 @@
+"""What a training run will need, told before any weight is loaded: memory by what it is for, time and disk.
+
+The network is laid out without storage, and the largest pack goes forward and back through it: no number is computed, but every
+tensor that training would hold is counted when it comes and when it goes. What is counted is therefore the code that trains.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from endonym.data.dataset import Dataset
+from endonym.errors import UsageError
+from endonym.models.load import device, lay_out, load_tokenizer
+from endonym.models.render import Example
+from endonym.train import attention, checkpoint, recovery
+from endonym.train.batches import Cursor, fullest, micro_batches, order, pack, steps
+from endonym.train.fit import Rows
+from endonym.train.losses import next_token
+from endonym.train.network import arithmetic, ready, standing
+from endonym.train.rows import chats_of, rows_of, spread
+from endonym.train.settings import FitConfig
+from endonym.train.step import Loss
+
+RUNTIME_BYTES = 600_000_000
+"""What Python, PyTorch and transformers occupy in a computer's own memory before any weight is loaded (measured on Linux)."""
+ALLOCATOR = 0.15
+"""What the C library keeps of memory that was given back, as a share of what a step holds (measured on Linux)."""
+USED = 0.45
+"""Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""
+SAMPLED_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes at the peak of a step by what they are for; on a GPU those of its own memory."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    working: int
+    """What single operations hold for a moment, and what the allocator keeps."""
+    runtime: int
+
+    @property
+    def total(self) -> int:
+        return sum(vars(self).values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {size / 1e9:.2f}" for name, size in vars(self).items())
+        return f"{self.total / 1e9:.2f} GB ({parts})"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need."""
+
+    device: str
+    memory: Memory
+    free_bytes: int | None
+    """Memory that is free now; None where that cannot be told."""
+    steps: int
+    seconds: float
+    checkpoint_bytes: int
+    """Disk for checkpoints and kept weights while it runs, at most."""
+    model_bytes: int
+    """Disk for the weights it leaves."""
+    tokens_per_step: float
+    """Tokens computed a step, a beginning that rows share once."""
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the memory that is free is enough; None where that is not known."""
+        return None if self.free_bytes is None else self.memory.total <= self.free_bytes
+
+
+def planned(
+    recipe: str, module: ModuleType, cfg: FitConfig, data: Dataset, base: str
+) -> tuple[Forecast, list[tuple[str, Forecast]]]:
+    """What a recipe will need on the chats of `data`; where that does not fit, also lighter ways to the same result, by their option.
+
+    Raises UsageError for a recipe that does not say which network it makes.
+    """
+    if not hasattr(module, "network"):
+        raise UsageError(
+            f"the recipe '{recipe}' makes its network out of weights, so nothing can be told before they are loaded",
+            "Start it: it tells what it needs before step 1, and stops there when that does not fit.",
+        )
+    loaded = load_tokenizer(base) if module.LOADS == "tokenizer" else lay_out(base, _format(module, cfg))
+    loaded = replace(loaded, device=torch.device("meta"))
+    rows = rows_of(chats_of(data, "train"), loaded.renderer, cfg)
+    held = rows_of(spread([c for c in chats_of(data, "valid") if c.answer], cfg.valid_rows), loaded.renderer, cfg)
+    if not rows.examples:
+        raise UsageError(f"every training row is longer than {cfg.max_length} tokens", "Raise --max-length.")
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        network = module.network(cfg)(loaded)
+    ready(loaded, network)
+    asked = forecast(network, rows, held.examples, next_token, cfg)
+    lighter: list[tuple[str, Forecast]] = []
+    tokens = cfg.batch_tokens // 2
+    while asked.fits is False and tokens >= recovery.SMALLEST and not (lighter and lighter[-1][1].fits):
+        found = forecast(network, rows, held.examples, next_token, cfg.model_copy(update={"batch_tokens": tokens}))
+        lighter.append((f"--batch-tokens {tokens}", found))
+        tokens //= 2
+    return asked, lighter
+
+
+def _format(module: ModuleType, cfg: FitConfig) -> str:
+    return cfg.dtype if module.LOADS == "as computed" else str(module.LOADS)
+
+
+def memory_of(network: Any, examples: Sequence[Example], loss: Loss, cfg: FitConfig) -> tuple[Memory, float]:
+    """Peak memory of training `network`, real or on the meta device, on the largest packs of `examples`; and operations a computed token.
+
+    Raises whatever the network raises for a pack it cannot compute.
+    """
+    where = next(network.parameters()).device
+    where = device() if where.type == "meta" else where
+    fake, network = _imitation(network, where)
+    found = [
+        _one_pack(network, fake, rows, loss, where) for rows in fullest(examples, cfg.batch_tokens, cfg.batch_size)
+    ]
+    return max(found, key=lambda pair: pair[0].total)
+
+
+def _one_pack(
+    network: Any, fake: FakeTensorMode, rows: Sequence[Example], loss: Loss, where: torch.device
+) -> tuple[Memory, float]:
+    with fake, _Held(_vocabulary(network)) as held, _fresh_blocks():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            held.add(tensor)
+        weights = held.now
+        network.train()
+        batch = pack(rows, where)
+        with FlopCounterMode(display=False) as flops, standing(network):
+            value = loss(network, batch)
+            activations = held.now - weights
+            value.backward()
+        network.zero_grad(set_to_none=True)
+    trained = [p for p in network.parameters() if p.requires_grad]
+    # The gradients of a step's first pack are there when the second goes forward.
+    gradients = sum(p.numel() * p.element_size() for p in trained)
+    working = max(0, held.peak - weights - activations - held.logits)
+    on_cpu = where.type == "cpu"
+    found = Memory(
+        weights=weights, gradients=gradients, optimizer=8 * sum(p.numel() for p in trained), activations=activations,
+        logits=held.logits, working=working + (round(ALLOCATOR * held.peak) if on_cpu else 0),
+        runtime=RUNTIME_BYTES if on_cpu else 0,
+    )  # fmt: skip
+    return found, flops.get_total_flops() / batch.ids.shape[1]
+
+
+def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg: FitConfig) -> Forecast:
+    """What training `network`, real or on the meta device, will need."""
+    memory, per_token = memory_of(network, rows.examples, loss, cfg)
+    per_step, total = _computed(rows, cfg), min(cfg.steps, cfg.max_steps or cfg.steps)
+    # An evaluation goes forward only: a third of the work, or half of it where most weights are frozen.
+    evaluated = (1 + total // cfg.evaluate_every) * sum(len(e.ids) for e in valid) / 2.5
+    where = device()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    learned = sum(p.numel() * p.element_size() for p in trained)
+    whole = sum(p.numel() * p.element_size() for p in network.parameters())
+    return Forecast(
+        device=where.type, memory=memory, free_bytes=available_bytes(), steps=total,
+        seconds=per_token * (total * per_step + evaluated) / (USED * product_speed(arithmetic(network), where)),
+        checkpoint_bytes=(checkpoint.KEEP + 1) * (learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
+        model_bytes=learned if hasattr(network, "peft_config") else whole, tokens_per_step=per_step,
+    )  # fmt: skip
+
+
+def _computed(rows: Rows, cfg: FitConfig) -> float:
+    """Tokens computed a step, measured on the first steps of a run."""
+    source = steps(partial(order, len(rows.examples), rows.weights, cfg.seed), cfg.batch_size, Cursor())
+    computed = 0
+    for _ in range(SAMPLED_STEPS):
+        chosen = [rows.examples[i] for i in next(source)[0]]
+        computed += sum(pack(p, torch.device("cpu")).ids.shape[1] for p in micro_batches(chosen, cfg.batch_tokens))
+    return computed / SAMPLED_STEPS
+
+
+def available_bytes() -> int | None:
+    """Memory that can still be used on the device a model would be trained on; None where it cannot be told."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            values = dict(line.split(":", 1) for line in file)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
+def product_speed(dtype: torch.dtype, where: torch.device) -> float:
+    """Operations a second of a matrix product of the size of a small model's layers on a pack."""
+    a = torch.ones(1024, 1024, dtype=dtype, device=where)
+    best = float("inf")
+    for _ in range(6):
+        started = time.perf_counter()
+        a @ a
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return 2 * 1024**3 / best
+
+
+def _imitation(network: Any, where: torch.device) -> tuple[FakeTensorMode, Any]:
+    """A network of tensors that know their shape and nothing else, on `where`; that given stays as it is."""
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    if next(network.parameters()).device.type != "meta":
+        with FakeCopyMode(fake):
+            return fake, copy.deepcopy(network)
+    network = copy.deepcopy(network)
+    made: dict[int, torch.nn.Parameter] = {}
+    with fake:
+        for module in network.modules():
+            for name, old in module._parameters.items():
+                if old is not None:
+                    if id(old) not in made:
+                        empty = torch.empty(old.shape, dtype=old.dtype, device=where)
+                        made[id(old)] = torch.nn.Parameter(empty, old.requires_grad)
+                    module._parameters[name] = made[id(old)]
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device=where)
+    return fake, network
+
+
+@contextmanager
+def _fresh_blocks() -> Iterator[None]:
+    """Packed attention keeps index tensors from pack to pack: real ones must not meet imitations, nor the other way round."""
+    attention.forget()
+    try:
+        yield
+    finally:
+        attention.forget()
+
+
+def _vocabulary(network: Any) -> int:
+    return int(network.get_output_embeddings().weight.shape[0])
+
+
+class _Held(TorchDispatchMode):
+    """Counts the bytes of all storages that operations inside the block make, for as long as something refers to them."""
+
+    def __init__(self, vocabulary: int):
+        super().__init__()
+        self.now = self.peak = self.logits = 0
+        self._vocabulary = vocabulary
+        self._logits_now = 0
+        self._known: set[int] = set()
+
+    def add(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes()
+        wide = size if tensor.ndim == 2 and tensor.shape[1] == self._vocabulary else 0
+        self._known.add(key)
+        self._change(size, wide)
+        weakref.finalize(storage, self._gone, key, size, wide)
+
+    def _gone(self, key: int, size: int, wide: int) -> None:
+        self._known.discard(key)
+        self._change(-size, -wide)
+
+    def _change(self, size: int, wide: int) -> None:
+        self.now += size
+        self._logits_now += wide
+        self.peak, self.logits = max(self.peak, self.now), max(self.logits, self._logits_now)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.add(tensor)
+        return made

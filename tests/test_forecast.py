@@ -1,0 +1,136 @@
+"""What a run will need is told before anything is loaded, by the code that trains."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+import torch
+
+from endonym.cli.main import main
+from endonym.errors import JobError
+from endonym.jobs.submit import submit
+from endonym.models.load import lay_out, load_model
+from endonym.models.render import IGNORE, Example
+from endonym.project import Project
+from endonym.store import events
+from endonym.train import forecast, preflight
+from endonym.train.batches import fullest, pack
+from endonym.train.losses import next_token
+from endonym.train.network import ready, recompute
+from endonym.train.recipes import full, lora
+
+CFG = lora.Config(batch_size=8, batch_tokens=256)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Example]:
+    dice = random.Random(5)
+    made = []
+    for _ in range(40):
+        ids = [dice.randrange(200) for _ in range(dice.randint(10, 60))]
+        made.append(Example(ids, [IGNORE] * (len(ids) - 5) + ids[-5:]))
+    return made
+
+
+def laid(tiny_model, recipe=lora, cfg=CFG):
+    base = lay_out(tiny_model, "float32")
+    with torch.device("meta"):
+        network = recipe.network(cfg)(base)
+    ready(base, network)
+    return network
+
+
+def real(tiny_model):
+    loaded = load_model(tiny_model, dtype="float32")
+    network = lora.network(CFG)(loaded)
+    ready(loaded, network)
+    return network
+
+
+def test_what_is_held_between_forward_and_back_is_counted_to_the_byte(tiny_model, rows):
+    """The activations foretold are the storages that autograd really keeps for this pack, and nothing is left behind."""
+    network = real(tiny_model)
+    known = {p.untyped_storage()._cdata for p in [*network.parameters(), *network.buffers()]}
+    found, _ = forecast.memory_of(network, rows, next_token, CFG)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    (pack_of,) = fullest(rows, CFG.batch_tokens, CFG.batch_size)
+    network.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        value = next_token(network, pack(pack_of, torch.device("cpu")))
+    assert found.activations == pytest.approx(sum(kept.values()), rel=0.1)
+    assert found.gradients == sum(4 * p.numel() for p in network.parameters() if p.requires_grad)
+    assert found.optimizer == 2 * found.gradients
+    value.backward()
+    assert all(p.grad is None or type(p.grad) is torch.Tensor for p in network.parameters())
+
+
+def test_a_network_without_numbers_needs_what_a_real_one_needs(tiny_model, rows):
+    assert forecast.memory_of(laid(tiny_model), rows, next_token, CFG) == forecast.memory_of(
+        real(tiny_model), rows, next_token, CFG
+    )
+
+
+def test_smaller_packs_and_recomputing_need_less_and_all_weights_more(tiny_model, rows):
+    whole = forecast.memory_of(laid(tiny_model), rows, next_token, CFG)[0]
+    fewer = forecast.memory_of(laid(tiny_model), rows, next_token, CFG.model_copy(update={"batch_tokens": 128}))[0]
+    again = laid(tiny_model)
+    recompute(again)
+    twice = forecast.memory_of(again, rows, next_token, CFG)[0]
+    every = forecast.memory_of(laid(tiny_model, full, full.Config(dtype="float32")), rows, next_token, CFG)[0]
+    assert fewer.activations < 0.7 * whole.activations
+    assert twice.activations < 0.7 * whole.activations
+    assert every.optimizer > 3 * whole.optimizer
+
+
+def test_the_command_tells_what_training_needs_and_starts_nothing(composed, copied, tmp_path, capsys, monkeypatch):
+    project = Project(copied(composed, tmp_path / "plan"))
+    words = ["plan", "train", "lora", "--rank", "4", "--steps", "20", "--project", str(project.path)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["fits"] is True and told["steps"] == 20 and told["seconds"] > 0
+    assert told["memory"]["total"] == sum(v for k, v in told["memory"].items() if k != "total")
+    assert project.newest("model") is None
+    assert main(words) == 0
+    assert "at the peak" in capsys.readouterr().out
+    monkeypatch.setattr(forecast, "available_bytes", lambda: 1)
+    assert main(words) == 3
+    assert "does not fit" in capsys.readouterr().out
+
+
+def test_other_words_behind_plan_are_refused(composed, capsys):
+    assert main(["plan", "trian", "--project", str(composed)]) == 2
+    assert main(["plan", "train", "grow", "--project", str(composed)]) == 2
+    assert "weights" in capsys.readouterr().err
+
+
+def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows, tmp_path, monkeypatch):
+    from types import SimpleNamespace
+
+    said: list[str] = []
+    job = SimpleNamespace(folder=tmp_path, log=said.append, event=lambda kind, **data: said.append(data["text"]))
+    network = real(tiny_model)
+    cfg = lora.Config(batch_size=40, batch_tokens=2048)
+    needed = forecast.memory_of(network, rows, next_token, cfg)[0]
+    room = needed.total - needed.weights - needed.runtime - 1
+    monkeypatch.setattr(preflight, "available_bytes", lambda: room)
+    preflight._fits(network, rows, next_token, cfg, job)
+    assert "1024 tokens at once" in said[-2]
+    monkeypatch.setattr(preflight, "available_bytes", lambda: 1000)
+    with pytest.raises(JobError, match="would need about"):
+        preflight._fits(network, rows, next_token, cfg, job)
+
+
+def test_what_was_foretold_is_in_the_log_of_the_run(composed, copied, tmp_path):
+    project = Project(copied(composed, tmp_path / "log"))
+    row = submit(project, "train", "lora", {"steps": 2, "batch_size": 4, "valid_rows": 4, "samples": 0}, wait=True)
+    said = [e.data["text"] for e in events.since(project.db, row.id) if e.kind == "log"]
+    assert any(text.startswith("estimated peak memory") for text in said)
