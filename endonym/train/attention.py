@@ -41,7 +41,7 @@ def _packed_attention(
     query, key = query.to(value.dtype), key.to(value.dtype)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0 and max(len(p.before) + p.end - p.start for p in pieces) <= SHORT:
-        return _together(query, key, value, pieces, scale), None
+        return _Together.apply(query, key, value, tuple(pieces), scale), None
     grouped = query.shape[1] != key.shape[1]
     rows = []
     for piece in pieces:
@@ -60,31 +60,6 @@ def _packed_attention(
             )
         )  # fmt: skip
     return torch.cat(rows, dim=2).transpose(1, 2).contiguous(), None
-
-
-def _together(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: Sequence[Piece], scale: float
-) -> torch.Tensor:
-    """Attention of pieces of like lengths at once, padded to the longest: for short rows on a CPU three times faster than row by row.
-
-    A piece's padding stands behind it, where causal attention never looks.
-    """
-    _, heads, total, width = query.shape
-    kv_heads = key.shape[1]
-    groups = heads // kv_heads
-    out = query.new_zeros(total, heads, width)
-    q_TND, k_TND, v_TND = (x[0].transpose(0, 1) for x in (query, key, value))
-    for block in _blocks(tuple(pieces)):
-        number, longest, reach = block.number, block.longest, block.shared + block.longest
-        # Query heads that share a key head stand below each other in one matrix, so keys are never repeated.
-        q = _padded(q_TND, block.own, block.place, number, longest).reshape(number * kv_heads, groups * longest, width)
-        k = _padded(k_TND, block.seen, block.put, number, reach).reshape(number * kv_heads, reach, width)
-        v = _padded(v_TND, block.seen, block.put, number, reach).reshape(number * kv_heads, reach, width)
-        mask = torch.full((longest, reach), float("-inf"), dtype=q.dtype).triu_(1 + block.shared).repeat(groups, 1)
-        found = _Attention.apply(q, k, v, mask, scale)
-        found = found.view(number, heads, longest, width).transpose(1, 2).reshape(number * longest, heads, width)
-        out = out.index_copy(0, block.own, found.index_select(0, block.place))
-    return out.unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -130,50 +105,91 @@ def forget() -> None:
     _blocks.cache_clear()
 
 
-def _padded(x_TND: torch.Tensor, taken: torch.Tensor, put: torch.Tensor, number: int, length: int) -> torch.Tensor:
-    """Tokens `taken` of x at the places `put` of `number` matrices of `length` tokens; shape (number, N, length, D)."""
-    rows = _Gather.apply(x_TND, taken)
-    flat = rows.new_zeros(number * length, *x_TND.shape[1:]).index_copy(0, put, rows)
-    return flat.view(number, length, *x_TND.shape[1:]).transpose(1, 2)
+class _Together(torch.autograd.Function):
+    """Attention of pieces of like lengths at once, padded to the longest: for short rows on a CPU three times faster than row by row.
 
-
-class _Gather(torch.autograd.Function):
-    """x[taken], where a token may be taken often; its gradients are summed in float32."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(taken)
-        ctx.shape = x.shape
-        return x.index_select(0, taken)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        (taken,) = ctx.saved_tensors
-        total = torch.zeros(ctx.shape, dtype=torch.float32).index_add_(0, taken, grads[0].float())
-        return total.to(grads[0].dtype), None
-
-
-class _Attention(torch.autograd.Function):
-    """softmax(scale q kᵀ + mask) v with its gradient written out. Shapes: q (N, Q, D), k and v (N, K, D), mask (Q, K)."""
+    A piece's padding stands behind it, where causal attention never looks. Only what comes in and out is kept for the way back:
+    padded matrices and weights have other sizes in every pack, and would both hold and scatter memory.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor, scale: float
+        ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: tuple[Piece, ...], scale: float
     ) -> torch.Tensor:
-        scores = torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale)
-        p = torch.softmax(scores, dim=-1)
-        out = torch.bmm(p, v)
-        ctx.save_for_backward(q, k, v, p, out)
-        ctx.scale = scale
-        return out
+        out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])
+        for block in _blocks(pieces):
+            q, k, v = _laid(block, query, key, value)
+            found = torch.bmm(_weights(block, q, k, scale), v)
+            out.index_copy_(0, block.own, _unlaid(block, found, query.shape[1]))
+        ctx.save_for_backward(query, key, value, out)
+        ctx.pieces, ctx.scale = pieces, scale
+        return out.unsqueeze(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        q, k, v, p, out = ctx.saved_tensors
-        d_out = grads[0].contiguous()
-        dv = torch.bmm(p.transpose(1, 2), d_out)
-        ds = torch.bmm(d_out, v.transpose(1, 2))
-        ds = ds.sub_((d_out * out).sum(-1, keepdim=True)).mul_(p)
-        dq = torch.bmm(ds, k).mul_(ctx.scale)
-        dk = torch.bmm(ds.transpose(1, 2), q).mul_(ctx.scale)
-        return dq, dk, dv, None, None
+        query, key, value, out = ctx.saved_tensors
+        heads = query.shape[1]
+        d_out = grads[0][0]
+        # A key is seen by several pieces where it stands in a beginning they share: their gradients are summed in float32.
+        dq = torch.zeros_like(out)
+        dk, dv = (torch.zeros(out.shape[0], key.shape[1], key.shape[3]) for _ in range(2))
+        along = (d_out * out).sum(-1, keepdim=True)
+        for block in _blocks(ctx.pieces):
+            q, k, v = _laid(block, query, key, value)
+            p = _weights(block, q, k, ctx.scale)
+            d_found = _padded(d_out, block.own, block.place, block.number, block.longest).reshape(q.shape)
+            inner = _padded(along, block.own, block.place, block.number, block.longest).reshape(*q.shape[:2], 1)
+            _add(dv, block, torch.bmm(p.transpose(1, 2), d_found))
+            ds = torch.bmm(d_found, v.transpose(1, 2)).sub_(inner).mul_(p)
+            dq.index_copy_(0, block.own, _unlaid(block, torch.bmm(ds, k).mul_(ctx.scale), heads))
+            _add(dk, block, torch.bmm(ds.transpose(1, 2), q).mul_(ctx.scale))
+        found = (x_TND.transpose(0, 1).unsqueeze(0).to(query.dtype) for x_TND in (dq, dk, dv))
+        return *found, None, None
+
+
+def _laid(
+    block: _Block, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A block's queries (N, Q, D), keys and values (N, K, D); N counts pieces and key heads.
+
+    Query heads that share a key head stand below each other in one matrix, so keys are never repeated.
+    """
+    kv_heads, width = key.shape[1], key.shape[3]
+    q_TND, k_TND, v_TND = (x[0].transpose(0, 1) for x in (query, key, value))
+    reach = block.shared + block.longest
+    q = _padded(q_TND, block.own, block.place, block.number, block.longest)
+    k, v = (_padded(x, block.seen, block.put, block.number, reach) for x in (k_TND, v_TND))
+    size = block.number * kv_heads
+    return q.reshape(size, -1, width), k.reshape(size, reach, width), v.reshape(size, reach, width)
+
+
+def _weights(block: _Block, q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention weights of a block, (N, Q, K)."""
+    mask = torch.full((block.longest, k.shape[1]), float("-inf"), dtype=q.dtype).triu_(1 + block.shared)
+    return torch.softmax(
+        torch.baddbmm(mask.repeat(q.shape[1] // block.longest, 1), q, k.transpose(1, 2), alpha=scale), dim=-1
+    )
+
+
+def _unlaid(block: _Block, found: torch.Tensor, heads: int) -> torch.Tensor:
+    """What was computed for the queries of a block, in the order of its tokens; shape (tokens, heads, D)."""
+    found = found.view(block.number, heads, block.longest, -1).transpose(1, 2)
+    return found.reshape(block.number * block.longest, heads, -1).index_select(0, block.place)
+
+
+def _add(total: torch.Tensor, block: _Block, found: torch.Tensor) -> None:
+    """Add what was computed for the keys of a block, (N, K, D), to a total of shape (T, heads, D)."""
+    heads, reach = total.shape[1], found.shape[1]
+    rows = found.view(block.number, heads, reach, -1).transpose(1, 2).reshape(block.number * reach, heads, -1)
+    rows = rows.index_select(0, block.put).float()
+    if block.shared:
+        total.index_add_(0, block.seen, rows)
+    else:
+        # Blocks without a beginning come first, and each of their tokens once.
+        total.index_copy_(0, block.seen, rows)
+
+
+def _padded(x_TND: torch.Tensor, taken: torch.Tensor, put: torch.Tensor, number: int, length: int) -> torch.Tensor:
+    """Tokens `taken` of x at the places `put` of `number` matrices of `length` tokens; shape (number, N, length, D)."""
+    flat = x_TND.new_zeros(number * length, *x_TND.shape[1:]).index_copy_(0, put, x_TND.index_select(0, taken))
+    return flat.view(number, length, *x_TND.shape[1:]).transpose(1, 2)

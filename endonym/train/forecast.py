@@ -37,7 +37,7 @@ from endonym.train.step import Loss
 
 RUNTIME_BYTES = 600_000_000
 """What Python, PyTorch and transformers occupy in a computer's own memory before any weight is loaded (measured on Linux)."""
-ALLOCATOR = 0.15
+ALLOCATOR = 0.22
 """What the C library keeps of memory that was given back, as a share of what a step holds (measured on Linux)."""
 USED = 0.45
 """Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from endonym.jobs.job import Job
 
 
-ALLOCATOR_BYTES = 500_000_000
+ALLOCATOR_BYTES = 300_000_000
 """What the C library's allocator and the matrix library come to hold during a run beside what is in use (measured on Linux)."""
 
 

@@ -17,14 +17,14 @@ class Config(lora.Config):
 
     fault: str = Field("none", description="memory, killed, broken, broken_rows or disk.")
     at: int = Field(0, description="Number of the pack, or of the file written, at which it happens.")
-    limit: int = Field(0, description="Packs of more tokens than this do not fit.")
+    limit: int = Field(0, description="Packs of more tokens than this do not fit with all activations kept.")
 
 
 def train(cfg: Config, data, job) -> Path:
     """Train like `lora`, with the accident."""
     import torch
 
-    from endonym.train import checkpoint, kept, recipe
+    from endonym.train import checkpoint, kept, recipe, recovery
 
     seen = {"packs": 0, "files": 0}
     happened = job.folder / "happened"
@@ -32,13 +32,14 @@ def train(cfg: Config, data, job) -> Path:
 
     def loss(model, batch):
         value = right(model, batch)
-        if not model.training:
-            return value
+        if not model.training or type(value) is not torch.Tensor:
+            return value  # an evaluation, or the forecast, which computes nothing
         seen["packs"] += 1
         now = seen["packs"] >= cfg.at
-        if cfg.fault == "memory" and now and batch.num_tokens > cfg.limit:
+        large = batch.num_tokens > cfg.limit and not recovery.read(job.folder).recompute
+        if cfg.fault == "memory" and now and large:
             torch.empty(1 << 60)
-        if cfg.fault == "killed" and now and batch.num_tokens > cfg.limit:
+        if cfg.fault == "killed" and now and large:
             os.kill(os.getpid(), signal.SIGKILL)
         if cfg.fault == "broken" and now and not happened.exists():
             happened.touch()
