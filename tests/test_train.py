@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
 from endonym.models.render import IGNORE, Example
+from endonym.train import attention as packed
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
@@ -55,6 +56,34 @@ def test_a_pack_gives_the_loss_of_its_rows_alone(loaded, longest):
     with torch.no_grad():
         together = float(next_token(loaded.model, pack(rows, torch.device("cpu"))))
     assert together == pytest.approx(sum(_reference(loaded.model, r) for r in rows), rel=1e-5)
+
+
+def test_flash_attention_is_given_what_each_row_sees(monkeypatch):
+    """FlashAttention needs a GPU; what it is handed is checked against its documented meaning, computed row by row."""
+
+    def documented(q, k, v, cu_q, cu_k, max_q, max_k, *, scale, window_size, enable_gqa):
+        assert window_size == (-1, 0) and max_q == int(cu_q.diff().max()) and max_k == int(cu_k.diff().max())
+        rows = []
+        for i in range(len(cu_q) - 1):
+            own, seen = q[cu_q[i] : cu_q[i + 1]], slice(int(cu_k[i]), int(cu_k[i + 1]))
+            mask = torch.ones(len(own), seen.stop - seen.start, dtype=torch.bool).tril(
+                seen.stop - seen.start - len(own)
+            )
+            parts = (x.transpose(0, 1).unsqueeze(0) for x in (own, k[seen], v[seen]))
+            found = torch.nn.functional.scaled_dot_product_attention(
+                *parts, attn_mask=mask, scale=scale, enable_gqa=enable_gqa
+            )
+            rows.append(found[0].transpose(0, 1))
+        return torch.cat(rows)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", documented)
+    for rows in (_examples(5, 50), _with_beginnings(50, 40)):
+        batch = pack(rows, torch.device("cpu"))
+        size = batch.ids.shape[1]
+        torch.manual_seed(2)
+        query, key, value = torch.randn(1, 4, size, 8), torch.randn(1, 2, size, 8), torch.randn(1, 2, size, 8)
+        usual, _ = packed._packed_attention(torch.nn.Module(), query, key, value, None, 0.3, pieces=batch.pieces)
+        assert torch.allclose(packed._flash(query, key, value, batch.pieces, 0.3), usual, atol=1e-5)
 
 
 def _with_beginnings(vocabulary: int, longest: int) -> list[Example]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -42,6 +44,8 @@ def _packed_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     if query.device.type == "cpu" and dropout == 0.0 and max(len(p.before) + p.end - p.start for p in pieces) <= SHORT:
         return _Together.apply(query, key, value, tuple(pieces), scale), None
+    if query.device.type == "cuda" and dropout == 0.0 and query.dtype != torch.float32 and _flash_is_there():
+        return _flash(query, key, value, tuple(pieces), scale), None
     grouped = query.shape[1] != key.shape[1]
     rows = []
     for piece in pieces:
@@ -103,6 +107,43 @@ def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
 def forget() -> None:
     """Drop what is kept about the packs seen so far."""
     _blocks.cache_clear()
+    _runs.cache_clear()
+
+
+@lru_cache
+def _flash_is_there() -> bool:
+    """Whether this PyTorch brings FlashAttention for rows of different lengths."""
+    return importlib.util.find_spec("torch.nn.attention.varlen") is not None
+
+
+def _flash(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: tuple[Piece, ...], scale: float
+) -> torch.Tensor:
+    """All pieces of a pack in one call of FlashAttention (Dao, FlashAttention-2, 2023), which aligns a piece with the end of its keys."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    seen, queries, keys, most_queries, most_keys = _runs(pieces, query.device)
+    q_THD, k_THD, v_THD = (x[0].transpose(0, 1) for x in (query, key, value))
+    if seen is not None:
+        k_THD, v_THD = k_THD.index_select(0, seen), v_THD.index_select(0, seen)
+    out = varlen_attn(
+        q_THD.contiguous(), k_THD.contiguous(), v_THD.contiguous(), queries, keys, most_queries, most_keys,
+        scale=scale, window_size=(-1, 0), enable_gqa=query.shape[1] != key.shape[1],
+    )  # fmt: skip
+    return out.unsqueeze(0)
+
+
+@lru_cache(maxsize=16)
+def _runs(
+    pieces: tuple[Piece, ...], where: torch.device
+) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor, int, int]:
+    """Which tokens the pieces see, one piece after the other (None: all in their order), where each piece's queries and keys begin
+    and end (N + 1,), and the longest of both."""
+    own = [p.end - p.start for p in pieces]
+    reach = [len(p.keys) for p in pieces]
+    seen = None if own == reach else torch.tensor([t for p in pieces for t in p.keys], device=where)
+    begins = (torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=where) for lengths in (own, reach))
+    return seen, *begins, max(own), max(reach)
 
 
 class _Together(torch.autograd.Function):

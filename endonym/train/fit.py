@@ -139,12 +139,7 @@ def fit(
             ended()
         if state.step % cfg.save_every == 0 or last or ended or stopped or cancelled:
             run.save()
-    best_loss, averaged = run.end(cancelled)
-    state = run.state
-    return Fitted(
-        state.step, state.best_step, best_loss, cancelled, pace.rate, peak_bytes(), state.skipped, averaged,
-        state.learned_tokens, state.tokens, state.seconds, run.final_loss(train.alike, cancelled), train.bytes_per_token,
-    )  # fmt: skip
+    return run.fitted(train, pace.rate, cancelled)
 
 
 class _Run:
@@ -263,9 +258,16 @@ class _Run:
         self.best.restore(state.best_step)
         return state.best_loss, 0
 
-    def final_loss(self, rows: Sequence[Example], cancelled: bool) -> float:
-        """Loss of the kept weights on training rows, without dropout; no number when there are none or the run was stopped."""
-        return mean_loss(self.model, rows, self.loss, self.cfg.batch_tokens) if rows and not cancelled else math.nan
+    def fitted(self, train: Rows, rate: float, cancelled: bool) -> Fitted:
+        """How the run ended, the model left with the weights that are kept."""
+        best_loss, averaged = self.end(cancelled)
+        measured = train.alike and not cancelled
+        train_loss = mean_loss(self.model, train.alike, self.loss, self.cfg.batch_tokens) if measured else math.nan
+        state = self.state
+        return Fitted(
+            state.step, state.best_step, best_loss, cancelled, rate, peak_bytes(), state.skipped, averaged,
+            state.learned_tokens, state.tokens, state.seconds, train_loss, train.bytes_per_token,
+        )  # fmt: skip
 
 
 class _Pace:
