@@ -17,7 +17,7 @@ from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
-from endonym.train.network import attention, drop_attention, ready
+from endonym.train.network import attention, compile_blocks, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
 from endonym.train.step import learning_rate, mean_loss
@@ -56,6 +56,13 @@ def test_a_pack_gives_the_loss_of_its_rows_alone(loaded, longest):
     with torch.no_grad():
         together = float(next_token(loaded.model, pack(rows, torch.device("cpu"))))
     assert together == pytest.approx(sum(_reference(loaded.model, r) for r in rows), rel=1e-5)
+
+
+def test_compiled_blocks_compute_what_they_did(loaded):
+    batch = pack(_examples(5, loaded.model.config.vocab_size), torch.device("cpu"))
+    before = float(next_token(loaded.model, batch))
+    compile_blocks(loaded.model, backend="eager")
+    assert float(next_token(loaded.model, batch)) == pytest.approx(before, rel=1e-6)
 
 
 def test_flash_attention_is_given_what_each_row_sees(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -86,6 +87,17 @@ def recompute(model: Any) -> None:
     """Let every layer forget its activations and compute them again on the way back."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     inner.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def compile_blocks(model: Any, backend: str = "inductor") -> None:
+    """Compile what stands between a layer's attentions; raises ConfigError where a CPU's compiler is missing."""
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    if backend == "inductor" and on_cpu and not any(map(shutil.which, ("g++", "clang++", "cl"))):
+        raise ConfigError(
+            "--compiled needs a C++ compiler on a CPU, and there is none", "Leave it out, or install g++."
+        )
+    for layer in decoder(model).layers:
+        layer.mlp.compile(dynamic=True, backend=backend)
 
 
 @contextmanager

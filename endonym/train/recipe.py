@@ -14,7 +14,7 @@ from endonym.train.features import install
 from endonym.train.finish import describe
 from endonym.train.fit import RANDOM, Course, Fitted, Rows, fit
 from endonym.train.losses import next_token
-from endonym.train.network import ready
+from endonym.train.network import compile_blocks, ready
 from endonym.train.preflight import preflight
 from endonym.train.rows import chats_of, prepare, sampler
 from endonym.train.settings import FitConfig
@@ -63,6 +63,8 @@ def run(
     loaded = ready(loaded, network)
     checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
     install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
+    if cfg.compiled:
+        compile_blocks(network)
     sample = sampler(loaded, shown, cfg.samples, job)
 
     def train(own: FitConfig, part: str) -> Fitted:

@@ -31,4 +31,7 @@ class FitConfig(BaseModel):
         0, ge=0, description="Keep the mean of the weights of this many last evaluations where it is better; 0 is off."
     )
     dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="Number format of the computation.")
+    compiled: bool = Field(
+        False, description="Compile the gated blocks (torch.compile); on the CPUs tried it took longer than it saved."
+    )
     seed: int = Field(20, description="Seed of row order, initial values and dropout.")
