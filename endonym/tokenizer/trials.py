@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from endonym.data.ppm import Compressor
 from endonym.data.statistics import interval, paired, ratio
 from endonym.errors import DataError, Problem, UsageError
 from endonym.models.adopt import Material, adopt, arithmetic
@@ -130,6 +131,17 @@ def advise(results: Sequence[dict[str, Any]], cfg: Any) -> dict[str, Any]:
     }
 
 
+def compressed(cfg: Any, data: Dataset, job: Job) -> dict[str, float]:
+    """Bits per byte that a text compressor needs for the same texts after reading all training text, of the language and the pivot."""
+    texts = texts_of(data, job.project.language, job.project.pivot)
+    found = {}
+    for side, read, held in (("target", texts.target, texts.held), ("pivot", texts.pivot, texts.held_pivot)):
+        compressor, asked = Compressor(read), evenly(held, cfg.held)
+        if asked:
+            found[side] = sum(map(compressor.bits, asked)) / sum(len(text.encode()) for text in asked)
+    return found
+
+
 def table(results: Sequence[dict[str, Any]], decision: dict[str, Any]) -> str:
     """The comparison for a terminal, with the advice below it."""
     head = f"{'':14}{'tokens/word':>12}{'cost':>7}{'context':>9}{'start':>8}{'bits/byte':>11}{'change to keeping':>26}{'pivot':>8}"
@@ -142,6 +154,9 @@ def table(results: Sequence[dict[str, Any]], decision: dict[str, Any]) -> str:
             f"{row['name']:14}{row['tokens_per_word']:>12.2f}{row['cost']:>7.2f}{share:>9}{row['bits_per_byte_at_start']:>8.3f}"
             f"{row['bits_per_byte']:>11.3f}{change:>26}{row['pivot_bits_per_byte']:>8.3f}"
         )
+    if "target" in (ppm := decision.get("ppm", {})):
+        pivot = f"{ppm['pivot']:>8.3f}" if "pivot" in ppm else ""
+        lines.append(f"{'(ppm)':14}{'':12}{'':7}{'':9}{'':8}{ppm['target']:>11.3f}{'':26}{pivot}")
     return "\n".join([*lines, "", decision["advice"], ""])
 
 

@@ -42,7 +42,7 @@ class Config(BaseModel):
 def run(cfg: Config, data: Dataset, job: Job) -> Path:
     """Write `output/decision.json` and the table as `output/decision.txt`; what was tried before an interruption is not repeated."""
     from endonym.store.files import write_json
-    from endonym.tokenizer.trials import advise, candidates, table, try_one
+    from endonym.tokenizer.trials import advise, candidates, compressed, table, try_one
 
     names = candidates(cfg)
     results: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
             return job.output
         if found is not None:
             results.append(found)
-    decision = advise(results, cfg)
+    decision = {**advise(results, cfg), "ppm": compressed(cfg, data, job)}
     text = table(results, decision)
     write_json(job.output / "decision.json", decision)
     (job.output / "decision.txt").write_text(text, encoding="utf-8")
