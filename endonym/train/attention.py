@@ -106,8 +106,8 @@ def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
 
 def forget() -> None:
     """Drop what is kept about the packs seen so far."""
-    _blocks.cache_clear()
-    _runs.cache_clear()
+    for kept in (_blocks, _mask, _runs):
+        kept.cache_clear()
 
 
 @lru_cache
@@ -206,10 +206,15 @@ def _laid(
 
 def _weights(block: _Block, q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
     """Attention weights of a block, (N, Q, K)."""
-    mask = torch.full((block.longest, k.shape[1]), float("-inf"), dtype=q.dtype).triu_(1 + block.shared)
-    return torch.softmax(
-        torch.baddbmm(mask.repeat(q.shape[1] // block.longest, 1), q, k.transpose(1, 2), alpha=scale), dim=-1
-    )
+    mask = _mask(block.longest, block.shared, q.shape[1] // block.longest, q.dtype)
+    return torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), dim=-1)
+
+
+@lru_cache(maxsize=64)
+def _mask(longest: int, shared: int, groups: int, dtype: torch.dtype) -> torch.Tensor:
+    """What a query may not see, as -inf, for each of `groups` query heads that share a key head; shape (Q, K)."""
+    mask = torch.full((longest, shared + longest), float("-inf"), dtype=dtype).triu_(1 + shared)
+    return mask.repeat(groups, 1)
 
 
 def _unlaid(block: _Block, found: torch.Tensor, heads: int) -> torch.Tensor:
