@@ -313,3 +313,31 @@ def test_candidates_are_not_tried_on_what_they_learned_by_heart(tmp_path, tiny_m
 
 def test_texts_to_score_are_chosen_over_the_whole_corpus():
     assert evenly(range(199), 100)[-1] == 197 and evenly(range(3), 5) == [0, 1, 2] and evenly([], 5) == []
+
+
+def test_the_check_of_an_extension_sees_every_text(tmp_path, tiny_model, base, tseltal):
+    """A tokenizer that changes one text, the last of more than are tokenised at once and standing there twice, is refused."""
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from endonym.tokenizer.corpus import AT_ONCE, Texts, encoded
+
+    def broken(**parts):
+        definition = {**json.loads(base.backend_tokenizer.to_str()), **parts}
+        return PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(definition)))
+
+    many = [f"{b} {n}" for n in range(AT_ONCE // 100) for _, b in tseltal[:110]]
+    strange = "jun ~ winik"
+    assert len(set(many)) > AT_ONCE and not any("~" in text for text in many)
+    losing = broken(normalizer={"type": "Replace", "pattern": {"String": "~"}, "content": "-"})
+    texts = Texts([*many, strange, strange], [*many, strange], many, many)
+    used = extend._hold(base, base, texts, texts.pivot)
+    assert used == {number for text in texts.target for number in base.encode(text, add_special_tokens=False)}
+    with pytest.raises(EndonymError, match="cuts 'jun ~ winik' otherwise"):
+        extend._hold(base, losing, texts, texts.pivot)
+    with pytest.raises(EndonymError, match="'jun ~ winik' comes back from the extended tokenizer as 'jun - winik'"):
+        extend._hold(base, losing, texts, [])
+    assert extend._hold(losing, losing, texts, texts.pivot), "what the base does already is no fault of the extension"
+    assert round_trips(losing, texts.target) == strange
+    cutting = broken(truncation={"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0})
+    assert list(encoded(cutting, [strange])) == [base.encode(strange, add_special_tokens=False)]

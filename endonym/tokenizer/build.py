@@ -11,6 +11,7 @@ from typing import Any
 from endonym.data.lexicon import QUOTES
 from endonym.errors import DataError, Problem, UsageError
 from endonym.models.spelling import byte_alphabet, definition_of, is_byte_level
+from endonym.tokenizer.corpus import there_and_back
 from endonym.tokenizer.merges import Bpe, Merges
 
 _WORD = r"\p{L}\p{M}\x{200C}\x{200D}"
@@ -115,19 +116,14 @@ def bytes_only(base: Any, folder: Path) -> Any:
 
 def round_trips(tokenizer: Any, texts: Iterable[str]) -> str | None:
     """The first text that does not come back byte for byte from its tokens, or None."""
-    for text in texts:
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        if tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) != text:
-            return text
-    return None
+    return next((text for text, _, back in there_and_back(tokenizer, texts) if back != text), None)
 
 
 def must_round_trip(tokenizer: Any, texts: Iterable[str], name: str) -> None:
     """Raise DataError naming the first text that `tokenizer` does not give back as it is."""
     text = round_trips(tokenizer, texts)
     if text is not None:
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        back = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        _, _, back = next(there_and_back(tokenizer, [text]))
         repair = "endonym clean --filters unicode writes text in composed form"
         raise DataError(Problem(name, 0, "text", f"{text!r} comes back from its tokens as {back!r}", repair))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 from endonym.data.dataset import Dataset
@@ -13,6 +14,8 @@ from endonym.data.lexicon import words
 from endonym.errors import DataError, Problem
 
 Item = TypeVar("Item")
+AT_ONCE = 1024
+"""Texts that a tokenizer is given together: fast, without holding everything it says of a large corpus."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,29 @@ def evenly(items: Sequence[Item], number: int) -> list[Item]:
     """`number` of `items` at equal distances, all where there are no more."""
     number = min(number, len(items))
     return [items[i * len(items) // number] for i in range(number)]
+
+
+def encoded(tokenizer: Any, texts: Iterable[str]) -> Iterator[list[int]]:
+    """The ids of each text, whole and without special tokens around it."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    waiting = iter(texts)
+    while some := list(islice(waiting, AT_ONCE)):
+        if backend is None:
+            yield from tokenizer(some, add_special_tokens=False)["input_ids"]
+        else:
+            # A tokenizer's file may ask for either.
+            backend.no_padding()
+            backend.no_truncation()
+            yield from (one.ids for one in backend.encode_batch_fast(some, add_special_tokens=False))
+
+
+def there_and_back(tokenizer: Any, texts: Iterable[str]) -> Iterator[tuple[str, list[int], str]]:
+    """Each different text once, with its ids and the text they give back."""
+    different = iter(dict.fromkeys(texts))
+    while some := list(islice(different, AT_ONCE)):
+        rows = list(encoded(tokenizer, some))
+        back = tokenizer.batch_decode(rows, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        yield from zip(some, rows, back, strict=True)
 
 
 def broken_words(tokenizer: Any, texts: Iterable[str], limit: int = 8) -> dict[str, Any]:

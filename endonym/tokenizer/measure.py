@@ -10,6 +10,7 @@ from typing import Any
 
 from endonym.data.lexicon import words
 from endonym.models.spelling import byte_alphabet, is_byte_level
+from endonym.tokenizer.corpus import encoded
 
 _BYTE_TOKEN = re.compile(r"^<0x([0-9A-Fa-f]{2})>$")
 
@@ -71,8 +72,8 @@ def fragment_test(tokenizer: Any) -> Callable[[str], bool]:
 def measure(tokenizer: Any, texts: Sequence[str], language: str) -> Measure:
     """Measure `texts` of one language. Each text counts without special tokens, as it would inside a prompt."""
     is_fragment = fragment_test(tokenizer)
-    encoded = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    used = Counter(number for ids in encoded for number in ids)
+    rows = list(encoded(tokenizer, texts))
+    used = Counter(number for ids in rows for number in ids)
     names = dict(zip(used, tokenizer.convert_ids_to_tokens(list(used)), strict=True)) if used else {}
     characters = Counter(character for text in texts for character in text if not character.isspace())
     whole = {character: _is_whole(tokenizer, character, is_fragment) for character in characters}
@@ -82,7 +83,7 @@ def measure(tokenizer: Any, texts: Sequence[str], language: str) -> Measure:
     num_bytes = sum(len(text.encode()) for text in texts)
     tokens = sum(used.values())
     fragments = sum(count for number, count in used.items() if is_fragment(names[number]))
-    lengths = sorted(map(len, encoded))
+    lengths = sorted(map(len, rows))
     rank_95 = -(-95 * len(lengths) // 100)
     return Measure(
         language=language,

@@ -82,8 +82,7 @@ def extend(base: Any, name: str, texts: Texts, cfg: Config, folder: Path, job: J
             f"the text has pairs for {len(merges.tokens)} tokens, not {cfg.size}: the others stand in fewer than {cfg.least} "
             "places or in the pivot's text"
         )
-    _hold(base, made, texts, protected)
-    used = {number for text in texts.target for number in made.encode(text, add_special_tokens=False)}
+    used = _hold(base, made, texts, protected)
     facts = {
         "base": name,
         "action": "extend",
@@ -116,18 +115,27 @@ def fit_of(base: Any, made: Any, texts: Texts, job: Job) -> dict[str, Any]:
     }
 
 
-def _hold(base: Any, made: Any, texts: Texts, protected: list[str]) -> None:
-    """Raise JobError where protected text is tokenised otherwise than before, or a training line comes back otherwise."""
-    from endonym.errors import JobError
+def _hold(base: Any, made: Any, texts: Texts, protected: list[str]) -> set[int]:
+    """The ids that the training texts use.
 
-    def back(tokenizer: Any, text: str) -> str:
-        ids = tokenizer.encode(text, add_special_tokens=False)
-        return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    Raises JobError where protected text is tokenised otherwise than before, or a training line comes back otherwise.
+    """
+    from endonym.errors import JobError
+    from endonym.tokenizer.corpus import encoded, there_and_back
 
     hint = "This is a fault of Endonym's; please report it with the line."
-    for text in protected:
-        if base.encode(text, add_special_tokens=False) != made.encode(text, add_special_tokens=False):
+    kept = list(dict.fromkeys(protected))
+    for text, before, after in zip(kept, encoded(base, kept), encoded(made, kept), strict=True):
+        if before != after:
             raise JobError(f"the extended tokenizer cuts {text!r} otherwise than the base", hint)
-    for text in texts.target:
-        if (came := back(made, text)) != text and came != back(base, text):
-            raise JobError(f"{text!r} comes back from the extended tokenizer as {came!r}", hint)
+    used: set[int] = set()
+    changed: dict[str, str] = {}
+    for text, ids, back in there_and_back(made, texts.target):
+        used.update(ids)
+        if back != text:
+            changed[text] = back
+    # A base that changes text, as one that composes letters does, does so still.
+    for text, _, back in there_and_back(base, changed):
+        if back != changed[text]:
+            raise JobError(f"{text!r} comes back from the extended tokenizer as {changed[text]!r}", hint)
+    return used
