@@ -12,6 +12,7 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 Pair = tuple[int, int]
@@ -96,11 +97,11 @@ def learn(
             number = first + len(made.tokens)
             ids[token], names[number], made.tokens[token] = number, token, number
             ranks[pair] = (len(ranks), number)
-            corpus.replace(pair, lambda word, pair=pair, number=number: _joined(word, pair, number))
+            corpus.replace(pair, partial(_joined, pair=pair, number=number))
         else:
             # Merges of the token there was may now apply where it is newly made.
             ranks[pair] = (len(ranks), known)
-            corpus.replace(pair, lambda word: merged(word, ranks))
+            corpus.replace(pair, partial(merged, ranks=ranks))
         made.pairs.append((names[pair[0]], names[pair[1]]))
         made.least = count
         if progress:
