@@ -241,6 +241,15 @@ def test_numbers_are_measured_on_held_out_text(tmp_path, amharic):
         out.keep(Pair("2", "b", "ዓለም", "eng", "amh", "x:1"), "valid")
     texts = texts_of(Dataset(tmp_path / "data", "tokenizer"), "amh", "eng")
     assert (texts.target, texts.held, texts.split) == (["ሰላም"], ["ዓለም"], "valid")
+    assert (texts.held_pivot, texts.pivot_split) == (["b"], "valid")
+    with DatasetWriter(tmp_path / "data") as out:
+        out.keep(Pair("1", "a", "ሰላም", "eng", "amh", "x:1"), "train")
+        out.keep(Pair("2", "b", "ዓለም", "fra", "amh", "x:1"), "valid")
+    texts = texts_of(Dataset(tmp_path / "data", "tokenizer"), "amh", "eng")
+    assert (texts.split, texts.pivot_split) == ("valid", "train")
+    assert texts_of(Dataset(tmp_path / "data", "tokenizer"), "amh", "deu").pivot_split == "valid", (
+        "there is none to know"
+    )
 
 
 def test_unigram_cannot_be_extended(tmp_path, tiny_model, amharic):
@@ -309,6 +318,11 @@ def test_candidates_are_not_tried_on_what_they_learned_by_heart(tmp_path, tiny_m
     with pytest.raises(EndonymError, match="no validation text in 'amh'") as caught:
         try_one(KEEP, decide.Config(), dataset(tmp_path, amharic, "amharic"), job, None)
     assert "--valid-size" in str(caught.value)
+    with DatasetWriter(tmp_path / "data") as out:
+        out.keep(Pair("1", "a", "ሰላም", "eng", "amh", "x:1"), "train")
+        out.keep(Pair("2", "b", "ዓለም", "fra", "amh", "x:1"), "valid")
+    with pytest.raises(EndonymError, match="no validation text in 'eng'"):
+        try_one(KEEP, decide.Config(), Dataset(tmp_path / "data", "tokenizer"), job, None)
 
 
 def test_texts_to_score_are_chosen_over_the_whole_corpus():
@@ -341,3 +355,17 @@ def test_the_check_of_an_extension_sees_every_text(tmp_path, tiny_model, base, t
     assert round_trips(losing, texts.target) == strange
     cutting = broken(truncation={"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0})
     assert list(encoded(cutting, [strange])) == [base.encode(strange, add_special_tokens=False)]
+
+
+def test_an_extension_that_adds_nothing_is_an_error(tmp_path, tiny_model, tseltal):
+    """The newest tokenizer is what training takes: it must not be one that changes nothing."""
+    job = job_for(tmp_path, tiny_model, "tseltal")
+    data = dataset(tmp_path, tseltal[:3], "tseltal")
+    with pytest.raises(EndonymError, match="would add no token: no pair that may be merged stands 99 times") as caught:
+        extend.run(extend.Config(least=99), data, job)
+    assert "--least" in caught.value.hint and "--protect" not in caught.value.hint
+    assert not (job.output / "tokenizer").exists()
+    data = dataset(tmp_path, [(b, b) for _, b in tseltal[:3]], "tseltal")
+    with pytest.raises(EndonymError, match="more pairs stand in the pivot's text") as caught:
+        extend.run(extend.Config(least=1), data, job)
+    assert "--protect none" in caught.value.hint

@@ -30,7 +30,13 @@ class Texts:
 
     @property
     def split(self) -> str:
+        """Where `held` is from."""
         return "train" if self.held is self.target else "valid"
+
+    @property
+    def pivot_split(self) -> str:
+        """Where `held_pivot` is from; `valid` too where there is no text in the pivot at all."""
+        return "train" if self.pivot and self.held_pivot is self.pivot else "valid"
 
 
 def texts_of(data: Dataset, language: str, pivot: str) -> Texts:

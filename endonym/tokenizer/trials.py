@@ -48,10 +48,11 @@ def try_one(name: str, cfg: Any, data: Dataset, job: Job, kept: dict[str, Any] |
     loaded = load_model(job.project.base, dtype="float32")
     language, pivot = job.project.language, job.project.pivot
     texts = texts_of(data, language, pivot)
-    if texts.split != "valid":
-        repair = "give validation some texts: endonym split --valid-size"
-        what = f"no validation text in '{language}': what was learned by heart would win"
-        raise DataError(Problem(str(data.folder), 0, "language", what, repair))
+    for code, split in ((language, texts.split), (pivot, texts.pivot_split)):
+        if split != "valid":
+            repair = "give validation some texts: endonym split --valid-size"
+            what = f"no validation text in '{code}': what was learned by heart would win"
+            raise DataError(Problem(str(data.folder), 0, "language", what, repair))
     try:
         tokenizer = _tokenizer(name, loaded.tokenizer, texts, cfg, job)
     except UsageError as error:
@@ -126,7 +127,7 @@ def advise(results: Sequence[dict[str, Any]], cfg: Any) -> dict[str, Any]:
         "bits_per_byte": rows[choice]["bits_per_byte"],
         "kept_bits_per_byte": rows[0]["bits_per_byte"],
         "candidates": rows,
-        "signature": f"tokenizer-decide|v:1|bits/byte|split:valid|texts:{len(kept['target'])}|steps:{cfg.steps}"
+        "signature": f"tokenizer-decide|v:2|bits/byte|split:valid|texts:{len(kept['target'])}|pivot:{len(kept['pivot'])}|steps:{cfg.steps}"
         f"|batch:{cfg.batch_tokens}|lr:{cfg.learning_rate:g}|rows:{cfg.rows}|seed:{cfg.seed}|bs:paired",
     }
 

@@ -13,8 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
+    from endonym.errors import UsageError
     from endonym.jobs.job import Job
     from endonym.tokenizer.corpus import Texts
+    from endonym.tokenizer.merges import Merges
 
 PRODUCES = "vocabulary"
 ARGUMENT = "size"
@@ -34,7 +36,8 @@ class Config(BaseModel):
 def run(cfg: Config, data: Dataset, job: Job) -> Path:
     """Write `output/tokenizer/` and `output/report.json`; learns from the training split only.
 
-    Raises UsageError for a base whose tokenizer has no byte-level merges, JobError when a promise does not hold.
+    Raises UsageError for a base whose tokenizer has no byte-level merges and where no token can be added, JobError when a promise
+    does not hold.
     """
     from endonym.models.load import load_tokenizer
     from endonym.store.files import write_json
@@ -72,11 +75,15 @@ def extend(base: Any, name: str, texts: Texts, cfg: Config, folder: Path, job: J
         lambda done, total: job.tick(done, total, "tokens"),
     )  # fmt: skip
     lost: list[str] = []
+    if not merges.tokens:
+        raise _nothing(merges, lost, cfg)
     made = extended(base, merges, folder)
     while gone := unreachable(made, merges.tokens):
         lost += gone
         merges = merges.without(gone, max(bpe.vocabulary.values()) + 1)
         made = extended(base, merges, folder)
+    if not merges.tokens:
+        raise _nothing(merges, lost, cfg)
     if len(merges.tokens) < cfg.size:
         job.log(
             f"the text has pairs for {len(merges.tokens)} tokens, not {cfg.size}: the others stand in fewer than {cfg.least} "
@@ -95,6 +102,20 @@ def extend(base: Any, name: str, texts: Texts, cfg: Config, folder: Path, job: J
         "pivot_texts_identical": len(protected),
     }
     return made, facts
+
+
+def _nothing(merges: Merges, lost: list[str], cfg: Config) -> UsageError:
+    """Why no token could be added: a tokenizer that changes nothing must not be the newest, which training takes."""
+    from endonym.errors import UsageError
+
+    pivot = f"; {merges.protected} more pairs stand in the pivot's text" if merges.protected else ""
+    gone = f"; {len(lost)} tokens could not be reached from their letters" if lost else ""
+    return UsageError(
+        f"the extension would add no token: no pair that may be merged stands {cfg.least} times in the training text{pivot}{gone}",
+        "Lower --least"
+        + (", allow --protect none" if merges.protected else "")
+        + ", or add more text in the language.",
+    )
 
 
 def unreachable(tokenizer: Any, tokens: Any) -> list[str]:

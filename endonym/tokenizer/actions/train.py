@@ -69,6 +69,7 @@ def run(cfg: Config, data: Dataset, job: Job) -> Path:
         "measured_on": texts.split,
         "before": before.as_json(),
         "after": after.as_json(),
+        "pivot_measured_on": texts.pivot_split,
         "pivot_before": measure(base, texts.held_pivot, pivot).as_json(),
         "pivot_after": measure(made, texts.held_pivot, pivot).as_json(),
     }
