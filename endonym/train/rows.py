@@ -87,7 +87,7 @@ def prepare(
         raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
     held, shown = [e for _, e in pairs], [c for c, _ in pairs]
     alike = [renderer.example(c) for c in _alike(whole, shown)]
-    seen, unseen, same = (bytes_per_token(e, renderer) for e in (_evenly(examples, len(held)), held, alike))
+    seen, unseen, same = (bytes_per_token(e, renderer) for e in (evenly(examples, len(held)), held, alike))
     return Rows(examples, weights, origins, ids, alike, (seen, unseen, same)), held, shown
 
 
@@ -160,10 +160,10 @@ def _alike(train: Sequence[Chat], shown: Sequence[Chat]) -> list[Chat]:
     for chat in train:
         if chat.weight > 0:
             groups.setdefault(_sort(chat), []).append(chat)
-    return [chat for sort, number in wanted.items() for chat in _evenly(groups.get(sort, []), number)]
+    return [chat for sort, number in wanted.items() for chat in evenly(groups.get(sort, []), number)]
 
 
-def _evenly(rows: Sequence[Row], number: int) -> list[Row]:
+def evenly(rows: Sequence[Row], number: int) -> list[Row]:
     """`number` of `rows` at equal distances, all where there are no more."""
     number = min(number, len(rows))
     return [rows[i * len(rows) // number] for i in range(number)]

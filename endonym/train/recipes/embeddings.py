@@ -118,7 +118,7 @@ def _adopted(cfg: Config, data: Dataset, job: Job, loaded: Loaded) -> tuple[Load
 def _material(cfg: Config, data: Dataset, job: Job) -> Material:
     from endonym.data.dataset import Dataset
     from endonym.models.adopt import Material
-    from endonym.train.rows import chats_of
+    from endonym.train.rows import chats_of, evenly
     from endonym.types import Pair
 
     language, pivot = job.project.language, job.project.pivot
@@ -129,4 +129,4 @@ def _material(cfg: Config, data: Dataset, job: Job) -> Material:
             pairs.append(sides)
     held = chats_of(data, "valid")
     held = [c for c in held if c.language == language] or held
-    return Material(texts, pairs, held[:: max(1, len(held) // cfg.measured_rows)][: cfg.measured_rows])
+    return Material(texts, pairs, evenly(held, cfg.measured_rows))
