@@ -113,6 +113,34 @@ def test_runs_tested_on_other_items_are_refused(project):
         submit(project, "compare", settings={"runs": ["nowhere"]}, wait=True)
 
 
+def test_words_are_those_of_the_tokenizer_report(project, tmp_path):
+    """Ethiopic words parted by their own separator, and Thai, which has no spaces: both are one word to `split()`."""
+    from transformers import AutoTokenizer
+
+    from endonym.tokenizer.measure import measure
+
+    texts = ["ሰላም፡ለዓለም፡ሁሉ፡ይሁን።", "ภาษาไทย", "k'op yu'un"]
+    rows = [{"reference": text, "direction": "spa>tzh"} for text in texts]
+    (tmp_path / "outputs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    side = runs.Side(1, "", "base", tmp_path, {})
+    runs._measure_tokenizer(side, None, project)
+    tokenizer = AutoTokenizer.from_pretrained(project.base)
+    assert side.tokens_per_word == pytest.approx(measure(tokenizer, texts, "tzh").tokens_per_word)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"rows": [{"system": "tuned"}]}', '{"data_hash": "d", "rows": []}'])
+def test_an_empty_or_old_evaluation_is_named_with_its_repair(tmp_path, text):
+    if text:
+        (tmp_path / "scores.json").write_text(text, encoding="utf-8")
+    with pytest.raises(EndonymError) as refused:
+        runs.read_scores(tmp_path)
+    said = str(refused.value)
+    assert str(tmp_path / "scores.json") in said and "endonym evaluate" in said and "--seed" in said
+    fine = {"rows": [{"system": "tuned"}], "data_hash": "d"}
+    (tmp_path / "scores.json").write_text(json.dumps(fine), encoding="utf-8")
+    assert runs.read_scores(tmp_path) == fine
+
+
 def test_inputs_can_be_named_and_are_checked(project):
     assert given_inputs(["model=7,chats=2", "scores=3", "scores=4"]) == {"model": 7, "chats": 2, "scores": [3, 4]}
     with pytest.raises(UsageError, match="what is 'model'"):

@@ -56,7 +56,7 @@ def run(cfg: Config, job: Job) -> None:
     given = job.inputs["scores"]
     folders = sorted(given if isinstance(given, list) else [given], key=run_number)
     newest = folders[-1]
-    scores = json.loads((newest / "scores.json").read_text(encoding="utf-8"))
+    scores = runs.read_scores(newest)
     rows, statistics = list(scores["rows"]), read_statistics(newest)
     if not cfg.runs:
         _add_earlier(folders[:-1], scores["data_hash"], cfg, rows, statistics)
@@ -146,7 +146,7 @@ def _add_earlier(
     fitting = []
     for folder in folders:
         scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
-        if scores["data_hash"] == data_hash:
+        if scores.get("data_hash") == data_hash:
             fitting.append((folder, scores))
     for folder, scores in fitting[-cfg.earlier :] if cfg.earlier else []:
         system = {"system": f"earlier model, run {run_number(folder)}"}

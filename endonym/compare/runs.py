@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from endonym.compare.words import target_of
-from endonym.errors import EndonymError, MissingError, UsageError
+from endonym.data import lexicon
+from endonym.errors import DataError, EndonymError, MissingError, Problem, UsageError
 from endonym.models import weights
 from endonym.project import Project
 from endonym.store import jobs as rows
@@ -38,7 +39,7 @@ class Side:
     """`model.json`, completed from the job's summary; empty for a base model."""
     vocabulary: int | None = None
     tokens_per_word: float | None = None
-    """Of its tokenizer on the test's texts in the project's language."""
+    """Of its tokenizer on the test's texts in the project's language, words cut as in the tokenizer report."""
     size_bytes: int | None = None
     base_bytes: int | None = None
     """Size of the base that an adapter needs besides."""
@@ -68,9 +69,22 @@ def find(words: Sequence[str], project: Project, among: Collection[int] | None =
     return list(found.values())
 
 
+def read_scores(folder: Path) -> dict[str, Any]:
+    """`scores.json` of an evaluation's output. Raises DataError where it does not say what a comparison needs."""
+    file = folder / "scores.json"
+    scores = _json(file)
+    lacking = [name for name in ("data_hash", "rows") if not scores.get(name)]
+    if lacking:
+        # An evaluation with the settings of a finished one is not run again.
+        repair = "evaluate again, with another --seed than that evaluation's: endonym evaluate"
+        what = "is missing or empty: an old, damaged or unfinished evaluation, with which nothing can be compared"
+        raise DataError(Problem(str(file), 0, lacking[0], what, repair))
+    return scores
+
+
 def check_same_items(named: Sequence[Named], project: Project) -> None:
     """Raises UsageError when the runs were tested on different items: their scores could not be compared."""
-    hashes = [_json(project.output(run.evaluation) / "scores.json")["data_hash"] for run in named]
+    hashes = [str(read_scores(project.output(run.evaluation))["data_hash"]) for run in named]
     for run, own in zip(named, hashes, strict=True):
         if own != hashes[0]:
             first = rows.get(project.db, named[0].evaluation)
@@ -91,7 +105,7 @@ def sides(named: Sequence[Named], first: str, project: Project) -> list[Side]:
 
 def _side(run: Named, first: str, project: Project) -> Side:
     folder = project.output(run.evaluation)
-    scores = _json(folder / "scores.json")
+    scores = read_scores(folder)
     systems = [row["system"] for row in scores["rows"]]
     system = first if first in systems else "base" if "base" in systems else systems[0]
     ancestors = project.ancestry(folder)
@@ -127,10 +141,13 @@ def _measure_tokenizer(side: Side, model: Path | None, project: Project) -> None
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     side.vocabulary = tokenizer.get_vocab_size()
     texts = sorted({row["reference"] for row in _lines(side.folder / "outputs.jsonl") if _is_in(row, project.language)})
-    words = sum(len(text.split()) for text in texts)
-    if words:
+    num_words = sum(len(lexicon.words(text)) for text in texts)
+    if num_words:
+        # A tokenizer's file may ask for either, which would be counted.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
         encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
-        side.tokens_per_word = sum(len(one.ids) for one in encoded) / words
+        side.tokens_per_word = sum(len(one.ids) for one in encoded) / num_words
 
 
 def _is_in(row: dict[str, Any], language: str) -> bool:
