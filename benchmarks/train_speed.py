@@ -10,6 +10,7 @@ Every run is a process of its own on `--threads` cores. A run whose rows, tokens
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from peers import environments, rendering, rows
+from peers import batches, environments, rendering, rows
 
 from endonym.models.weights import get
 
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = options.systems.split(",") if options.systems else list(systems)
     if unknown := set(chosen) - set(systems):
         sys.exit(f"there is no system {', '.join(sorted(unknown))}; there are {', '.join(systems)}")
+    planned = plan(chosen, options, systems)
     if hasattr(os, "sched_setaffinity"):
         # Inherited by every process of every run: one that starts more threads than allowed gains nothing by it.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
@@ -60,11 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = prepare(options, Path(scratch))
         say(f"base model: loss {job['judged']['loss']:.4f}; {job['judged']['expected']['tokens']} tokens in all steps")
         for _ in range(options.repeat):
-            for name in chosen:
-                for setting in options.settings.split(","):
-                    if setting in systems[name]["settings"]:
-                        runs.append(attempt(name, setting, systems[name], job, options))
-                        say(f"{name} {setting}: {runs[-1].get('failed') or 'done'}")
+            for name, setting in planned:
+                runs.append(attempt(name, setting, systems[name], job, options))
+                say(f"{name} {setting}: {runs[-1].get('failed') or 'done'}")
     table = summarise(runs)
     if options.json:
         print(json.dumps({"job": described(job, options), "table": table, "runs": runs}, indent=1))
@@ -92,6 +92,26 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def plan(chosen: Sequence[str], options: argparse.Namespace, systems: dict[str, Any]) -> list[tuple[str, str]]:
+    """The (system, setting) of every run; exits where none of the systems has a setting, or one cannot divide the rows of a step."""
+    wanted = list(dict.fromkeys(options.settings.split(",")))
+    there = list(dict.fromkeys(setting for name in chosen for setting in systems[name]["settings"]))
+    if unknown := [setting for setting in wanted if setting not in there]:
+        sys.exit(f"none of {', '.join(chosen)} has a setting {', '.join(unknown)}; there are {', '.join(there)}")
+    planned = [(name, setting) for name in chosen for setting in wanted if setting in systems[name]["settings"]]
+    for name, setting in planned:
+        if "requirements" in systems[name]:
+            try:
+                batches.rows_at_once(systems[name]["settings"][setting], rows_a_step(options))
+            except batches.IndivisibleError as error:
+                sys.exit(f"{name} {setting}: {error}")
+    return planned
+
+
+def rows_a_step(options: argparse.Namespace) -> int:
+    return int(options.batch) or max(1, options.rows // options.steps)
+
+
 def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Write the rows and the base folder, and have the judge render them; returns what every run is told."""
     seed = SHARED["seed"]
@@ -99,7 +119,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         train, valid = rows.from_file(options.data, options.rows, options.valid_rows, seed)
     else:
         train, valid = rows.tseltal(HERE.parent / "examples" / "tseltal", options.rows, options.valid_rows, seed)
-    batch = options.batch or max(1, options.rows // options.steps)
+    batch = rows_a_step(options)
     base = scratch / "base"
     shutil.copytree(get(options.base), base, ignore=lambda *_: ["endonym-model.json", "chat_template.jinja"])
     (base / "chat_template.jinja").write_text(rendering.TEMPLATE, encoding="utf-8")
@@ -168,9 +188,12 @@ def process(
     begun = time.monotonic()
     with log.open("w", encoding="utf-8") as out, Memory(mark) as memory:
         command = [str(python), str(HERE / "peers" / script), str(asked)]
-        done = subprocess.run(
-            command, stdout=out, stderr=out, env=environment, timeout=options.timeout, cwd=asked.parent
-        )
+        try:
+            done = subprocess.run(
+                command, stdout=out, stderr=out, env=environment, timeout=options.timeout, cwd=asked.parent
+            )
+        finally:
+            stop(mark)
     seconds = time.monotonic() - begun
     if done.returncode or not Path(told["result"]).is_file():
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
@@ -179,6 +202,23 @@ def process(
         raise subprocess.SubprocessError(f"{script} ended with {done.returncode}: {reason.strip()}")
     result: dict[str, Any] = json.loads(Path(told["result"]).read_text(encoding="utf-8"))
     return result, seconds, memory.peak
+
+
+def stop(mark: str) -> None:
+    """End all processes that carry `mark`: our worker is detached, and after a timeout would disturb the next measurement."""
+    while left := [process for process in psutil.process_iter() if carries(process, mark)]:
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=10)
+
+
+def carries(process: psutil.Process, mark: str) -> bool:
+    """Whether a process was given `mark` in its environment; one that has ended or belongs to another user does not."""
+    try:
+        return process.environ().get(MARK) == mark
+    except (psutil.Error, OSError):
+        return False
 
 
 def judged(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
@@ -194,7 +234,8 @@ def check(result: dict[str, Any], job: dict[str, Any], packed: bool = False) -> 
     for name in ("rows", "tokens", "learned", "first", "digest"):
         if result["prepared"][name] != expected[name]:
             raise DifferentError(f"its {name} are {result['prepared'][name]}, not {expected[name]}")
-    for name in ("rows", "learned"):
+    # Ours counts the tokens of what it took; in the peers' padded batches rows can be seen instead.
+    for name in ("rows" if "rows" in result["seen"] else "tokens", "learned"):
         if result["seen"][name] != expected[name]:
             raise DifferentError(f"it computed {result['seen'][name]} {name}, not {expected[name]}")
     steps = len(result["times"]) - 1
@@ -229,7 +270,7 @@ class Memory:
     def _bytes(self, process: psutil.Process) -> int:
         try:
             if not self._own.get(process.pid):
-                self._own[process.pid] = process.environ().get(MARK) == self.mark
+                self._own[process.pid] = carries(process, self.mark)
             return int(process.memory_info().rss) if self._own[process.pid] else 0
         except (psutil.Error, OSError):
             return 0

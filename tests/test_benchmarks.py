@@ -46,6 +46,9 @@ def test_rows_of_a_file_are_divided_and_conversations_of_many_turns_refused(tmp_
     assert rendering.read(tmp_path / "chats.jsonl") == chats
     train, valid = rows.from_file(tmp_path / "chats.jsonl", 6, 3, seed=1)
     assert sorted(train + valid, key=lambda c: c[0]["content"]) == chats
+    strange = [[{"role": "user", "content": "a\u2028b"}, {"role": "assistant", "content": "c\u0085d\x0ce"}]]
+    rows.write(tmp_path / "chats.jsonl", strange)
+    assert rows.from_file(tmp_path / "chats.jsonl", 1, 0, seed=1) == (strange, [])
     rows.write(tmp_path / "chats.jsonl", [[*chats[0], *chats[1]]])
     with pytest.raises(SystemExit, match="one question with one answer"):
         rows.from_file(tmp_path / "chats.jsonl", 1, 0, seed=1)
@@ -172,19 +175,117 @@ def test_memory_counts_the_marked_processes_and_their_children_alone():
     assert other.peak == 0
 
 
-def test_an_environment_is_reused_only_with_the_same_requirements(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("requirements", "without", "pip", "python"),
+    [
+        (["torch==3"], ["torchvision"], ["--index-url", "x"], ""),
+        (["torch==2"], [], ["--index-url", "x"], ""),
+        (["torch==2"], ["torchvision"], [], ""),
+        (["torch==2"], ["torchvision"], ["--index-url", "x"], "3.99.0"),
+    ],
+)
+def test_an_environment_is_reused_only_when_made_from_the_same(
+    tmp_path, monkeypatch, requirements, without, pip, python
+):
     """One that cannot be made is reported and leaves no stamp behind."""
     from peers import environments
 
+    def run(command, **unused):
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    folder = tmp_path / "peer"
+    with monkeypatch.context() as made:
+        made.setattr(environments.subprocess, "run", run)
+        made.setattr(environments.shutil, "rmtree", lambda path, **unused: path.mkdir(exist_ok=True))
+        environments.ready(folder, ["torch==2"], ["torchvision"], ["--index-url", "x"])
     monkeypatch.setattr(environments.sys, "executable", "false")
-    stamp = tmp_path / "peer" / environments.STAMP
-    stamp.parent.mkdir()
-    stamp.write_text('["torch==2", "without torchvision"]', encoding="utf-8")
-    python = environments.ready(stamp.parent, ["torch==2"], ["torchvision"])
-    assert python == stamp.parent / "bin" / "python"
+    assert environments.ready(folder, ["torch==2"], ["torchvision"], ["--index-url", "x"]) == folder / "bin" / "python"
+    if python:
+        monkeypatch.setattr(environments.platform, "python_version", lambda: python)
     with pytest.raises(environments.UnavailableError, match="ended with 1"):
-        environments.ready(stamp.parent, ["torch==3"], ["torchvision"])
-    assert not stamp.exists()
+        environments.ready(folder, requirements, without, pip)
+    assert not (folder / environments.STAMP).exists()
+
+
+def test_wrong_settings_and_rows_that_cannot_be_divided_are_refused_before_anything_starts(tmp_path, monkeypatch):
+    import train_speed
+
+    def started(*unused):
+        raise AssertionError("something was started")
+
+    monkeypatch.setattr(train_speed, "prepare", started)
+    monkeypatch.setattr(train_speed.os, "sched_setaffinity", lambda *unused: None, raising=False)
+    common = ["--environments", str(tmp_path), "--systems", "ours,trainer"]
+    with pytest.raises(SystemExit, match="none of ours, trainer has a setting bset; there are default, best, whole"):
+        train_speed.main([*common, "--settings", "default,bset"])
+    with pytest.raises(SystemExit, match=r"trainer default: 20 rows a step .* --batch 16 or --batch 24"):
+        train_speed.main([*common, "--rows", "40", "--steps", "2", "--settings", "whole,default"])
+    for fine in (["--rows", "48", "--steps", "2"], ["--rows", "6", "--steps", "2"], ["--settings", "whole"]):
+        with pytest.raises(AssertionError, match="was started"):
+            train_speed.main([*common, "--rows", "40", "--steps", "2", *fine])
+    options = train_speed.parsed([*common, "--settings", "whole,default"])
+    systems = {"ours": {"settings": {"default": {}}}, "trainer": {"settings": {"default": {}, "whole": {}}}}
+    assert train_speed.plan(["ours", "trainer"], options, systems) == [
+        ("ours", "default"), ("trainer", "whole"), ("trainer", "default"),
+    ]  # fmt: skip
+
+
+def test_nothing_of_a_run_outlives_its_timeout(tmp_path):
+    """Our system trains in a detached worker, which does not end with the process that asked for it."""
+    from argparse import Namespace
+
+    import psutil
+    import train_speed
+
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import subprocess, sys, time\n"
+        "sleeper = [sys.executable, '-c', 'import time; time.sleep(300)']\n"
+        "child = subprocess.Popen(sleeper, start_new_session=True)\n"
+        "open('child', 'w').write(str(child.pid))\n"
+        "time.sleep(300)\n"
+    )
+    told = {"result": str(tmp_path / "result.json")}
+    with pytest.raises(subprocess.TimeoutExpired):
+        train_speed.process(Path(sys.executable), str(script), told, Namespace(threads=1, timeout=4.0))
+    child = int((tmp_path / "child").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("max_length", [1024, 70])
+def test_what_our_run_computed_is_counted_by_training_itself(tiny_model, tmp_path, monkeypatch, max_length):
+    """A row that training leaves out is rendered all the same, so only what training counted can betray it."""
+    import shutil
+
+    import train_speed
+    import with_endonym
+    from peers import rendering, rows
+    from transformers import AutoTokenizer
+
+    shutil.copytree(tiny_model, tmp_path / "base")
+    (tmp_path / "base" / "chat_template.jinja").write_text(rendering.TEMPLATE, encoding="utf-8")
+    train, valid = rows.tseltal(EXAMPLE, 8, 4, seed=1)
+    rows.write(tmp_path / "train.jsonl", train)
+    rows.write(tmp_path / "valid.jsonl", valid)
+    job = {
+        **train_speed.SHARED, "base": str(tmp_path / "base"), "train": str(tmp_path / "train.jsonl"), "work": str(tmp_path),
+        "valid": str(tmp_path / "valid.jsonl"), "batch_size": 4, "steps": 2, "packages": [], "setting": {}, "rank": 2,
+        "max_length": max_length, "result": str(tmp_path / "result.json"),
+    }  # fmt: skip
+    (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["with_endonym.py", str(tmp_path / "job.json")])
+    with_endonym.main()
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "base")
+    expected = rendering.about(rendering.render(tokenizer, messages) for messages in train)
+    job["judged"] = {"expected": expected}
+    assert result["prepared"] == expected
+    if max_length == 1024:
+        assert result["seen"] == {name: expected[name] for name in ("tokens", "learned")}
+        train_speed.check(result, job)
+    else:
+        with pytest.raises(train_speed.DifferentError, match="it computed"):
+            train_speed.check(result, job)
 
 
 def test_every_system_is_pinned_and_has_both_settings():

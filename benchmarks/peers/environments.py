@@ -1,8 +1,10 @@
-"""A virtual environment for each peer, because their pins conflict: made once, reused while its requirements stay the same."""
+"""A virtual environment for each peer, because their pins conflict: made once, reused while what it was made from stays the same."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,11 +21,16 @@ class UnavailableError(Exception):
 def ready(folder: Path, requirements: Sequence[str], without: Sequence[str] = (), pip: Sequence[str] = ()) -> Path:
     """Python of the environment `folder` with `requirements` in it; raises UnavailableError with pip's own last words.
 
-    `without` are paths below its `site-packages` that are deleted again.
+    `without` are paths below its `site-packages` that are deleted again. It is made anew with another Python or other `pip` arguments:
+    from another index the same version may be another build.
     """
     python = folder / "bin" / "python"
     stamp = folder / STAMP
-    asked = [*requirements, *(f"without {path}" for path in without)]
+    asked = {
+        "requirements": list(requirements), "without": list(without), "python": platform.python_version(),
+        # As a digest, for an index address may hold a password.
+        "pip": hashlib.sha256(json.dumps(list(pip)).encode()).hexdigest(),
+    }  # fmt: skip
     if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == asked:
         return python
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from batches import rows_at_once
 from rendering import IGNORE, Row, about
 from transformers import TrainerCallback
 
@@ -33,12 +34,9 @@ def arguments(job: Job) -> dict[str, Any]:
     A setting with `packed` has one pack a step, as long as the rows of a step are together on average.
     """
     own = {name: None if value == "none" else value for name, value in job["setting"].items()}
-    if own.pop("packed", False):
-        job = {**job, "batch_size": 1}
-    rows = own.pop("per_device_train_batch_size", 8)
-    rows = job["batch_size"] if rows == "all" else min(rows, job["batch_size"])
-    if job["batch_size"] % rows:
-        sys.exit(f"{job['batch_size']} rows a step are no multiple of {rows} rows a batch: choose another --batch")
+    rows = rows_at_once(own, job["batch_size"])
+    steps_rows = 1 if own.pop("packed", False) else job["batch_size"]
+    own.pop("per_device_train_batch_size", None)
     shared = {
         "output_dir": str(Path(job["work"]) / "trainer"),
         "num_train_epochs": 1,
@@ -52,7 +50,7 @@ def arguments(job: Job) -> dict[str, Any]:
         "report_to": "none",
         "use_cpu": True,
         "per_device_train_batch_size": rows,
-        "gradient_accumulation_steps": job["batch_size"] // rows,
+        "gradient_accumulation_steps": steps_rows // rows,
     }
     return shared | own
 

@@ -50,7 +50,9 @@ def tseltal(folder: Path, train: int, valid: int, seed: int) -> tuple[list[Messa
 
 def from_file(path: Path, train: int, valid: int, seed: int) -> tuple[list[Messages], list[Messages]]:
     """`train` and `valid` different conversations of a JSONL file of `{"messages": [...]}` lines, in random order."""
-    lines = list(dict.fromkeys(line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()))
+    with path.open(encoding="utf-8") as file:
+        # Not splitlines(), which also divides at U+2028 and U+0085: JSON may have them inside a text.
+        lines = list(dict.fromkeys(line.strip() for line in file if line.strip()))
     random.Random(seed).shuffle(lines)
     chats: list[Messages] = [json.loads(line)["messages"] for line in lines]
     for chat in chats:

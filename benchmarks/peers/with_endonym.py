@@ -38,11 +38,11 @@ def main() -> None:
     trained = json.loads((output / "model.json").read_text(encoding="utf-8"))
     if trained["best_step"] != job["steps"]:
         sys.exit(f"kept the weights of step {trained['best_step']}, where the peers keep those of the last one")
-    prepared = about(rendered(job))
     result = {
         "times": times(project, row.id),
-        "prepared": prepared,
-        "seen": {"rows": trained["steps"] * job["batch_size"], "learned": prepared["learned"]},
+        "prepared": about(rendered(job)),
+        # Counted in its steps by training itself, of the rows it rendered, laid out and took: not what it was given.
+        "seen": {"tokens": trained["tokens"], "learned": trained["learned_tokens"]},
         "adapter": str(output / "adapter"),
         "versions": {name: version_of(name) for name in job["packages"]},
     }
