@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 OURS = "ours"
 MARK = "ENDONYM_TRAIN_SPEED"
 """Environment variable that every process of a run inherits, the detached worker too."""
-SHARED = {
+SHARED: dict[str, Any] = {
     "rank": 16, "alpha": 32, "learning_rate": 1e-3, "beta2": 0.99, "weight_decay": 0.01, "clip": 1.0, "max_length": 1024,
     "seed": 20,
 }  # fmt: skip

@@ -375,20 +375,3 @@ def test_computing_not_steps_is_equal(learned, tmp_path):
     adopt(loaded, bytes_only(loaded.tokenizer, tmp_path), "mean", Material([], [], []), Distilling(), print)
     few = flops_per_token(loaded.model)
     assert num_steps(loaded.model, budget) == round(budget.flops / few / 512) > 40
-
-
-def test_rows_that_auto_measures_on_are_spread_over_all(tmp_path):
-    """100 chats, 60 wanted: a stride of one would take the first 60 and none of what comes after."""
-    from endonym.data.dataset import DatasetWriter
-
-    recipe = plugins.load("recipe", "embeddings")
-    with DatasetWriter(tmp_path / "split"):
-        pass
-    with DatasetWriter(tmp_path / "chats") as out:
-        for number in range(100):
-            out.keep(Chat(f"{number:03}", (Message("user", "x"), Message("assistant", "y")), "x", "t", "tzh"), "valid")
-    about = SimpleNamespace(language="tzh", pivot="spa")
-    job = SimpleNamespace(project=about, inputs={"split": tmp_path / "split"}, verb="train")
-    material = recipe._material(recipe.Config(measured_rows=60), Dataset(tmp_path / "chats", "train"), job)
-    places = [int(chat.id) for chat in material.held]
-    assert len(places) == 60 and places[-1] >= 98 and places == sorted(set(places))

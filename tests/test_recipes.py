@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from endonym.data.dataset import Dataset
+from endonym import plugins
+from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import EndonymError
 from endonym.jobs.submit import submit
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import load_artifact, load_model
 from endonym.project import Project
 from endonym.store import events
+from endonym.types import Chat, Message
 
 FEW = {"steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1}
 
@@ -87,3 +90,18 @@ def test_continue_refuses_replay_that_was_held_out(project):
     (project.path / "leak.txt").write_text(held.source + "\n", encoding="utf-8")
     with pytest.raises(EndonymError, match="share text"):
         submit(project, "train", "continue", {**FEW, "replay": ["leak.txt"]}, wait=True)
+
+
+def test_rows_that_auto_measures_on_are_spread_over_all(tmp_path):
+    """100 chats, 60 wanted: a stride of one would take the first 60 and none of what comes after."""
+    recipe = plugins.load("recipe", "embeddings")
+    with DatasetWriter(tmp_path / "split"):
+        pass
+    with DatasetWriter(tmp_path / "chats") as out:
+        for number in range(100):
+            out.keep(Chat(f"{number:03}", (Message("user", "x"), Message("assistant", "y")), "x", "t", "tzh"), "valid")
+    about = SimpleNamespace(language="tzh", pivot="spa")
+    job = SimpleNamespace(project=about, inputs={"split": tmp_path / "split"}, verb="train")
+    material = recipe._material(recipe.Config(measured_rows=60), Dataset(tmp_path / "chats", "train"), job)
+    places = [int(chat.id) for chat in material.held]
+    assert len(places) == 60 and places[-1] >= 98 and places == sorted(set(places))
