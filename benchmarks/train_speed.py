@@ -192,9 +192,9 @@ def process(
             done = subprocess.run(
                 command, stdout=out, stderr=out, env=environment, timeout=options.timeout, cwd=asked.parent
             )
+            seconds = time.monotonic() - begun
         finally:
             stop(mark)
-    seconds = time.monotonic() - begun
     if done.returncode or not Path(told["result"]).is_file():
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"]
         say("\n".join(lines[-40:]))
