@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 EXTRAS = {
     "train": ("accelerate", "peft", "safetensors", "tokenizers", "torch", "transformers"),
+    "qlora": ("bitsandbytes",),
     "gguf": ("gguf", "xllamacpp"),
     "serve": ("fastapi", "uvicorn"),
 }

@@ -66,7 +66,7 @@ def _is_plain(module: Any) -> bool:
 def _adapter_forward(
     base: torch.nn.Linear, a: torch.nn.Linear, b: torch.nn.Linear, scale: float, x: torch.Tensor, **unused: Any
 ) -> torch.Tensor:
-    return _Adapter.apply(x, base.weight, a.weight, b.weight, scale)  # type: ignore[no-any-return]
+    return _Adapter.apply(x, base, a.weight, b.weight, scale)  # type: ignore[no-any-return]
 
 
 class _Adapter(torch.autograd.Function):
@@ -74,21 +74,24 @@ class _Adapter(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, w: torch.Tensor, a: torch.Tensor, b: torch.Tensor, scale: float
+        ctx: Any, x: torch.Tensor, base: torch.nn.Linear, a: torch.Tensor, b: torch.Tensor, scale: float
     ) -> torch.Tensor:
+        w = base.weight
         flat = x.reshape(-1, x.shape[-1])
         flat = flat if flat.dtype == w.dtype else flat.to(w.dtype)
         narrow_a, narrow_b = a.to(w.dtype), (b * scale).to(w.dtype)
         inner = flat @ narrow_a.T
         y = flat @ w.T
         y.addmm_(inner, narrow_b.T)
-        ctx.save_for_backward(flat, inner, w, narrow_a, narrow_b)
-        ctx.scale, ctx.shape, ctx.kind = scale, x.shape, x.dtype
+        # Not the weights: those of a packed layer are made whole for each product, and kept they would all be whole at once.
+        ctx.save_for_backward(flat, inner, narrow_a, narrow_b)
+        ctx.base, ctx.scale, ctx.shape, ctx.kind = base, scale, x.shape, x.dtype
         return y.view(*x.shape[:-1], w.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        flat, inner, w, narrow_a, narrow_b = ctx.saved_tensors
+        flat, inner, narrow_a, narrow_b = ctx.saved_tensors
+        w = ctx.base.weight
         dy = grads[0].reshape(-1, w.shape[0])
         dy = dy if dy.dtype == w.dtype else dy.to(w.dtype)
         d_inner = dy @ narrow_b

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from endonym.models.packed import num_weights
+
 
 def flops_per_token(model: Any) -> float:
     """Floating point operations of one trained token: six a weight that multiplies it; attention's own products are left out.
@@ -17,7 +19,7 @@ def flops_per_token(model: Any) -> float:
     """
     looked_up = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     looked_up.discard(id(model.get_output_embeddings().weight))
-    return 6.0 * sum(p.numel() for p in model.parameters() if id(p) not in looked_up)
+    return 6.0 * sum(number for weight, number in num_weights(model).items() if weight not in looked_up)
 
 
 def known_flops(run: Path) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.errors import MissingError, ParityError
+from endonym.models import packed
 from endonym.models.adapters import speed_up
 from endonym.models.render import Renderer
 from endonym.models.weights import get
@@ -32,12 +33,13 @@ class Loaded:
     device: torch.device
 
 
-def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto") -> Loaded:
+def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto", bits: int | None = None) -> Loaded:
     """Load `base` (catalog alias or folder), and on it the peft adapter in `adapter` when given.
 
     In fp32 the adapter is merged into the weights. In bf16 it stays beside them, because rounding the sum would lose part of it.
-    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. Raises MissingError when the
-    weights are not on this machine.
+    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. With `bits`, the weights of linear
+    layers are kept packed in 4 or 8 of them; under an adapter that was trained so, they are rounded as they were then. Raises
+    MissingError when the weights are not on this machine, or packing is not possible on it.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -47,10 +49,20 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     folder = get(str(base))
     chosen_device = device()
     chosen = number_format(dtype, chosen_device)
+    rounding = packed.rounding_of(adapter) if adapter is not None else None
+    packing = rounding.bits if rounding is not None else bits
+    packed_from = chosen if rounding is None else number_format(rounding.dtype, chosen_device)
+    if packing is not None:
+        packed.refuse_if_impossible(packing, packed_from, chosen_device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=chosen, use_safetensors=True, attn_implementation="sdpa"
+        folder, dtype=packed_from, use_safetensors=True, attn_implementation="sdpa"
     )
+    if packing is not None:
+        packed.pack(model, packing, chosen_device)
+    stays = chosen == packed_from != torch.float32 and not packed.fits_whole(model, chosen_device)
+    if rounding is not None and not stays:
+        packed.make_whole(model, chosen)
     if adapter is not None:
         from peft import PeftModel
 

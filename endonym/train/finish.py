@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from endonym.models.compute import flops_per_token
 from endonym.models.load import Loaded
+from endonym.models.packed import num_weights
 from endonym.store import events
 from endonym.store.files import hash_folder, write_json
 from endonym.train.fit import Fitted
@@ -57,7 +58,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "dtype": str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
         "settings": cfg.model_dump(mode="json"),
         "trained_parameters": trained,
-        "parameters": sum(p.numel() for p in loaded.model.parameters()),
+        "parameters": sum(num_weights(loaded.model).values()),
         "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
         "steps": result.steps,
         "best_step": result.best_step,
