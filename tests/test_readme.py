@@ -47,7 +47,7 @@ def test_documented_command_parses(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     args = build(words[0], words[1:]).parse()
     if hasattr(args, "settings"):
-        check_settings(words[0], args)
+        check_settings("train" if words[0] == "plan" else words[0], args)
 
 
 def check_settings(verb, args):
