@@ -23,7 +23,7 @@ from endonym.store.files import write_json
 FILE = "quantisation.json"
 BLOCK = 64
 """Weights that share a scale in 4 bits, as in QLoRA."""
-CHUNK = 2**22
+CHUNK = 2**18
 """Weights packed at once: bitsandbytes takes up to 26 bytes for each while it packs on a CPU."""
 REPAIR = "Install it with: pip install 'endonym[qlora]'. Or train without it: endonym train lora"
 
@@ -161,29 +161,34 @@ def _pack(weight: torch.Tensor, bits: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _unpack(
     packed: torch.Tensor, scale: torch.Tensor, bits: int, shape: torch.Size, dtype: torch.dtype
 ) -> torch.Tensor:
-    library = _library()
     if bits == 8:
-        whole: torch.Tensor = library.int8_vectorwise_dequant(packed, scale).to(dtype)
-        return whole
+        # As the library does it, but without the whole weights in float32 in between.
+        return torch.mul(packed, scale[:, None] / 127, out=torch.empty(shape, dtype=dtype, device=packed.device))
     # On a CPU, bitsandbytes 0.50 takes each row to begin a block, which is wrong for rows that are no multiple of one.
     blocks = torch.Size((shape.numel() // BLOCK, BLOCK) if shape.numel() % BLOCK == 0 else (shape.numel(),))
+    library = _library()
     state = library.QuantState(absmax=scale, shape=blocks, dtype=dtype, blocksize=BLOCK, quant_type="nf4")
     made: torch.Tensor = library.dequantize_4bit(packed, state).reshape(shape)
     return made
 
 
 def _library() -> Any:
-    """The functions of bitsandbytes. With the package `kernels` at hand it would fetch code from the network when imported."""
-    if "bitsandbytes" not in sys.modules:
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        hidden = "kernels" not in sys.modules
-        if hidden:
-            sys.modules["kernels"] = None  # type: ignore[assignment]
-        try:
-            import bitsandbytes  # noqa: F401
-        finally:
-            if hidden:
-                del sys.modules["kernels"]
+    preload()
     from bitsandbytes import functional
 
     return functional
+
+
+def preload() -> None:
+    """Import bitsandbytes where it is installed; peft would, and with the package `kernels` at hand that fetches code from the network."""
+    if "bitsandbytes" in sys.modules or importlib.util.find_spec("bitsandbytes") is None:
+        return
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    hidden = "kernels" not in sys.modules
+    if hidden:
+        sys.modules["kernels"] = None  # type: ignore[assignment]
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        if hidden:
+            del sys.modules["kernels"]

@@ -55,9 +55,11 @@ def network(cfg: Config) -> Build:
     """What turns a loaded base into one with new adapters, which alone are trained."""
 
     def build(loaded: Loaded) -> Any:
-        from peft import LoraConfig, get_peft_model
-
         from endonym.models.adapters import speed_up
+        from endonym.models.packed import preload
+
+        preload()
+        from peft import LoraConfig, get_peft_model
 
         layers = _layers(cfg, loaded.model.config.get_text_config().num_hidden_layers)
         settings = LoraConfig(
