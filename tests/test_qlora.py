@@ -21,6 +21,7 @@ from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, EndonymError, MissingError
 from endonym.export.formats import adapter as adapter_format
 from endonym.export.source import Source
+from endonym.jobs.submit import _maker as maker
 from endonym.jobs.submit import submit, wait_for
 from endonym.models import packed
 from endonym.models.compute import flops_per_token
@@ -78,6 +79,18 @@ def test_a_machine_that_cannot_pack_is_told_so(tiny_model, monkeypatch):
     monkeypatch.setattr(packed, "_unpack", lambda packed, scale, bits, shape, dtype: packed * 0)
     with pytest.raises(MissingError, match="gives weights back wrong"):
         load_model(tiny_model, bits=4)
+
+
+def test_its_absence_stands_in_no_other_stages_way(monkeypatch):
+    """A recipe that cannot be loaded is named for what it is, and passed over where a missing input's maker is looked for."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        plugins.importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else real(name)
+    )
+    with pytest.raises(MissingError, match="'qlora' needs the Python module 'bitsandbytes'") as caught:
+        plugins.load("recipe", "qlora")
+    assert "endonym[qlora]" in caught.value.hint
+    assert maker("nothing makes this") == "nothing makes this"
 
 
 def test_settings_and_record(tmp_path):

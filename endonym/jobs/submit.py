@@ -207,7 +207,11 @@ def _maker(kind: str) -> str:
         if getattr(stage.module, "PRODUCES", "") == kind:
             return stage.verb
         for name in plugins.available(stage.kind) if stage.choice == "one" else ():
-            if getattr(plugins.load(stage.kind, name), "PRODUCES", "") == kind:
+            try:
+                module = plugins.load(stage.kind, name)
+            except MissingError:
+                continue
+            if getattr(module, "PRODUCES", "") == kind:
                 return f"{stage.verb} {name}"
     return kind
 
