@@ -122,9 +122,8 @@ def refuse_if_impossible(bits: int, dtype: torch.dtype, device: torch.device) ->
     try:
         back = _unpack(*_pack(numbers.to(dtype), bits), bits, numbers.shape, dtype)
         gap = float((back.float() - numbers).abs().max())
-    except (
-        Exception
-    ) as error:  # the library raises whatever its compiled part, its platform and its version bring along
+    # The library raises whatever its compiled part, its platform and its version bring along.
+    except Exception as error:
         what = f"bitsandbytes cannot keep weights in {bits} bits on this machine ({device.type}): {error}"
         raise MissingError(what, REPAIR) from error
     if not gap < 0.2:
