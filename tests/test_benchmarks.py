@@ -293,7 +293,8 @@ def test_every_system_is_pinned_and_has_both_settings():
     torch = {r for system in systems.values() for r in system.get("requirements", ()) if r.startswith("torch=")}
     assert len(torch) == 1
     for name, system in systems.items():
-        assert {"default", "best"} <= set(system["settings"]), name
+        # Ours has no setting that is faster than its default.
+        assert ({"default"} if name == "ours" else {"default", "best"}) <= set(system["settings"]), name
         assert system["settings"]["default"] == {}
         assert (BENCHMARKS / "peers" / system["runner"]).is_file()
         assert all("==" in requirement for requirement in system.get("requirements", ()))
