@@ -11,6 +11,7 @@ import pytest
 
 from endonym.cli import verbs
 from endonym.cli.main import build
+from endonym.errors import MissingError
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,9 +46,12 @@ def test_documented_command_parses(command, tmp_path, monkeypatch):
         return
     assert verbs.home(words[0]), f"there is no verb {words[0]}"
     monkeypatch.chdir(tmp_path)
-    args = build(words[0], words[1:]).parse()
-    if hasattr(args, "settings"):
-        check_settings("train" if words[0] == "plan" else words[0], args)
+    try:
+        args = build(words[0], words[1:]).parse()
+        if hasattr(args, "settings"):
+            check_settings("train" if words[0] == "plan" else words[0], args)
+    except MissingError as error:
+        pytest.skip(error.message)
 
 
 def check_settings(verb, args):
