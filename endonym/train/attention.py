@@ -81,11 +81,15 @@ class _Block:
     """Tokens that the pieces see: those before and their own; shape (tokens seen,)."""
     put: torch.Tensor
     """Where each stands among the padded keys."""
+    mask: torch.Tensor
+    """What a query may not see, as -inf; shape (longest, shared + longest)."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1)
 def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
     """Pieces with beginnings of one length, none less than half as long as another; every layer asks for the same.
+
+    Those of one pack alone are kept: what outlives a pack lies scattered in the memory that the next one wants in one piece.
 
     What is padded is computed and kept for the way back as well: without the halving, a long row among short ones costs a gigabyte.
     """
@@ -100,13 +104,14 @@ def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
             place = [i * longest + n for i, p in enumerate(alike) for n in range(p.end - p.start)]
             seen = [t for p in alike for t in p.keys]
             put = [i * (shared + longest) + n for i, p in enumerate(alike) for n in range(len(p.keys))]
-            made.append(_Block(len(alike), shared, longest, *map(torch.tensor, (own, place, seen, put))))
+            mask = torch.full((longest, shared + longest), float("-inf")).triu_(1 + shared)
+            made.append(_Block(len(alike), shared, longest, *map(torch.tensor, (own, place, seen, put)), mask=mask))
     return made
 
 
 def forget() -> None:
     """Drop what is kept about the packs seen so far."""
-    for kept in (_blocks, _mask, _runs):
+    for kept in (_blocks, _runs):
         kept.cache_clear()
 
 
@@ -133,7 +138,7 @@ def _flash(
     return out.unsqueeze(0)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1)
 def _runs(
     pieces: tuple[Piece, ...], where: torch.device
 ) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor, int, int]:
@@ -206,15 +211,8 @@ def _laid(
 
 def _weights(block: _Block, q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
     """Attention weights of a block, (N, Q, K)."""
-    mask = _mask(block.longest, block.shared, q.shape[1] // block.longest, q.dtype)
+    mask = block.mask.to(q.dtype).repeat(q.shape[1] // block.longest, 1)
     return torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), dim=-1)
-
-
-@lru_cache(maxsize=64)
-def _mask(longest: int, shared: int, groups: int, dtype: torch.dtype) -> torch.Tensor:
-    """What a query may not see, as -inf, for each of `groups` query heads that share a key head; shape (Q, K)."""
-    mask = torch.full((longest, shared + longest), float("-inf"), dtype=dtype).triu_(1 + shared)
-    return mask.repeat(groups, 1)
 
 
 def _unlaid(block: _Block, found: torch.Tensor, heads: int) -> torch.Tensor:
