@@ -105,7 +105,8 @@ def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
             seen = [t for p in alike for t in p.keys]
             put = [i * (shared + longest) + n for i, p in enumerate(alike) for n in range(len(p.keys))]
             mask = torch.full((longest, shared + longest), float("-inf")).triu_(1 + shared)
-            made.append(_Block(len(alike), shared, longest, *map(torch.tensor, (own, place, seen, put)), mask=mask))
+            own_T, place_T, seen_T, put_T = map(torch.tensor, (own, place, seen, put))
+            made.append(_Block(len(alike), shared, longest, own_T, place_T, seen_T, put_T, mask))
     return made
 
 
