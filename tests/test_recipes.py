@@ -15,8 +15,14 @@ from endonym.errors import EndonymError
 from endonym.jobs.submit import submit
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import load_artifact, load_model
+from endonym.models.render import IGNORE
 from endonym.project import Project
 from endonym.store import events
+from endonym.train.losses import next_token
+from endonym.train.network import ready
+from endonym.train.preflight import preflight
+from endonym.train.rows import prepare
+from endonym.train.settings import FitConfig
 from endonym.types import Chat, Message
 
 FEW = {"steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1}
@@ -79,6 +85,24 @@ def test_continue_learns_plain_text_and_replays_the_old(project):
     assert any(text.startswith("2 replayed paragraphs") for text in texts)
     with pytest.raises(EndonymError, match=r"gone\.txt is not there"):
         submit(project, "train", "continue", {**FEW, "replay": ["gone.txt"]}, wait=True)
+
+
+def test_long_text_is_divided_at_sentence_ends_and_no_character_of_it_is_lost(project, tiny_model, tmp_path):
+    """Only the last part of a text ends, and the checks before step 1 know that."""
+    found = [c for c in Dataset(project.newest("chats"), "train").records("train") if c.task == "complete"]
+    text = " ".join(c.answer.rstrip(".;,: ") + "." for c in [*found, *found])
+    chat = Chat("long", (Message("assistant", text),), "a.txt", "complete", "tzh")
+    said: list[str] = []
+    job = SimpleNamespace(folder=tmp_path, output=tmp_path, log=said.append, event=lambda kind, **data: None)
+    cfg = FitConfig(max_length=300, batch_size=4, dtype="float32")
+    loaded = load_model(tiny_model, dtype="float32")
+    rows, _, _ = prepare([chat], found, loaded.renderer, cfg, job)
+    assert [e.goes_on for e in rows.examples] == [True] * (len(rows.examples) - 1) + [False] and len(rows.examples) > 2
+    learned = [loaded.renderer.decode([i for i in e.labels if i != IGNORE]) for e in rows.examples]
+    assert "".join(learned) == text and all(part.endswith((".", ". ")) for part in learned)
+    ready(loaded, loaded.model)
+    preflight(loaded.model, rows.examples, next_token, loaded.renderer, cfg, job)
+    assert any(f"{len(learned) - 1} go on in another row" in line for line in said)
 
 
 def test_continue_refuses_replay_that_was_held_out(project):

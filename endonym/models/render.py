@@ -32,6 +32,8 @@ class Example:
 
     ids: list[int]
     labels: list[int]
+    goes_on: bool = False
+    """Whether its text goes on in another example, so that nothing ends here."""
 
     @property
     def num_learned(self) -> int:

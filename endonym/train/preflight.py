@@ -89,16 +89,19 @@ def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:
     stops = set(renderer.stop_ids)
-    without = sum(1 for e in examples if not any(label in stops for label in e.labels))
-    return Check(
-        "every row teaches where to stop", without == 0, f"{without} of {len(examples)} rows without an end marker"
-    )
+    ending = [e for e in examples if not e.goes_on]
+    without = sum(1 for e in ending if not any(label in stops for label in e.labels))
+    detail = f"{without} of {len(ending)} rows without an end marker"
+    if going_on := len(examples) - len(ending):
+        detail += f"; {going_on} go on in another row"
+    return Check("every row teaches where to stop", without == 0, detail)
 
 
 def _round_trip(few: Sequence[Example], renderer: Renderer) -> Check:
     wrong = 0
     for example in few:
-        answer = [label for label in example.labels if label != IGNORE][:-1]
+        learned = [label for label in example.labels if label != IGNORE]
+        answer = learned if example.goes_on else learned[:-1]
         wrong += renderer.answer_ids(renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False)) != answer
     return Check("answers survive tokenising and back", wrong == 0, f"{wrong} of {len(few)} answers changed")
 

@@ -127,7 +127,7 @@ def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Exa
         made = renderer.example(part)
         if number < len(texts) - 1:
             end = len(renderer.prompt_ids(())) + len(renderer.answer_ids(text))
-            made = Example(made.ids[:end], made.labels[:end])
+            made = Example(made.ids[:end], made.labels[:end], goes_on=True)
         parts.append((part, made))
     return parts
 
