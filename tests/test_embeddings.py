@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from endonym import plugins
+from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.data.lexicon import Lexicon
 from endonym.errors import EndonymError
@@ -30,6 +32,7 @@ from endonym.models.vocabulary import (
     all_rows,
     change,
     install,
+    make_room,
     mean,
     meanings,
     only_rows,
@@ -111,6 +114,21 @@ def test_a_head_of_its_own_gets_rows_too(longer):
     assert torch.allclose(made.weight[600], head.weight[pieces].mean(0), atol=1e-6)
     assert torch.allclose(made.bias[600], head.bias[pieces].mean(), atol=1e-6)
     assert made.weight is not loaded.model.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_without_numbers_gets_the_same_matrices(longer, tied):
+    loaded, made, changed = longer
+    model = loaded.model
+    if not tied:
+        model.set_output_embeddings(torch.nn.Linear(64, 512, bias=True))
+    laid = copy.deepcopy(model).to("meta")
+    if tied:
+        laid.tie_weights()
+    make_room(laid, loaded.tokenizer, made)
+    install(model, Matrices.of(model), changed, mean(Matrices.of(model).input, changed.pieces))
+    assert {n: p.shape for n, p in laid.named_parameters()} == {n: p.shape for n, p in model.named_parameters()}
+    assert all(p.is_meta for p in laid.parameters())
 
 
 def test_spare_rows_of_the_model_are_used_first(longer):
@@ -310,6 +328,14 @@ def test_embeddings_trains_new_rows_and_then_all(project, model, learned):
     assert not torch.equal(
         load_model(model / "weights", dtype="float32").model.get_input_embeddings().weight[:512], old
     )
+
+
+def test_the_forecast_knows_the_new_vocabulary_and_both_parts(project, model, capsys):
+    words = ["plan", "train", "embeddings", "--steps", "10", "--warm-steps", "5", "--project", str(project.path)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    trained = load_model(model / "weights", dtype="float32").model
+    assert told["model_bytes"] == sum(4 * p.numel() for p in trained.parameters()) and told["steps"] == 15
 
 
 def test_what_the_new_rows_alone_took_is_counted_in(project, copied, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from endonym.cli.main import main
+from endonym.data.dataset import Dataset
 from endonym.errors import JobError
 from endonym.jobs.submit import submit
 from endonym.models.load import lay_out, load_model
@@ -104,12 +105,29 @@ def test_the_command_tells_what_training_needs_and_starts_nothing(composed, copi
     monkeypatch.setattr(forecast, "available_bytes", lambda: 1)
     assert main(words) == 3
     assert "does not fit" in capsys.readouterr().out
+    asked = told["memory"]["total"]
+    monkeypatch.setattr(forecast, "available_bytes", lambda: asked - 1)
+    assert main([*words, "--json"]) == 0
+    (helps,) = json.loads(capsys.readouterr().out)["lighter"]
+    assert helps["change"] == "--batch-tokens 768" and helps["fits"] and helps["memory"] < asked
+
+
+def test_recomputed_activations_are_the_last_thing_that_is_tried(composed, monkeypatch):
+    project = Project(composed)
+    data = Dataset(project.newest("chats"), "train")
+    cfg = lora.Config(batch_size=16, batch_tokens=512)
+    monkeypatch.setattr(forecast, "available_bytes", lambda: 1)
+    asked, lighter = forecast.planned("lora", lora, cfg, data, project, {})
+    assert [name for name, _ in lighter] == ["--batch-tokens 256", "--batch-tokens 256 and recomputed activations"]
+    kept = [found.memory.activations for found in (asked, *(found for _, found in lighter))]
+    assert kept[0] > kept[1] > 1.3 * kept[2]
+    assert lighter[1][1].seconds > 1.1 * lighter[0][1].seconds
 
 
 def test_other_words_behind_plan_are_refused(composed, capsys):
     assert main(["plan", "trian", "--project", str(composed)]) == 2
-    assert main(["plan", "train", "grow", "--project", str(composed)]) == 2
-    assert "weights" in capsys.readouterr().err
+    assert main(["plan", "train", "grown", "--project", str(composed)]) == 2
+    assert "grow" in capsys.readouterr().err
 
 
 def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 
+from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.errors import EndonymError
 from endonym.jobs.job import Job
@@ -21,6 +22,7 @@ from endonym.models.load import load_artifact, load_model
 from endonym.models.vocabulary import change
 from endonym.project import Project
 from endonym.store import events, jobs
+from endonym.train.growth import grown_network, load_small, with_tokenizer
 from endonym.train.recipes import grow as recipe
 from endonym.train.trials import Outcome
 from endonym.train.verdict import between_arms
@@ -299,6 +301,19 @@ def test_the_recipe_grows_trains_and_compares(project, tokenizers):
     losses = [value for _, value in events.curve(project.db, row.id, "valid_loss")]
     assert len(losses) == 3 and min(losses) < losses[0]
     assert len(events.curve(project.db, row.id, "continued/valid_loss")) > 3
+
+
+@pytest.mark.parametrize("operator", ["lossless", "stack"])
+def test_the_forecast_lays_out_what_is_grown(project, tokenizers, operator, capsys):
+    options = {"layers": 3, "width": 96, "tokenizer": str(tokenizers[2]), "operator": operator, "model": project.base}
+    words = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    assert main(["plan", "train", "grow", *words, "--steps", "10", "--project", str(project.path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    job = job_for(project, **options)
+    cfg = job.plugins["grow"][1]
+    grown = grown_network(cfg, with_tokenizer(cfg, load_small(cfg, job), project), Dataset.of(job, "dataset"), job)
+    assert told["memory"]["weights"] >= told["model_bytes"] == sum(4 * p.numel() for p in grown.parameters())
+    assert told["steps"] == 30
 
 
 def job_for(project: Project, **settings) -> Job:

@@ -37,6 +37,25 @@ def grow(model: Any, new: Shape, operator: str = "lossless", seed: int = 20) -> 
     `lossless` gives the same logits (1e-4 in fp32); `stack` adds depth by repeating the trained layers, which does not, and width losslessly.
     `new` comes from `target_shape`. Raises ConfigError for a model with parameters whose meaning is not known.
     """
+    config, old = model.config, shape_of(model.config)
+    grown, sources, added = empty(model, new, operator)
+    grown.to(model.device)
+    filler = _Filler(config, old, new, seed)
+    weights = dict(model.named_parameters(remove_duplicate=False))
+    for name, parameter in grown.named_parameters():
+        silent = False
+        if found := re.search(r"\.(?:layers|h)\.(\d+)\.", name):
+            layer = int(found[1])
+            silent = added[layer]
+            name = f"{name[: found.start(1)]}{sources[layer]}{name[found.end(1) :]}"
+        parameter.copy_(filler.widened(name, weights[name], silent))
+    grown.generation_config = model.generation_config
+    return grown.train(model.training)
+
+
+def empty(model: Any, new: Shape, operator: str = "lossless") -> tuple[Any, list[int], list[bool]]:
+    """A network of shape `new` whose weights are not set, the layer of `model` that each of its layers comes from, and whether it is
+    added to them. Raises ConfigError where the depth cannot change."""
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
@@ -58,18 +77,7 @@ def grow(model: Any, new: Shape, operator: str = "lossless", seed: int = 20) -> 
             attn_implementation=config._attn_implementation,
         )
     grown.tie_weights()
-    grown.to(model.device)
-    filler = _Filler(config, old, new, seed)
-    weights = dict(model.named_parameters(remove_duplicate=False))
-    for name, parameter in grown.named_parameters():
-        silent = False
-        if found := re.search(r"\.(?:layers|h)\.(\d+)\.", name):
-            layer = int(found[1])
-            silent = added[layer]
-            name = f"{name[: found.start(1)]}{sources[layer]}{name[found.end(1) :]}"
-        parameter.copy_(filler.widened(name, weights[name], silent))
-    grown.generation_config = model.generation_config
-    return grown.train(model.training)
+    return grown, sources, added
 
 
 class _Filler:

@@ -106,15 +106,22 @@ def load_artifact(folder: Path, dtype: str = "auto") -> Loaded:
     """Load what a training job made. Raises ParityError when its prompts were rendered differently from now."""
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     adapter = folder / "adapter"
-    loaded = load_model(
-        folder / "weights" if not adapter.is_dir() else about["base"], adapter if adapter.is_dir() else None, dtype
-    )
+    loaded = load_model(weights_of(folder), adapter if adapter.is_dir() else None, dtype)
     if loaded.renderer.hash != about["renderer"]:
         raise ParityError(
             "the model was trained with another tokenizer or chat template than the one found now",
             "Put the base model back as it was, or train again.",
         )
     return loaded
+
+
+def weights_of(folder: Path) -> str | Path:
+    """Whose weights a model in `folder` has: a training job's base under its adapter, its own, or those that lie there."""
+    if not (folder / "model.json").is_file():
+        return folder
+    if not (folder / "adapter").is_dir():
+        return folder / "weights"
+    return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["base"])
 
 
 def device() -> torch.device:

@@ -41,7 +41,8 @@ class Matrices:
     def of(cls, model: Any) -> Matrices:
         head = model.get_output_embeddings()
         weight = model.get_input_embeddings().weight
-        tied = head.weight is weight or head.weight.data_ptr() == weight.data_ptr()
+        # Tensors without numbers all stand at address 0.
+        tied = head.weight is weight or (not weight.is_meta and head.weight.data_ptr() == weight.data_ptr())
         bias = getattr(head, "bias", None)
         return cls(
             weight.detach().clone(), None if tied else head.weight.detach().clone(),
@@ -163,6 +164,16 @@ def install(
         _fill(head.bias.data[:, None], column, changed, mean(column, changed.pieces))
     model.set_output_embeddings(head)
     model.config.get_text_config().vocab_size = changed.num_rows
+
+
+def make_room(model: Any, old: Any, new: Any) -> None:
+    """Give a model without numbers, laid out for tokenizer `old`, matrices for the vocabulary of `new`."""
+    before = Matrices.of(model)
+    changed = change(old, new, len(before.input))
+    install(
+        model, before, changed, before.input.new_empty(len(changed.fresh), before.input.shape[1]),
+        None if before.output is None else before.output.new_empty(len(changed.fresh), before.output.shape[1]),
+    )  # fmt: skip
 
 
 def rename_specials(model: Any, old: Any, new: Any) -> None:

@@ -48,7 +48,7 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     learned, held = chats_of(data, "train"), chats_of(data, "valid")
     chats = common_answers(held, (small, grown), cfg)
     rows, small_rows = rows_of(learned, grown.renderer, cfg), rows_of(learned, small.renderer, cfg)
-    earlier = known_flops(folder_of(cfg.model, job) if cfg.model else small.base.parent)
+    earlier = known_flops(folder_of(cfg.model, job.project) if cfg.model else small.base.parent)
     made, per_token = _grown_outcome(grown, chats, job)
     step = per_token * tokens_per_step(rows, cfg)
     arms = {
@@ -133,5 +133,5 @@ def _scratch(cfg: Config, grown: Loaded, step: float, rows: Rows, earlier: float
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
         return trainable(model.to(grown.device), cfg, grown)
 
-    more = (earlier or 0.0) / (step * min(cfg.steps, cfg.max_steps or cfg.steps))
+    more = (earlier or 0.0) / (step * cfg.last_step)
     return Arm(grown, build, rows, same_compute(cfg, 1 + more, cfg.scratch_learning_rate))

@@ -94,7 +94,7 @@ class Features:
 def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job) -> None:
     """Let `network` take what its frozen lower layers make of `examples` from a file, where it has such layers and that pays."""
     depth = frozen_depth(network)
-    seen = min(cfg.steps, cfg.max_steps or cfg.steps) * cfg.batch_size
+    seen = cfg.last_step * cfg.batch_size
     if not depth or seen < len(examples):
         return
     made = Features(network, examples, job.folder / "checkpoints", depth)

@@ -10,10 +10,11 @@ import copy
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,13 +25,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from endonym.data.dataset import Dataset
 from endonym.errors import UsageError
-from endonym.models.load import device, lay_out, load_tokenizer
+from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
+from endonym.project import Project
 from endonym.train import attention, checkpoint, recovery
 from endonym.train.batches import Cursor, fullest, micro_batches, order, pack, steps
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
-from endonym.train.network import arithmetic, ready, standing
+from endonym.train.network import arithmetic, ready, recompute, standing
 from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
 from endonym.train.step import Loss
@@ -90,19 +92,18 @@ class Forecast:
 
 
 def planned(
-    recipe: str, module: ModuleType, cfg: FitConfig, data: Dataset, base: str
+    recipe: str, module: ModuleType, cfg: FitConfig, data: Dataset, project: Project, inputs: Mapping[str, Path]
 ) -> tuple[Forecast, list[tuple[str, Forecast]]]:
-    """What a recipe will need on the chats of `data`; where that does not fit, also lighter ways to the same result, by their option.
+    """What a recipe will need on the chats of `data`; where that does not fit, also lighter ways to the same result, by their names.
 
-    Raises UsageError for a recipe that does not say which network it makes.
+    `inputs` are the folders of what else the recipe takes. Raises UsageError for a recipe that does not say which network it makes.
     """
     if not hasattr(module, "network"):
         raise UsageError(
-            f"the recipe '{recipe}' makes its network out of weights, so nothing can be told before they are loaded",
+            f"the recipe '{recipe}' does not say which network it makes, so nothing can be told before it is there",
             "Start it: it tells what it needs before step 1, and stops there when that does not fit.",
         )
-    loaded = load_tokenizer(base) if module.LOADS == "tokenizer" else lay_out(base, _format(module, cfg))
-    loaded = replace(loaded, device=torch.device("meta"))
+    loaded = replace(_beginning(module, cfg, project, inputs), device=torch.device("meta"))
     rows = rows_of(chats_of(data, "train"), loaded.renderer, cfg)
     held = rows_of(spread([c for c in chats_of(data, "valid") if c.answer], cfg.valid_rows), loaded.renderer, cfg)
     if not rows.examples:
@@ -111,18 +112,37 @@ def planned(
         warnings.simplefilter("ignore", FutureWarning)
         network = module.network(cfg)(loaded)
     ready(loaded, network)
-    asked = forecast(network, rows, held.examples, next_token, cfg)
-    lighter: list[tuple[str, Forecast]] = []
-    tokens = cfg.batch_tokens // 2
-    while asked.fits is False and tokens >= recovery.SMALLEST and not (lighter and lighter[-1][1].fits):
-        found = forecast(network, rows, held.examples, next_token, cfg.model_copy(update={"batch_tokens": tokens}))
-        lighter.append((f"--batch-tokens {tokens}", found))
-        tokens //= 2
-    return asked, lighter
+    all_steps = module.all_steps(cfg) if hasattr(module, "all_steps") else cfg.last_step
+
+    def needed(own: FitConfig) -> Forecast:
+        found = forecast(network, rows, held.examples, next_token, own)
+        return replace(found, steps=all_steps, seconds=found.seconds * all_steps / found.steps)
+
+    asked = needed(cfg)
+    return asked, [] if asked.fits is not False else list(_lighter(network, cfg, needed))
 
 
-def _format(module: ModuleType, cfg: FitConfig) -> str:
-    return cfg.dtype if module.LOADS == "as computed" else str(module.LOADS)
+def _lighter(network: Any, cfg: FitConfig, needed: Callable[[FitConfig], Forecast]) -> Iterator[tuple[str, Forecast]]:
+    """The ways training turns to by itself when memory runs out, in its order, up to the first that fits."""
+    tried = recovery.Lighter()
+    while (tried := recovery.next_lighter(tried, cfg)) is not None:
+        if tried.recompute:
+            recompute(network)
+        own = tried.applied(cfg)
+        found = needed(own)
+        yield f"--batch-tokens {own.batch_tokens}" + (" and recomputed activations" if tried.recompute else ""), found
+        if found.fits:
+            return
+
+
+def _beginning(module: ModuleType, cfg: FitConfig, project: Project, inputs: Mapping[str, Path]) -> Loaded:
+    """What the recipe's network is made of, without numbers."""
+    if hasattr(module, "outline"):
+        outlined: Loaded = module.outline(cfg, project, inputs)
+        return outlined
+    if module.LOADS == "tokenizer":
+        return load_tokenizer(project.base)
+    return lay_out(project.base, cfg.dtype if module.LOADS == "as computed" else str(module.LOADS))
 
 
 def memory_of(network: Any, examples: Sequence[Example], loss: Loss, cfg: FitConfig) -> tuple[Memory, float]:
@@ -169,7 +189,7 @@ def _one_pack(
 def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg: FitConfig) -> Forecast:
     """What training `network`, real or on the meta device, will need."""
     memory, per_token = memory_of(network, rows.examples, loss, cfg)
-    per_step, total = _computed(rows, cfg), min(cfg.steps, cfg.max_steps or cfg.steps)
+    per_step, total = _computed(rows, cfg), cfg.last_step
     # An evaluation goes forward only: a third of the work, or half of it where most weights are frozen.
     evaluated = (1 + total // cfg.evaluate_every) * sum(len(e.ids) for e in valid) / 2.5
     where = device()

@@ -10,15 +10,17 @@ import torch
 
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError, MissingError
-from endonym.models.grow import grow
-from endonym.models.grow_shape import shape_of, target_shape
+from endonym.models.grow import empty, grow
+from endonym.models.grow_shape import Shape, shape_of, target_shape
 from endonym.models.grow_vocabulary import grow_vocabulary
-from endonym.models.load import Loaded, load_artifact, load_model
+from endonym.models.load import Loaded, lay_out, load_artifact, load_model, weights_of
+from endonym.models.vocabulary import make_room
 from endonym.train.network import attention
 from endonym.train.rows import chats_of, spread
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+    from endonym.project import Project
     from endonym.train.recipes.grow import Config
 
 SHOWN = 8
@@ -34,13 +36,13 @@ def load_small(cfg: Config, job: Job) -> Loaded:
     """The model to grow, in fp32, adapters merged: the run or folder that is named, else the project's base."""
     if not cfg.model:
         return load_model(job.project.base, dtype="float32")
-    folder = folder_of(cfg.model, job)
+    folder = folder_of(cfg.model, job.project)
     return (
         load_artifact(folder, "float32") if (folder / "model.json").is_file() else load_model(folder, dtype="float32")
     )
 
 
-def with_tokenizer(cfg: Config, small: Loaded, job: Job) -> Loaded:
+def with_tokenizer(cfg: Config, small: Loaded, project: Project) -> Loaded:
     """`small` with the tokenizer its vocabulary shall grow to, when one is named."""
     if not cfg.tokenizer:
         return small
@@ -48,7 +50,7 @@ def with_tokenizer(cfg: Config, small: Loaded, job: Job) -> Loaded:
 
     from endonym.models.render import Renderer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder_of(cfg.tokenizer, job))
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(cfg.tokenizer, project))
     return replace(small, tokenizer=tokenizer, renderer=Renderer(tokenizer))
 
 
@@ -73,10 +75,7 @@ def grown_network(cfg: Config, loaded: Loaded, data: Dataset, job: Job) -> Any:
         if done.nats_lost > BEARABLE:
             text = f"the new tokens cost {done.nats_lost:.3f} nats a token of old text; train on some of it too"
             job.event("warning", text=text)
-    old = shape_of(small.model.config)
-    new = target_shape(
-        small.model.config, cfg.layers or -(-4 * old.layers // 3), cfg.width, cfg.inner, cfg.heads, cfg.kv_heads
-    )
+    old, new = shape_of(small.model.config), grown_shape(cfg, small.model.config)
     model = grow(small.model, new, cfg.operator, cfg.seed)
     sizes = [f"{sum(p.numel() for p in m.parameters()) / 1e6:.1f} million parameters" for m in (small.model, model)]
     gap = logit_difference(small.model, model, loaded, data, cfg)
@@ -91,6 +90,22 @@ def grown_network(cfg: Config, loaded: Loaded, data: Dataset, job: Job) -> Any:
     return model
 
 
+def outline(cfg: Config, project: Project) -> Loaded:
+    """The grown network without numbers, with its tokenizer."""
+    small = lay_out(weights_of(folder_of(cfg.model, project)) if cfg.model else project.base, "float32")
+    tokenized = with_tokenizer(cfg, small, project)
+    make_room(small.model, small.tokenizer, tokenized.tokenizer)
+    with torch.device("meta"):
+        grown, _, _ = empty(small.model, grown_shape(cfg, small.model.config), cfg.operator)
+    return replace(tokenized, model=grown)
+
+
+def grown_shape(cfg: Config, config: Any) -> Shape:
+    """The shape to grow a model with the settings `config` to."""
+    layers = cfg.layers or -(-4 * shape_of(config).layers // 3)
+    return target_shape(config, layers, cfg.width, cfg.inner, cfg.heads, cfg.kv_heads)
+
+
 @torch.no_grad()
 def logit_difference(first: Any, second: Any, loaded: Loaded, data: Dataset, cfg: Config) -> float:
     """Largest difference of any logit of two models on some validation rows."""
@@ -103,10 +118,10 @@ def logit_difference(first: Any, second: Any, loaded: Loaded, data: Dataset, cfg
     return largest
 
 
-def folder_of(name: str, job: Job) -> Path:
+def folder_of(name: str, project: Project) -> Path:
     """The folder a user named, from the project's on; raises MissingError where there is none."""
     path = Path(name).expanduser()
-    path = path if path.is_absolute() else job.project.path / path
+    path = path if path.is_absolute() else project.path / path
     if not path.is_dir():
         raise MissingError(
             f"the folder {path} is not there", "Name a folder for --model or --tokenizer, from the project's on."

@@ -38,20 +38,24 @@ def read(folder: Path) -> Lighter:
 
 def lighten(folder: Path, cfg: FitConfig) -> str:
     """Make the job in `folder` need less memory from its next start on; returns what was changed, `""` when nothing is left."""
-    now = read(folder)
-    if cfg.batch_tokens >> (now.halvings + 1) >= SMALLEST:
-        now = Lighter(now.halvings + 1, now.recompute)
-        told = (
-            f"{cfg.batch_tokens >> now.halvings} tokens at once and {2**now.halvings} times as many packs a step; "
-            "the result is the same"
-        )
-    elif not now.recompute:
-        now = Lighter(now.halvings, True)
-        told = "activations are computed twice instead of kept (slower, same result)"
-    else:
+    before = read(folder)
+    now = next_lighter(before, cfg)
+    if now is None:
         return ""
     write_json(_path(folder), asdict(now))
-    return told
+    if now.recompute != before.recompute:
+        return "activations are computed twice instead of kept (slower, same result)"
+    return (
+        f"{cfg.batch_tokens >> now.halvings} tokens at once and {2**now.halvings} times as many packs a step; "
+        "the result is the same"
+    )
+
+
+def next_lighter(now: Lighter, cfg: FitConfig) -> Lighter | None:
+    """What a run changes next; None when nothing is left."""
+    if cfg.batch_tokens >> (now.halvings + 1) >= SMALLEST:
+        return Lighter(now.halvings + 1, now.recompute)
+    return None if now.recompute else Lighter(now.halvings, True)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -35,3 +35,8 @@ class FitConfig(BaseModel):
         False, description="Compile the gated blocks (torch.compile); on the CPUs tried it took longer than it saved."
     )
     seed: int = Field(20, description="Seed of row order, initial values and dropout.")
+
+    @property
+    def last_step(self) -> int:
+        """The step at which a run ends that nothing stops early."""
+        return min(self.steps, self.max_steps or self.steps)

@@ -70,7 +70,8 @@ def estimate(args: argparse.Namespace, console: Console) -> int:
     )
     ((name, (module, cfg)),) = resolved.plugins.items()
     data = Dataset(project.output(inputs["dataset"]), "train")
-    asked, lighter = planned(name, module, cfg, data, project.base)
+    taken = {key: project.output(one) for key, one in inputs.items() if isinstance(one, int)}
+    asked, lighter = planned(name, module, cfg, data, project, taken)
     free = shutil.disk_usage(project.path).free
     disk = asked.checkpoint_bytes + asked.model_bytes
     data_out = {

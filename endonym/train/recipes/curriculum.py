@@ -96,6 +96,11 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     return job.output
 
 
+def all_steps(cfg: Config) -> int:
+    """Steps of all runs: two for each seed of the verdict, of which one is the job's own."""
+    return max(1, 2 * cfg.seeds) * cfg.last_step
+
+
 def graded(data: Dataset, job: Job) -> dict[str, str]:
     """The stage of each chat by its id; raises ConfigError when others were scored than are trained on."""
     from endonym.data import difficulty
@@ -120,7 +125,7 @@ def plan(
         if weight > 0:
             members[stage_of[chat]].append(i)
     members = {name: found for name, found in members.items() if found}
-    staged = min(cfg.steps, cfg.max_steps or cfg.steps) * (cfg.share if cfg.pacing == "warmup" else 1.0)
+    staged = cfg.last_step * (cfg.share if cfg.pacing == "warmup" else 1.0)
     ends = [(round(staged * number / len(members)), name) for number, name in enumerate(members, 1)]
     if cfg.pacing == "cumulative":
         stages = [[i for found in list(members.values())[: n + 1] for i in found] for n in range(len(members))]

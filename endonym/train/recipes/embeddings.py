@@ -7,11 +7,14 @@ embeddings whole weights have to be written anyway, and the layers must learn to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from endonym.train.recipes import full
 from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from endonym.jobs.job import Job
     from endonym.models.adopt import Material
     from endonym.models.load import Loaded
+    from endonym.project import Project
     from endonym.train.fit import Fitted
-    from endonym.train.recipe import Fit
+    from endonym.train.recipe import Build, Fit
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 INPUTS = {"vocabulary": "vocabulary"}
@@ -50,13 +54,9 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.models.vocabulary import all_rows, only_rows
     from endonym.train import recipe
     from endonym.train.finish import save_weights
-    from endonym.train.network import trainable
 
     torch.manual_seed(cfg.seed)
     adopted, fresh = _adopted(cfg, data, job, load_model(job.project.base, dtype="float32"))
-
-    def build(loaded: Loaded) -> Any:
-        return trainable(loaded.model, cfg, loaded)
 
     def warm(model: Any, fit: Fit) -> Fitted | None:
         if not (cfg.warm_steps and fresh):
@@ -69,9 +69,33 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         return warmed
 
     return recipe.run(
-        "embeddings", cfg, data, job, adopted, build,
+        "embeddings", cfg, data, job, adopted, network(cfg),
         lambda model, out: save_weights(model, adopted.tokenizer, out / "weights"), first=warm,
     )  # fmt: skip
+
+
+def outline(cfg: Config, project: Project, inputs: Mapping[str, Path]) -> Loaded:
+    """The base without numbers, with the vocabulary of the newest tokenizer."""
+    from transformers import AutoTokenizer
+
+    from endonym.models.load import lay_out
+    from endonym.models.render import Renderer
+    from endonym.models.vocabulary import make_room
+
+    loaded = lay_out(project.base, "float32")
+    tokenizer = AutoTokenizer.from_pretrained(inputs["vocabulary"] / "tokenizer")
+    make_room(loaded.model, loaded.tokenizer, tokenizer)
+    return replace(loaded, tokenizer=tokenizer, renderer=Renderer(tokenizer))
+
+
+def network(cfg: Config) -> Build:
+    """What sets the model up for training all its weights."""
+    return full.whole(cfg)
+
+
+def all_steps(cfg: Config) -> int:
+    """Those of the new rows alone, and those of all weights."""
+    return _warm(cfg).last_step * bool(cfg.warm_steps) + cfg.last_step
 
 
 def _warm(cfg: Config) -> Config:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from endonym.train.recipes import full
 from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
     from endonym.models.load import Loaded
+    from endonym.project import Project
+    from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 
@@ -48,14 +53,13 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train.equal_compute import compare
     from endonym.train.finish import save_weights
     from endonym.train.growth import grown_network, load_small, with_tokenizer, without_model
-    from endonym.train.network import trainable
 
     torch.manual_seed(cfg.seed)
     small = without_model(load_small(cfg, job))
-    tokenized = with_tokenizer(cfg, small, job)
+    tokenized = with_tokenizer(cfg, small, job.project)
 
     def build(loaded: Loaded) -> Any:
-        return trainable(grown_network(cfg, loaded, data, job), cfg, loaded)
+        return network(cfg)(replace(loaded, model=grown_network(cfg, loaded, data, job)))
 
     recipe.run(
         "grow", cfg, data, job, tokenized, build,
@@ -64,3 +68,20 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     if cfg.compare and not job.stopped_early:
         compare(cfg, small, tokenized, data, job)
     return job.output
+
+
+def outline(cfg: Config, project: Project, inputs: Mapping[str, Path]) -> Loaded:
+    """The grown model without numbers."""
+    from endonym.train import growth
+
+    return growth.outline(cfg, project)
+
+
+def network(cfg: Config) -> Build:
+    """What sets the grown model up for training all its weights."""
+    return full.whole(cfg)
+
+
+def all_steps(cfg: Config) -> int:
+    """Its own steps, and as much computing for each of the two models it is compared with."""
+    return (3 if cfg.compare else 1) * cfg.last_step
