@@ -124,8 +124,8 @@ def planned(
 
 def _lighter(network: Any, cfg: FitConfig, needed: Callable[[FitConfig], Forecast]) -> Iterator[tuple[str, Forecast]]:
     """The ways training turns to by itself when memory runs out, in its order, up to the first that fits."""
-    tried = recovery.Lighter()
-    while (tried := recovery.next_lighter(tried, cfg)) is not None:
+    tried = recovery.next_lighter(recovery.Lighter(), cfg)
+    while tried is not None:
         if tried.recompute:
             recompute(network)
         own = tried.applied(cfg)
@@ -133,6 +133,7 @@ def _lighter(network: Any, cfg: FitConfig, needed: Callable[[FitConfig], Forecas
         yield f"--batch-tokens {own.batch_tokens}" + (" and recomputed activations" if tried.recompute else ""), found
         if found.fits:
             return
+        tried = recovery.next_lighter(tried, cfg)
 
 
 def _beginning(module: ModuleType, cfg: FitConfig, project: Project, inputs: Mapping[str, Path]) -> Loaded:
