@@ -21,7 +21,7 @@ from endonym.train.checkpoint import State
 from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
-from endonym.train.step import RECENT, Loss, adamw, mean_loss, peak_bytes, take
+from endonym.train.step import RECENT, TIDY_EVERY, Loss, adamw, give_back, mean_loss, peak_bytes, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -130,6 +130,8 @@ def fit(
         state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
         state.recent = [*state.recent, taken.loss][-RECENT:]
         run.report(taken.loss, total, pace.add(taken.seen))
+        if state.step % TIDY_EVERY == 0:
+            give_back()
         last, ended = state.step >= total, course.ends.get(state.step)
         if state.step % cfg.evaluate_every == 0 or last or ended:
             run.evaluate()
