@@ -23,7 +23,7 @@ Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
 RECENT = 16
 """Steps whose losses say what is usual."""
 
-TIDY_EVERY = 16
+TIDY_EVERY = 32
 """Steps between two times at which free memory is given back."""
 
 
@@ -117,7 +117,7 @@ def give_back() -> None:
     """Hand memory that lies free in pieces back to the system; does nothing on a GPU, or with a C library that cannot.
 
     Packs of ever other sizes leave holes that fit nothing, and a process grows by them. Done every `TIDY_EVERY` steps it costs
-    about one in a hundred seconds: the pages have to be taken anew.
+    under a hundredth of the time: the pages have to be taken anew.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" and not torch.cuda.is_available() else None
     if library is not None and hasattr(library, "malloc_trim"):
