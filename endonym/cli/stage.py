@@ -214,8 +214,8 @@ def _epilog(stage: Stage, name: str, module: Any) -> str:
     )
     makes = getattr(module, "PRODUCES", stage.produces)
     line = f"Takes the newest {takes}; makes {makes}." if takes else f"Makes {makes}."
-    own = f"[{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else f"[{stage.verb}]"
-    return f"{line} Every setting can also stand in endonym.toml under [{stage.verb}] or {own}, or in a plan."
+    tables = f"[{stage.verb}]" + (f" or [{stage.verb}.{name or 'PLUGIN'}]" if stage.kind else "")
+    return f"{line} Every setting can also stand in endonym.toml under {tables}, or in a plan."
 
 
 def take_name(words: list[str]) -> tuple[str, list[str]]:
