@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from functools import partial
 
 import pytest
@@ -20,7 +21,7 @@ from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
 from endonym.train.network import attention, compile_blocks, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
-from endonym.train.step import learning_rate, mean_loss
+from endonym.train.step import Tidy, learning_rate, mean_loss, resident_bytes
 from endonym.types import Chat, Message
 
 
@@ -411,3 +412,20 @@ def test_attention_dropout_acts_in_training_alone(loaded):
     loaded.model.train()
     assert float(next_token(loaded.model, rows)) != float(next_token(loaded.model, rows))
     assert loaded.model.config.attention_dropout == saved
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory can be given back only with Linux's C library")
+def test_holes_in_memory_are_given_back_beyond_what_was_foretold_and_only_then():
+    kept = [torch.ones(16_000) for _ in range(4000)]
+    kept = kept[::20]  # 64 kB each: small enough to come from the heap, where the others leave holes between these
+    held = resident_bytes()
+    modest, strict = Tidy(held + 2**30), Tidy(held // 2)
+    for _ in range(Tidy.EVERY):
+        modest.after_step()
+    assert resident_bytes() > held - 2**24
+    for _ in range(Tidy.EVERY - 1):
+        strict.after_step()
+    assert resident_bytes() > held - 2**24
+    strict.after_step()
+    assert resident_bytes() < held - 150 * 2**20
+    assert all(bool((t == 1).all()) for t in kept)

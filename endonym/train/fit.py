@@ -21,7 +21,7 @@ from endonym.train.checkpoint import State
 from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
-from endonym.train.step import RECENT, TIDY_EVERY, Loss, adamw, give_back, mean_loss, peak_bytes, take
+from endonym.train.step import RECENT, Loss, Tidy, adamw, mean_loss, peak_bytes, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -130,8 +130,7 @@ def fit(
         state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
         state.recent = [*state.recent, taken.loss][-RECENT:]
         run.report(taken.loss, total, pace.add(taken.seen))
-        if state.step % TIDY_EVERY == 0:
-            give_back()
+        run.tidy.after_step()
         last, ended = state.step >= total, course.ends.get(state.step)
         if state.step % cfg.evaluate_every == 0 or last or ended:
             run.evaluate()
@@ -168,6 +167,8 @@ class _Run:
         self.room = Room(job.folder, job.log, job.cancelled)
         self.best, self.recent = Kept("best", self.folder, self.weights), Kept("recent", self.folder, self.weights)
         self.state = State()
+        # The largest batch was rehearsed; the optimiser, two numbers in float32 a weight, is still to come.
+        self.tidy = Tidy(peak_bytes() + 8 * sum(p.numel() for p in self.weights.values()))
 
     def begin(self) -> None:
         """Go on from the newest checkpoint, or rehearse an evaluation and a save before the first step."""
