@@ -39,7 +39,19 @@ SHARED: dict[str, Any] = {
     "seed": 20,
 }  # fmt: skip
 """What all systems are told: LoRA on all linear layers, AdamW, a constant learning rate."""
-COLUMNS = ("system", "setting", "tokens/s", "of ours", "with start", "steps", "steps s", "whole s", "peak MB", "loss")
+COLUMNS = (
+    "system",
+    "setting",
+    "tokens/s",
+    "of ours",
+    "MFU",
+    "with start",
+    "steps",
+    "steps s",
+    "whole s",
+    "peak MB",
+    "loss",
+)
 
 
 class DifferentError(Exception):
@@ -84,6 +96,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--valid-rows", type=int, default=100, help="rows of the final evaluation")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument("--batch", type=int, default=0, help="rows per step; default: one pass over the rows")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all systems train")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of every run")
     parser.add_argument("--repeat", type=int, default=1, help="rounds over all systems; the table shows medians")
     parser.add_argument("--pip", default="", help="further arguments for pip install, as one text")
@@ -127,7 +140,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     rows.write(scratch / "valid.jsonl", valid)
     job = {
         **SHARED, "base": str(base), "train": str(scratch / "train.jsonl"), "valid": str(scratch / "valid.jsonl"),
-        "batch_size": batch, "steps": options.steps, "scratch": str(scratch),
+        "batch_size": batch, "steps": options.steps, "scratch": str(scratch), "device": options.device,
     }  # fmt: skip
     job["judged"] = judged(job, options)
     # Packs are never filled to the brim, and some systems want their length to be a multiple of eight.
@@ -165,8 +178,8 @@ def attempt(
         return {**run, "failed": f"{type(error).__name__}: {error}"}
     tokens, steps = job["judged"]["expected"]["tokens"], result["times"][-1] - result["times"][0]
     return {
-        **run, "steps": len(result["times"]) - 1, "tokens_per_second": tokens / steps, "tokens_per_second_whole": tokens / seconds, "step_seconds": steps,
-        "seconds": seconds, "peak_bytes": peak, "loss": judgement["loss"], "versions": result["versions"],
+        **run, "mfu": tokens / steps * 4 * job["judged"]["multiplied"] / job["judged"]["product_speed"], "steps": len(result["times"]) - 1, "tokens_per_second": tokens / steps, "tokens_per_second_whole": tokens / seconds, "step_seconds": steps,
+        "seconds": seconds, "peak_bytes": result["device_peak_bytes"] or peak, "loss": judgement["loss"], "versions": result["versions"],
         "times": result["times"], "seen": result["seen"],
     }  # fmt: skip
 
@@ -178,8 +191,10 @@ def process(
     mark = str(time.time_ns())
     environment = {
         **os.environ, MARK: mark, "OMP_NUM_THREADS": str(options.threads), "MKL_NUM_THREADS": str(options.threads),
-        "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(HERE.parent),
+        "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(HERE.parent),
     }  # fmt: skip
+    if options.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     if str(python) != sys.executable:
         del environment["PYTHONPATH"]
     asked = Path(told["result"]).with_name("job.json")
@@ -291,6 +306,7 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for name in (
                 "tokens_per_second",
                 "tokens_per_second_whole",
+                "mfu",
                 "steps",
                 "step_seconds",
                 "seconds",
@@ -330,7 +346,7 @@ def drawn(table: Sequence[dict[str, Any]]) -> str:
         if row["runs"]:
             spread = f" ({row['slowest']:.0f} to {row['fastest']:.0f})" if row["runs"] > 1 else ""
             cells += [
-                f"{row['tokens_per_second']:.0f}{spread}", f"{row['of_ours']:.2f}" if "of_ours" in row else "",
+                f"{row['tokens_per_second']:.0f}{spread}", f"{row['of_ours']:.2f}" if "of_ours" in row else "", f"{row['mfu']:.0%}",
                 f"{row['tokens_per_second_whole']:.0f}", f"{row['steps']:.0f}", f"{row['step_seconds']:.1f}", f"{row['seconds']:.1f}",
                 f"{row['peak_bytes'] / 1e6:.0f}", f"{row['loss']:.4f}",
             ]  # fmt: skip
@@ -347,7 +363,15 @@ def described(job: dict[str, Any], options: argparse.Namespace) -> dict[str, Any
     """What was asked for, for the JSON report."""
     about = {name: job[name] for name in (*SHARED, "batch_size", "steps")}
     expected = {name: job["judged"]["expected"][name] for name in ("rows", "tokens", "learned", "digest")}
-    return {**about, **expected, "threads": options.threads, "base": options.base, "base_loss": job["judged"]["loss"]}
+    return {
+        **about,
+        **expected,
+        "device": options.device,
+        "threads": options.threads,
+        "base": options.base,
+        "base_loss": job["judged"]["loss"],
+        "product_speed": job["judged"]["product_speed"],
+    }
 
 
 def say(text: str) -> None:

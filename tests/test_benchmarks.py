@@ -134,7 +134,7 @@ def test_the_table_has_medians_ratios_and_failures():
     def run(system: str, setting: str, speed: float) -> dict:
         return {
             "system": system, "setting": setting, "tokens_per_second": speed, "tokens_per_second_whole": speed / 2, "steps": 25,
-            "step_seconds": 10.0, "seconds": 20.0, "peak_bytes": 1_500_000_000, "loss": 2.5, "versions": {"torch": "2.13.0"},
+            "step_seconds": 10.0, "mfu": 0.4, "seconds": 20.0, "peak_bytes": 1_500_000_000, "loss": 2.5, "versions": {"torch": "2.13.0"},
         }  # fmt: skip
 
     runs = [run("ours", "default", speed) for speed in (380.0, 400.0, 900.0)]
@@ -158,7 +158,7 @@ def test_the_table_has_medians_ratios_and_failures():
         ("best", "best", "trl", 3.125),
     ]
     text = train_speed.drawn(table)
-    assert "| trainer | default | 100 | 0.25 | 50 | 25 | 10.0 | 20.0 | 1500 | 2.5000 |" in text
+    assert "| trainer | default | 100 | 0.25 | 40% | 50 | 25 | 10.0 | 20.0 | 1500 | 2.5000 |" in text
     assert "ours default: 4.00 times the fastest default (trainer)" in text
     assert "llamafactory default failed: UnavailableError: no such version" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
@@ -247,7 +247,7 @@ def test_nothing_of_a_run_outlives_its_timeout(tmp_path):
     )
     told = {"result": str(tmp_path / "result.json")}
     with pytest.raises(subprocess.TimeoutExpired):
-        train_speed.process(Path(sys.executable), str(script), told, Namespace(threads=1, timeout=4.0))
+        train_speed.process(Path(sys.executable), str(script), told, Namespace(threads=1, timeout=4.0, device="cpu"))
     child = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
@@ -270,7 +270,7 @@ def test_what_our_run_computed_is_counted_by_training_itself(tiny_model, tmp_pat
     job = {
         **train_speed.SHARED, "base": str(tmp_path / "base"), "train": str(tmp_path / "train.jsonl"), "work": str(tmp_path),
         "valid": str(tmp_path / "valid.jsonl"), "batch_size": 4, "steps": 2, "packages": [], "setting": {}, "rank": 2,
-        "max_length": max_length, "result": str(tmp_path / "result.json"),
+        "max_length": max_length, "result": str(tmp_path / "result.json"), "device": "cpu",
     }  # fmt: skip
     (tmp_path / "job.json").write_text(json.dumps(job), encoding="utf-8")
     monkeypatch.setattr(sys, "argv", ["with_endonym.py", str(tmp_path / "job.json")])

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from batches import rows_at_once
 from rendering import IGNORE, Row, about
 from transformers import TrainerCallback
@@ -48,7 +49,7 @@ def arguments(job: Job) -> dict[str, Any]:
         "seed": job["seed"],
         "save_strategy": "no",
         "report_to": "none",
-        "use_cpu": True,
+        "use_cpu": job["device"] == "cpu",
         "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": steps_rows // rows,
     }
@@ -71,6 +72,8 @@ class Watch(TrainerCallback):
         self.times = [time.time()]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **about_run: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.times.append(time.time())
 
     def _counting(self, collate: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -113,5 +116,6 @@ def write_result(job: Job, watch: Watch, adapter: Path) -> None:
         "seen": watch.seen,
         "adapter": str(adapter),
         "versions": {name: version(name) for name in job["packages"]},
+        "device_peak_bytes": torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0,
     }
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")

@@ -45,6 +45,7 @@ def main() -> None:
         "seen": {"tokens": trained["tokens"], "learned": trained["learned_tokens"]},
         "adapter": str(output / "adapter"),
         "versions": {name: version_of(name) for name in job["packages"]},
+        "device_peak_bytes": trained["peak_memory_bytes"] if job["device"] == "cuda" else 0,
     }
     Path(job["result"]).write_text(json.dumps(result), encoding="utf-8")
 
