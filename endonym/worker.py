@@ -81,6 +81,18 @@ def main(arguments: list[str], guard: int = 0) -> int:
     started = time.monotonic()
     state, error, code = "succeeded", {}, 0
     job: Job | None = None
+
+    def end(home: Project, state: str, error: dict[str, Any]) -> None:
+        summary = {**(job.results if job else {}), "seconds": round(time.monotonic() - started, 2)}
+        events.append(home.db, folder, number, "state", {"state": state, "error": error, "summary": summary})
+        rows.finish(home.db, number, state, error, summary)
+
+    def abort(caught: BaseException) -> None:
+        home = Project(arguments[0])  # a thread needs a connection of its own
+        if not _start_again(home, row, resolved, caught):
+            end(home, "failed", _describe_error(caught))
+        os._exit(getattr(caught, "exit_code", 1))
+
     try:
         stage = load_stage(row.verb)
         resolved = resolve_stored(stage, row.settings, project.path)
@@ -90,6 +102,7 @@ def main(arguments: list[str], guard: int = 0) -> int:
             if name != "files"
         }
         job = Job(project, number, row.verb, row.plugin, folder, inputs, resolved.plugins)
+        job.abort = abort
         lease.start(job)
         _describe(folder, row)
         stage.module.run(resolved.config, job)
@@ -104,9 +117,7 @@ def main(arguments: list[str], guard: int = 0) -> int:
             return 0
     finally:
         lease.stop()
-    summary = {**(job.results if job else {}), "seconds": round(time.monotonic() - started, 2)}
-    events.append(project.db, folder, number, "state", {"state": state, "error": error, "summary": summary})
-    rows.finish(project.db, number, state, error, summary)
+    end(project, state, error)
     return code
 
 

@@ -297,12 +297,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     for step in (1, 2):
         with torch.no_grad():
             weights["w"].fill_(float(step))
-        checkpoint.save(tmp_path, checkpoint.State(step=step), weights, optimizer, ["w"])
+        checkpoint.save(tmp_path, checkpoint.State(step=step), checkpoint.collected(weights, optimizer))
     damaged = checkpoint.newest(tmp_path) / "weights.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
     found = checkpoint.newest(tmp_path)
     assert found.name == "step-00000001"
-    state = checkpoint.load(found, weights, optimizer, ["w"])
+    state = checkpoint.load(found, weights, optimizer)
     assert state.step == 1
     assert weights["w"].tolist() == [1.0, 1.0, 1.0]
 

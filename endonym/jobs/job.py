@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from endonym.project import Project
 
 TICK_SECONDS = 0.4
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class Job:
@@ -41,6 +45,8 @@ class Job:
         self.plugins = plugins
         self.results: dict[str, Any] = {}
         self.stopped_early = False
+        self.abort: Callable[[BaseException], object] = _raise
+        """Ends the process as if its stage had raised the error, from a thread, when the stage itself hangs; set by the worker."""
         self._stop = threading.Event()
         self._last_tick = 0.0
         self._lock = threading.Lock()

@@ -69,6 +69,10 @@ class Packed:
         return len(self.targets)
 
 
+Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
+"""Summed loss over the learned tokens of a pack."""
+
+
 def order(num_rows: int, weights: Sequence[float], seed: int, epoch: int) -> list[int]:
     """Row numbers of one epoch in random order; a row of weight w comes floor(w) times, and once more with the rest's chance."""
     if not any(w > 0 for w in weights):
@@ -121,13 +125,13 @@ def steps(rows_of: Callable[[int], list[int]], batch_size: int, cursor: Cursor) 
         yield chosen, Cursor(epoch, at)
 
 
-def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Example]]:
+def micro_batches(examples: Sequence[Example], most_tokens: int, devices: int = 1) -> list[list[Example]]:
     """Cut one step's rows into as few packs of at most `most_tokens` tokens as will do, all about equally full.
 
-    A longer row stands alone. Longest rows are placed first, each into the emptiest pack.
+    With several `devices`, each gets as many, as far as there are rows. A longer row stands alone. Longest rows are placed first, each into the emptiest pack.
     """
     ordered = sorted(examples, key=lambda e: -len(e.ids))
-    number = max(1, -(-sum(len(e.ids) for e in examples) // most_tokens))
+    number = -(-sum(len(e.ids) for e in examples) // (most_tokens * devices)) * devices or devices
     while True:
         packs: list[list[Example]] = [[] for _ in range(number)]
         filled = [0] * number
@@ -138,7 +142,7 @@ def micro_batches(examples: Sequence[Example], most_tokens: int) -> list[list[Ex
         packs = [p for p in packs if p]
         if all(len(p) == 1 or sum(len(e.ids) for e in p) <= most_tokens for p in packs):
             return packs
-        number += 1
+        number += devices
 
 
 def fullest(examples: Sequence[Example], most_tokens: int, most_rows: int) -> list[list[Example]]:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from endonym.store.files import file_hash
 from endonym.train.batches import Cursor
+from endonym.train.sharded import gathered, like, world
 
 KEEP = 2
 
@@ -42,10 +43,22 @@ class State:
     """Where those rows come from."""
 
 
-def save(
-    folder: Path, state: State, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]
-) -> Path:
-    """Write a checkpoint of the trained `weights` (in the order of `names`), the optimiser, random states and cursor.
+Files = Mapping[str, Mapping[str, torch.Tensor]]
+"""The tensors of a checkpoint by file and name."""
+
+
+def collected(weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Files:
+    """What a checkpoint holds of the trained `weights`, the optimiser and the random generators; the first of several devices has it
+    whole, and all must ask at once."""
+    return {
+        "weights": gathered(weights),
+        "optimizer": gathered(_optimizer_tensors(optimizer, list(weights))),
+        "random": _random_states(),
+    }
+
+
+def save(folder: Path, state: State, files: Files) -> Path:
+    """Write a checkpoint of what was `collected`, and the cursor.
 
     It is read back and compared with its hashes before an older one is deleted. Leaves nothing behind when the disk is full.
     """
@@ -56,7 +69,7 @@ def save(
     temporary = folder / f".tmp-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
     try:
-        _write(temporary, state, weights, optimizer, names)
+        _write(temporary, state, files)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -67,12 +80,9 @@ def save(
     return target
 
 
-def _write(
-    folder: Path, state: State, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]
-) -> None:
-    save_file({n: t.detach().cpu().contiguous() for n, t in weights.items()}, folder / "weights.safetensors")
-    save_file(_optimizer_tensors(optimizer, names), folder / "optimizer.safetensors")
-    save_file(_random_states(), folder / "random.safetensors")
+def _write(folder: Path, state: State, files: Files) -> None:
+    for name, tensors in files.items():
+        save_file(dict(tensors), folder / f"{name}.safetensors")
     (folder / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
     manifest = {p.name: file_hash(p) for p in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
@@ -109,43 +119,52 @@ def oldest_step(folder: Path) -> int:
     return min((int(path.name.rpartition("-")[2]) for path in folder.glob("step-*")), default=0)
 
 
-def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, names: list[str]) -> State:
+def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> State:
     """Put a checkpoint back into `weights` (in place), the optimiser and the random generators; returns its state."""
     with torch.no_grad():
         for name, tensor in load_file(path / "weights.safetensors").items():
-            weights[name].copy_(tensor)
-    _restore_optimizer(optimizer, names, load_file(path / "optimizer.safetensors"))
+            weights[name].copy_(like(tensor, weights[name]))
+    _restore_optimizer(optimizer, weights, load_file(path / "optimizer.safetensors"))
     states = load_file(path / "random.safetensors")
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])
+    # A checkpoint of fewer devices has none for the others: they go on with their own.
+    if (cpu := _label("cpu", world().rank)) in states:
+        torch.set_rng_state(states[cpu])
+    if (cuda := _label("cuda", world().rank)) in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[cuda])
     data: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     data["cursor"] = Cursor(**data["cursor"])
     return State(**data)
 
 
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: list[str]) -> dict[str, torch.Tensor]:
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: Sequence[str]) -> dict[str, Any]:
     tensors = {}
     for number, values in optimizer.state_dict()["state"].items():
         for key, value in values.items():
-            tensors[f"{names[number]}|{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+            tensors[f"{names[number]}|{key}"] = value
     return tensors
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: Mapping[str, torch.Tensor]) -> None:
-    number_of = {name: n for n, name in enumerate(names)}
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, weights: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]
+) -> None:
+    number_of = {name: n for n, name in enumerate(weights)}
     state: dict[int, dict[str, torch.Tensor]] = {}
     for label, tensor in tensors.items():
         name, _, key = label.rpartition("|")
-        state.setdefault(number_of[name], {})[key] = tensor
+        alike = tensor.shape == weights[name].shape
+        state.setdefault(number_of[name], {})[key] = like(tensor, weights[name]) if alike else tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _random_states() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
+    own = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
+        own["cuda"] = torch.cuda.get_rng_state()
+    return {_label(kind, rank): s for kind, state in own.items() for rank, s in enumerate(world().gathered(state))}
+
+
+def _label(kind: str, rank: int) -> str:
+    return f"{kind}.{rank}" if rank else kind
 
 
 def _retire(folder: Path) -> None:

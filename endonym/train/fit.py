@@ -16,12 +16,13 @@ from endonym.errors import JobError
 from endonym.models.render import Example
 from endonym.store.room import Room
 from endonym.train import checkpoint, recovery
-from endonym.train.batches import Cursor, order, steps
+from endonym.train.batches import Cursor, Loss, order, steps
 from endonym.train.checkpoint import State
 from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
-from endonym.train.step import RECENT, Loss, Tidy, adamw, mean_loss, peak_bytes, take
+from endonym.train.sharded import Shared, gathered, world
+from endonym.train.step import RECENT, Tidy, adamw, mean_loss, peak_bytes, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -102,6 +103,9 @@ def fit(
     the run waits; after it ran out of memory, fewer tokens are computed at once. Raises JobError when `MOST_SKIPPED` steps have
     failed.
 
+    On several devices (`train/ranks.py`) every one of them runs this on the same rows, and has a share of each step's packs and of
+    the weights; what is written is whole, and written by the first.
+
     A job of several runs names each by `part`: it has checkpoints and curves of its own, and a finished one is not repeated.
     """
     cfg = recovery.read(job.folder).applied(cfg)
@@ -117,7 +121,7 @@ def fit(
         state = run.state
         rows = [train.examples[i] for i in chosen]
         began = time.monotonic()
-        taken = take(model, rows, loss, run.optimizer, run.weights, state.step, state.recent, cfg)
+        taken = take(run.model, rows, run.loss, run.optimizer, run.weights, state.step, state.recent, cfg)
         if not taken.fine and state.cursor in suspects:
             _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
             continue
@@ -135,7 +139,7 @@ def fit(
         if state.step % cfg.evaluate_every == 0 or last or ended:
             run.evaluate()
             stopped = run.stale()
-        cancelled = not last and job.cancelled()
+        cancelled = bool(world().sums(not last and job.cancelled())[0])
         if ended:
             ended()
         if state.step % cfg.save_every == 0 or last or ended or stopped or cancelled:
@@ -156,13 +160,14 @@ class _Run:
         sample: Callable[[int], None] | None,
         part: str,
     ):
-        torch.manual_seed(cfg.seed)
+        torch.manual_seed(cfg.seed + world().rank)
         if recovery.read(job.folder).recompute:
             recompute(model)
-        self.model, self.valid, self.loss, self.cfg, self.job, self.sample = model, valid, loss, cfg, job, sample
-        self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.shared = Shared(model, loss)
+        self.model, self.loss, self.weights = self.shared.model, self.shared.loss, self.shared.weights
+        self.valid, self.cfg, self.job, self.sample = valid, cfg, job, sample
         self.optimizer = adamw(self.weights, cfg)
-        self.folder = job.folder / "checkpoints" / part
+        self.folder = Path(world().first(lambda: job.folder / "checkpoints" / part))
         self.curves = f"{part}/" if part else ""
         self.room = Room(job.folder, job.log, job.cancelled)
         self.best, self.recent = Kept("best", self.folder, self.weights), Kept("recent", self.folder, self.weights)
@@ -172,15 +177,12 @@ class _Run:
 
     def begin(self) -> None:
         """Go on from the newest checkpoint, or rehearse an evaluation and a save before the first step."""
-        found = checkpoint.newest(self.folder)
-        if found is not None:
-            self.state = checkpoint.load(found, self.weights, self.optimizer, list(self.weights))
+        if self._set_back():
             self.job.log(f"going on from the checkpoint of step {self.state.step}")
             return
         begun = time.monotonic()
         self.evaluate()
-        saved = self.save()
-        size = sum(file.stat().st_size for file in saved.iterdir())
+        size = sum(file.stat().st_size for file in self.save().iterdir())
         detail = f"{time.monotonic() - begun:.1f} s, {size / 1e6:.1f} MB a checkpoint"
         self.job.event("check", name="an evaluation and a save work", passed=True, detail=detail)
         self.job.log(f"ok: an evaluation and a save work ({detail})")
@@ -188,22 +190,29 @@ class _Run:
     def save(self) -> Path:
         """Write a checkpoint, then delete what no checkpoint can ask for any more."""
 
-        def write() -> Path:
-            return checkpoint.save(self.folder, self.state, self.weights, self.optimizer, list(self.weights))
+        files = checkpoint.collected(self.weights, self.optimizer)
 
-        saved = self.room.run("the checkpoint", write)
-        self.best.retire(min(checkpoint.best_steps(self.folder)))
-        wanted = self.recent.steps(checkpoint.oldest_step(self.folder))[-self.cfg.average :]
-        self.recent.retire(min(wanted, default=0))
-        return saved
+        def write() -> Path:
+            saved = self.room.run("the checkpoint", lambda: checkpoint.save(self.folder, self.state, files))
+            self.best.retire(min(checkpoint.best_steps(self.folder)))
+            wanted = self.recent.steps(checkpoint.oldest_step(self.folder))[-self.cfg.average :]
+            self.recent.retire(min(wanted, default=0))
+            return saved
+
+        return Path(world().first(write))
 
     def go_back(self, loss: float) -> None:
         """Set everything back to the last checkpoint that is whole."""
         self.job.log(f"step {self.state.step + 1}: loss {loss:g} is not credible; back to the last checkpoint")
-        found = checkpoint.newest(self.folder)
-        if found is None:
+        if not self._set_back():
             raise JobError("no checkpoint of this run is whole any more", "Resume the job: it begins anew.")
-        self.state = checkpoint.load(found, self.weights, self.optimizer, list(self.weights))
+
+    def _set_back(self) -> bool:
+        """Take everything from the newest checkpoint that is whole; False where there is none."""
+        found = world().first(lambda: checkpoint.newest(self.folder))
+        if found is not None:
+            self.state = checkpoint.load(Path(found), self.weights, self.optimizer)
+        return found is not None
 
     def evaluate(self) -> None:
         """Measure the validation loss, keep the weights that want keeping, and show samples."""
@@ -213,16 +222,27 @@ class _Run:
         better = value < state.best_loss
         if better:
             state.best_loss, state.best_step, state.evaluations_without_gain = value, state.step, 0
-            self.room.run("the best model so far", lambda: self.best.keep(state.step))
+            self._keep(self.best, "the best model so far")
         else:
             state.evaluations_without_gain += 1
         if cfg.average:
-            self.room.run("the model of this evaluation", lambda: self.recent.keep(state.step))
+            self._keep(self.recent, "the model of this evaluation")
         self.job.log(f"step {state.step}: validation loss {value:.4f}" + (" (best so far)" if better else ""))
         if self.sample is not None:
-            dice = torch.get_rng_state()
-            self.sample(state.step)
-            torch.set_rng_state(dice)
+            with self.shared.whole():
+                world().first(self._show)
+
+    def _keep(self, kept: Kept, what: str) -> None:
+        """Write the weights as they are now to a file of their own."""
+        weights = gathered(self.weights)
+        world().first(lambda: self.room.run(what, lambda: kept.keep(self.state.step, weights)))
+
+    def _show(self) -> None:
+        """Show samples, and leave the random numbers as they were."""
+        assert self.sample is not None
+        dice = torch.get_rng_state()
+        self.sample(self.state.step)
+        torch.set_rng_state(dice)
 
     def report(self, loss: float, total: int, rate: float) -> None:
         """Put a step into the curve and the progress."""
@@ -247,7 +267,7 @@ class _Run:
         if cancelled:
             self.job.log(f"stopped at step {state.step} as asked; the checkpoint is saved")
             return state.best_loss, 0
-        last = self.recent.steps(state.step)[-self.cfg.average :] if self.cfg.average else []
+        last = world().first(lambda: self.recent.steps(state.step))[-self.cfg.average :] if self.cfg.average else []
         if len(last) > 1:
             self.recent.restore(*last)
             value = mean_loss(self.model, self.valid, self.loss, self.cfg.batch_tokens)
@@ -266,6 +286,7 @@ class _Run:
         best_loss, averaged = self.end(cancelled)
         measured = train.alike and not cancelled
         train_loss = mean_loss(self.model, train.alike, self.loss, self.cfg.batch_tokens) if measured else math.nan
+        self.shared.end()
         state = self.state
         return Fitted(
             state.step, state.best_step, best_loss, cancelled, rate, peak_bytes(), state.skipped, averaged,

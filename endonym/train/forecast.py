@@ -29,13 +29,13 @@ from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.train import attention, checkpoint, recovery
-from endonym.train.batches import Cursor, fullest, micro_batches, order, pack, steps
+from endonym.train.batches import Cursor, Loss, fullest, micro_batches, order, pack, steps
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
 from endonym.train.network import arithmetic, ready, recompute, standing
 from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
-from endonym.train.step import Loss
+from endonym.train.sharded import count
 
 RUNTIME_BYTES = 720_000_000
 """What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
@@ -157,7 +157,22 @@ def memory_of(network: Any, examples: Sequence[Example], loss: Loss, cfg: FitCon
     found = [
         _one_pack(network, fake, rows, loss, where) for rows in fullest(examples, cfg.batch_tokens, cfg.batch_size)
     ]
-    return max(found, key=lambda pair: pair[0].total)
+    memory, per_token = max(found, key=lambda pair: pair[0].total)
+    return divided(memory, count(cfg.devices)), per_token
+
+
+def divided(memory: Memory, devices: int) -> Memory:
+    """What each of several devices holds at its peak: in the checks before step 1 the whole network, but no optimiser; or in training
+    its share of weights, gradients and optimiser."""
+    if devices == 1:
+        return memory
+    weights, gradients, optimizer = (
+        -(-part // devices) for part in (memory.weights, memory.gradients, memory.optimizer)
+    )
+    before = replace(memory, optimizer=0)
+    return max(
+        before, replace(memory, weights=weights, gradients=gradients, optimizer=optimizer), key=lambda m: m.total
+    )
 
 
 def _one_pack(
@@ -194,12 +209,13 @@ def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg
     # An evaluation goes forward only: a third of the work, or half of it where most weights are frozen.
     evaluated = (1 + total // cfg.evaluate_every) * sum(len(e.ids) for e in valid) / 2.5
     where = device()
+    gpus = count(cfg.devices) if where.type == "cuda" else 1
     trained = [p for p in network.parameters() if p.requires_grad]
     learned = sum(p.numel() * p.element_size() for p in trained)
     whole = sum(p.numel() * p.element_size() for p in network.parameters())
     return Forecast(
         device=where.type, memory=memory, free_bytes=available_bytes(), steps=total,
-        seconds=per_token * (total * per_step + evaluated) / (USED * product_speed(arithmetic(network), where)),
+        seconds=per_token * (total * per_step + evaluated) / (USED * product_speed(arithmetic(network), where)) / gpus,
         checkpoint_bytes=(checkpoint.KEEP + 1) * (learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
         model_bytes=learned if hasattr(network, "peft_config") else whole, tokens_per_step=per_step,
     )  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+
+from endonym.train.sharded import like
 
 
 class Kept:
@@ -19,12 +22,12 @@ class Kept:
         self.folder = folder
         self.weights = weights
 
-    def keep(self, step: int) -> None:
-        """Write the weights as they are now."""
+    def keep(self, step: int, weights: Mapping[str, torch.Tensor]) -> None:
+        """Write the weights as they are now, put together."""
         self.folder.mkdir(parents=True, exist_ok=True)
         target = self._path(step)
         temporary = target.with_suffix(".tmp")
-        save_file({n: p.detach().cpu().contiguous() for n, p in self.weights.items()}, temporary)
+        save_file(dict(weights), temporary)
         temporary.replace(target)
 
     def steps(self, until: int) -> list[int]:
@@ -45,7 +48,7 @@ class Kept:
                 total[name] = total[name] + tensor.float() if name in total else tensor.float()
         with torch.no_grad():
             for name, tensor in total.items():
-                self.weights[name].copy_(tensor / len(steps))
+                self.weights[name].copy_(like(tensor / len(steps), self.weights[name]))
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{self.name}-{step:08d}.safetensors"

@@ -11,11 +11,12 @@ import torch
 from endonym.errors import JobError
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
-from endonym.train.batches import fullest, pack
+from endonym.train.batches import Loss, fullest, pack
 from endonym.train.forecast import available_bytes, memory_of
 from endonym.train.network import arithmetic, recompute, standing
 from endonym.train.settings import FitConfig
-from endonym.train.step import Loss, peak_bytes
+from endonym.train.sharded import world
+from endonym.train.step import peak_bytes
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -71,7 +72,7 @@ def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: 
             recompute(model)
         needed, _ = memory_of(model, examples, loss, lighter.applied(cfg))
         job.log(f"estimated peak memory {needed}")
-        free = available_bytes()
+        free = _free_for_each()
         if free is None or needed.total - needed.weights - needed.runtime <= free:
             return
         changed = recovery.lighten(job.folder, cfg)
@@ -81,6 +82,14 @@ def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: 
                 "Use a smaller base, a lower --rank or --max-length, train lora instead of all weights, or close other programs.",
             )
         job.event("warning", text=f"that is more than the {free / 1e9:.1f} GB that are free: {changed}")
+
+
+def _free_for_each() -> float | None:
+    """Memory free for each of the devices that train together, the same number on each; those that are processes share one memory."""
+    free = available_bytes()
+    if free is None:
+        return None
+    return world().least(free if torch.cuda.is_available() else free / world().size)
 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:

@@ -18,6 +18,7 @@ from endonym.train.network import compile_blocks, ready
 from endonym.train.preflight import preflight
 from endonym.train.rows import chats_of, prepare, sampler
 from endonym.train.settings import FitConfig
+from endonym.train.sharded import world
 from endonym.types import Chat
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def run(
     network = build(loaded)
     loaded = ready(loaded, network)
     checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
-    install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
+    if world().size == 1:
+        install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     if cfg.compiled:
         compile_blocks(network)
     sample = sampler(loaded, shown, cfg.samples, job)
@@ -79,7 +81,7 @@ def run(
             result, tokens=before.tokens + result.tokens, seconds=before.seconds + result.seconds,
             learned_tokens=before.learned_tokens + result.learned_tokens,
         )  # fmt: skip
-    if not result.cancelled:
+    if not result.cancelled and world().rank == 0:
         patiently(lambda: save(network, job.output), job.cancelled)
         describe(loaded, name, cfg, checks, result, job)
     return job.output

@@ -36,6 +36,11 @@ def read(folder: Path) -> Lighter:
     return Lighter(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else Lighter()
 
 
+def copy(source: Path, target: Path) -> None:
+    """Let the job in `target` be as light as that in `source`."""
+    write_json(_path(target), asdict(read(source)))
+
+
 def lighten(folder: Path, cfg: FitConfig) -> str:
     """Make the job in `folder` need less memory from its next start on; returns what was changed, `""` when nothing is left."""
     before = read(folder)

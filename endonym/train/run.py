@@ -40,13 +40,14 @@ def run(cfg: Config, job: Job) -> None:
     """
     from endonym.data import leaks
     from endonym.data.dataset import Dataset
+    from endonym.train.ranks import together
     from endonym.train.tracking import tracked
 
     data = Dataset.of(job, "dataset")
     leaks.check(str(job.inputs["split"]), training=data.records("train"))
     job.log("nothing held out stands in the training rows")
     ((module, settings),) = job.plugins.values()
-    with tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job):
+    with tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job), together(module, settings, job):
         module.train(settings, data, job)
 
 

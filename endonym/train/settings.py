@@ -34,6 +34,11 @@ class FitConfig(BaseModel):
     compiled: bool = Field(
         False, description="Compile the gated blocks (torch.compile); on the CPUs tried it took longer than it saved."
     )
+    devices: int = Field(
+        1,
+        ge=0,
+        description="GPUs to train on together, 0 for all there are; without GPUs, processes that share the processor, to try it out.",
+    )
     seed: int = Field(20, description="Seed of row order, initial values and dropout.")
 
     @property

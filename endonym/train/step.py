@@ -7,18 +7,16 @@ import math
 import resource
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from endonym.models.render import Example
-from endonym.train.batches import Packed, micro_batches, pack
+from endonym.train.batches import Loss, micro_batches, pack
 from endonym.train.network import standing
 from endonym.train.settings import FitConfig
-
-Loss = Callable[[torch.nn.Module, Packed], torch.Tensor]
-"""Summed loss over the learned tokens of a pack."""
+from endonym.train.sharded import world
 
 RECENT = 16
 """Steps whose losses say what is usual."""
@@ -47,14 +45,15 @@ def take(
     """Optimiser step number `step` (from 0), or none when its loss is not credible after the `recent` ones, or its gradient no number."""
     model.train()
     device = next(model.parameters()).device
-    packs = [pack(rows, device) for rows in micro_batches(examples, cfg.batch_tokens)]
-    learned = sum(p.num_learned for p in packs)
+    packs = [pack(rows, device) for rows in world().deal(micro_batches(examples, cfg.batch_tokens, world().size))]
+    learned = int(world().sums(sum(p.num_learned for p in packs))[0])
     total = 0.0
     for batch in packs:
         with standing(model):
             part = loss(model, batch)
             (part / learned).backward()
         total += float(part.detach())
+    total = world().sums(total)[0]
     norm = torch.nn.utils.get_total_norm([p.grad for p in weights.values() if p.grad is not None])
     fine = math.isfinite(float(norm)) and credible(total / learned, recent)
     if fine:
@@ -64,7 +63,7 @@ def take(
             group["lr"] = learning_rate(step, cfg)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return Taken(total / learned, sum(p.num_tokens for p in packs), learned, fine)
+    return Taken(total / learned, sum(len(e.ids) for e in examples), learned, fine)
 
 
 def credible(value: float, recent: Sequence[float]) -> bool:
@@ -84,12 +83,13 @@ def mean_loss(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, b
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     with torch.no_grad():
-        for rows in micro_batches(examples, batch_tokens):
+        for rows in world().deal(micro_batches(examples, batch_tokens, world().size)):
             batch = pack(rows, device)
             total += float(loss(model, batch))
             count += batch.num_learned
+    total, count = world().sums(total, count)
     model.train(was_training)
     return total / max(count, 1)
 

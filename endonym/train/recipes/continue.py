@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 LOADS = full.LOADS
+SHARDED = True
 
 
 class Config(FitConfig):

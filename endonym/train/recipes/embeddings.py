@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 INPUTS = {"vocabulary": "vocabulary"}
+SHARDED = True
 
 
 class Config(FitConfig):

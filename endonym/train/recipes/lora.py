@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train", "peft": "train"}
 LOADS = "as computed"
+SHARDED = True
 
 
 class Config(FitConfig):

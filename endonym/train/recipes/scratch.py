@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 LOADS = "tokenizer"
+SHARDED = True
 
 
 class Config(FitConfig):
