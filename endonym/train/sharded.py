@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,8 +22,8 @@ from endonym.errors import ConfigError
 from endonym.models.render import IGNORE, Example
 from endonym.train.batches import Loss
 
-MINUTES = timedelta(minutes=30)
-"""How long a device waits for the others in the middle of a step; one that ends is noticed at once."""
+PATIENCE = timedelta(days=1)
+"""How long a device waits for another one that lives: it may be held up by a full disk. One that ends is noticed at once."""
 
 BLANK = Example([0, 0], [IGNORE, IGNORE])
 """A row that teaches nothing, for a device that has no pack left when others have."""
@@ -75,13 +77,17 @@ class Several(World):
         """Connect to the others: gloo between processors, NCCL between GPUs."""
         from torch import distributed
 
+        # Nothing listens where another machine could reach it.
+        loopback = "lo0" if sys.platform == "darwin" else "lo"
+        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+            os.environ.setdefault(name, loopback)
         on_gpus = torch.cuda.is_available()
         if on_gpus:
             torch.cuda.set_device(self.rank)
         # Numbers of the loop itself go by gloo on GPUs too: it notices at once when a process is gone.
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if on_gpus else "gloo",
-            store=self._store, rank=self.rank, world_size=self.size, timeout=MINUTES,
+            store=self._store, rank=self.rank, world_size=self.size, timeout=PATIENCE,
         )  # fmt: skip
 
     def deal(self, packs: Sequence[list[Example]]) -> list[list[Example]]:
@@ -107,12 +113,8 @@ class Several(World):
         name = f"first-{self._turn}"
         if self.rank == 0:
             self._store.set(name, json.dumps(action(), default=str))
-        # A collective would give up after a while; the first device may have to wait for room on the disk.
-        while self.rank and not self._store.check([name]):
-            try:
-                self._store.wait([name], MINUTES)
-            except RuntimeError:  # DistStoreError: not yet
-                continue
+        else:
+            self._store.wait([name], PATIENCE)
         found: T = json.loads(self._store.get(name))
         return found
 
@@ -145,10 +147,10 @@ def among(own: World) -> Iterator[None]:
 
 def count(asked: int) -> int:
     """How many devices `asked` means, 0 being every GPU; raises ConfigError when there are fewer."""
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = torch.cuda.device_count() if torch.cuda.is_available() else int(torch.backends.mps.is_available())
     if there and asked > there:
         raise ConfigError(
-            f"training on {asked} devices was asked for, and this machine has {there} GPUs",
+            f"training on {asked} devices was asked for, and this machine has {there} GPU{'s' * (there > 1)}",
             f"Use --devices {there}, or --devices 0 for every GPU there is.",
         )
     return asked or max(1, there)

@@ -19,7 +19,7 @@ from endonym.models.load import load_model
 from endonym.train.batches import Loss
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
-from endonym.train.network import drop_attention, ready, recompute
+from endonym.train.network import ready, recompute
 from endonym.train.ranks import _met
 from endonym.train.recipes import full, lora
 from endonym.train.sharded import among, world
@@ -103,7 +103,6 @@ def together(model: Path, folder: Path, number: int, dies_at: int, spec: dict) -
 
 def main(model: Path, out: Path, names: list[str]) -> None:
     """All runs, or those named."""
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     for name in names or RUNS:
         spec = RUNS[name]

@@ -63,6 +63,7 @@ def estimate(args: argparse.Namespace, console: Console) -> int:
     from endonym.data.dataset import Dataset
     from endonym.jobs.submit import prepare
     from endonym.train.forecast import planned
+    from endonym.train.sharded import count
 
     project = open_project(args)
     _, resolved, inputs = prepare(
@@ -79,7 +80,9 @@ def estimate(args: argparse.Namespace, console: Console) -> int:
         "fits": asked.fits, "lighter": [{"change": change, "memory": found.memory.total, "fits": found.fits} for change, found in lighter],
         "disk_bytes": disk, "free_disk_bytes": free,
     }  # fmt: skip
-    lines = [f"train {name} on {asked.device}, base {project.base}", *_told(asked), *_advice(asked, lighter)]
+    devices = count(cfg.devices)
+    each = f" ({devices} of them; memory is what each needs)" if devices > 1 else ""
+    lines = [f"train {name} on {asked.device}{each}, base {project.base}", *_told(asked), *_advice(asked, lighter)]
     lines.append(
         f"disk     {size(asked.checkpoint_bytes)} while it runs, {size(asked.model_bytes)} for the model; {size(free)} are free"
     )
