@@ -121,7 +121,7 @@ def test_a_device_that_ends_fails_the_job_and_nobody_is_left_behind(project):  #
     os.kill(pids[1], signal.SIGKILL)
     _until(lambda: jobs.get(project.db, job).state != "running" and gone(pids))
     row = jobs.get(project.db, job)
-    assert row.state == "failed" and "the process of device 1 has ended: ended by signal 9" in row.error["message"]
+    assert row.state == "failed" and "the process of device 1 has ended: signal 9" in row.error["message"]
 
     resume(project, job)
     pids = _pids(project, job)

@@ -103,10 +103,8 @@ def fit(
     the run waits; after it ran out of memory, fewer tokens are computed at once. Raises JobError when `MOST_SKIPPED` steps have
     failed.
 
-    On several devices (`train/ranks.py`) every one of them runs this on the same rows, and has a share of each step's packs and of
-    the weights; what is written is whole, and written by the first.
-
-    A job of several runs names each by `part`: it has checkpoints and curves of its own, and a finished one is not repeated.
+    A job of several runs names each by `part`: it has checkpoints and curves of its own, and a finished one is not repeated. Each of
+    several devices runs this, with its share of packs and weights (`train/sharded.py`); the first writes, and writes what is whole.
     """
     cfg = recovery.read(job.folder).applied(cfg)
     run = _Run(model, valid, loss, cfg, job, sample, part)

@@ -64,7 +64,10 @@ def together(module: ModuleType, cfg: FitConfig, job: Job) -> Iterator[None]:
             try:
                 yield
             except Exception as error:
-                raise watch.explained(error) from error
+                why = watch.explained(error)
+                if why is error:
+                    raise
+                raise why from error
     finally:
         for other in others:
             other.end()
@@ -120,7 +123,7 @@ class _Other:
         about = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
         if about.get("memory"):
             return RuntimeError(f"device {self.rank} is out of memory: {about['text']}")
-        how = about.get("text") or (f"ended by signal {-code}" if code < 0 else f"exit code {code}")
+        how = about.get("text") or (f"signal {-code}" if code < 0 else f"exit code {code}")
         return JobError(
             f"the process of device {self.rank} has ended: {how}",
             "Resume the job: it goes on from the last checkpoint. The full trace is in log.txt of the run folder.",
