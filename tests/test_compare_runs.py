@@ -208,8 +208,14 @@ def test_winners_come_from_paired_answers():
 def test_shares_have_published_intervals():
     # Newcombe 1998, table II, example (a): 56/70 against 48/80, method 10.
     assert share_difference((56, 70), (48, 80)) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
-    low, high = wilson(0, 20)
-    assert low == 0 and high == pytest.approx(0.1611, abs=5e-5)
+    # Newcombe, Two-Sided Confidence Intervals for the Single Proportion (1998), table I, method 3.
+    for hits, trials, low, high in (
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ):
+        assert wilson(hits, trials) == pytest.approx((low, high), abs=5e-5)
 
 
 def learn(loaded, texts: list[Chat], rate: float, steps: int) -> None:

@@ -163,6 +163,18 @@ def test_exact_accepts_any_gloss_but_not_another_word():
     assert score.value == 50.0
 
 
+@pytest.mark.parametrize(
+    ("right", "low", "high"), [(0, 0.0, 16.11), (20, 83.89, 100.0), (10, 29.93, 70.07)], ids=["none", "all", "half"]
+)
+def test_a_share_at_its_end_is_not_certain(right, low, high):
+    """The score interval of Wilson (JASA 1927); Newcombe (Statistics in Medicine 1998) prints 0 to 0.1611 for 0 of 20."""
+    module, cfg = metric("exact")
+    answers = ["casa"] * right + ["mesa"] * (20 - right)
+    [score] = module.score(make_run(["casa"] * 20, answers, task="lookup"), cfg)
+    assert (score.value, score.low, score.high) == pytest.approx((5 * right, low, high), abs=0.01)
+    assert score.low <= score.value <= score.high and "wilson" in score.signature
+
+
 def test_a_metric_in_one_file_with_one_value_per_item_gets_a_mean_and_an_interval():
     table = statistics.as_table([1.0, 0.0, 1.0, 1.0], 4)
     assert statistics.interval(table, statistics.ratio)[0] == 0.75
