@@ -175,6 +175,12 @@ def test_a_share_at_its_end_is_not_certain(right, low, high):
     assert score.low <= score.value <= score.high and "wilson" in score.signature
 
 
+@pytest.mark.parametrize(("items", "least"), [(1, 1.0), (2, 0.5), (5, 0.0625), (6, 0.03125)])
+def test_a_few_items_that_all_point_one_way_are_no_proof(items, least):
+    right, wrong = statistics.as_table([1.0] * items, items), statistics.as_table([0.0] * items, items)
+    assert statistics.paired(right, wrong, statistics.ratio).p_value == least
+
+
 def test_a_metric_in_one_file_with_one_value_per_item_gets_a_mean_and_an_interval():
     table = statistics.as_table([1.0, 0.0, 1.0, 1.0], 4)
     assert statistics.interval(table, statistics.ratio)[0] == 0.75

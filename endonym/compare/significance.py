@@ -110,7 +110,7 @@ def judged(
 
 def signature_of(alpha: float, resamples: int, seed: int) -> str:
     """How comparisons were made, in one line."""
-    return f"paired-bootstrap|v:1|n:{resamples}|rs:{seed}|alpha:{alpha}|two-sided"
+    return f"paired-bootstrap|v:2|n:{resamples}|rs:{seed}|alpha:{alpha}|two-sided"
 
 
 def verdict(result: statistics.Difference, higher_is_better: bool, alpha: float) -> str:

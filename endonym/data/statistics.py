@@ -83,7 +83,9 @@ def paired(
 
     The p-value is two-sided: the share of resamples whose difference is at least as far from the mean of all resampled
     differences as the observed difference is from zero, with one added above and below. sacrebleu counts only "further",
-    which calls two identical systems different; for everything else the two agree.
+    which calls two identical systems different; for everything else the two agree. It is never below 2^(1 - items), the least
+    that exchanging the systems item by item can give (Fisher, The Design of Experiments, 1935): where all of a few items point
+    one way, so does every resample, and the bootstrap alone would call two items proof.
     """
     assert len(first) == len(second), "paired statistics must cover the same items in the same order"
     if not len(first):
@@ -94,7 +96,8 @@ def paired(
     differences = aggregate(both[:, :width]) - aggregate(both[:, width:])
     low, high = np.percentile(differences, [2.5, 97.5])
     beyond = int(np.count_nonzero(np.abs(differences - differences.mean()) >= abs(value) - 1e-12))
-    return Difference(value, float(low), float(high), (beyond + 1) / (resamples + 1), len(first))
+    p_value = max((beyond + 1) / (resamples + 1), 2.0 ** (1 - len(first)))
+    return Difference(value, float(low), float(high), p_value, len(first))
 
 
 def wilson(hits: float, trials: float) -> tuple[float, float]:
