@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from endonym.errors import MissingError, ParityError
+from endonym.errors import ConfigError, MissingError, ParityError
 from endonym.models import packed
 from endonym.models.adapters import speed_up
 from endonym.models.render import Renderer
@@ -39,7 +39,8 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     In fp32 the adapter is merged into the weights. In bf16 it stays beside them, because rounding the sum would lose part of it.
     `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. With `bits`, the weights of linear
     layers are kept packed in 4 or 8 of them; under an adapter that was trained so, they are rounded as they were then. Raises
-    MissingError when the weights are not on this machine, or packing is not possible on it.
+    MissingError when the weights are not on this machine, or packing is not possible on it, and ConfigError for a model whose
+    logits are more than a product.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -76,7 +77,27 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
             speed_up(model)
     model.to(chosen_device)
     model.eval()
+    _must_be_plain(model)
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
+
+
+@torch.no_grad()
+def _must_be_plain(model: Any) -> None:
+    """Hold the logits of two tokens against output layer times hidden states, which is what losses and bits are computed of.
+
+    Granite and Cohere scale their logits and Gemma 2 bounds them: trained without that, they would learn another model.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    ids = torch.zeros((1, 2), dtype=torch.long, device=model.device)
+    own = model(input_ids=ids, use_cache=False).logits.float()
+    product = model.get_output_embeddings()(
+        inner.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+    ).float()
+    if (own - product).abs().max() > 0.02 * own.abs().max():
+        raise ConfigError(
+            f"{type(inner).__name__} does something to its logits that Endonym knows nothing of",
+            "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family.",
+        )
 
 
 def load_tokenizer(base: str | Path) -> Loaded:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from endonym.errors import ConfigError
 from endonym.train.batches import SHORT, Piece
 
 ATTENTION = "endonym_packed"
@@ -35,17 +36,31 @@ def _packed_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     pieces: Sequence[Piece] = (),
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
     **unused: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D)."""
+    """Shapes: query (1, H, T, D), key and value (1, H or fewer, T, D); returns (1, T, H, D).
+
+    With a `sliding_window`, a token sees itself and those before it in its row, as many as the window is long. Raises ConfigError
+    for a model whose attention bounds its weights or has sinks.
+    """
     assert pieces, "packed attention needs the pieces of the pack"
+    if softcap is not None or s_aux is not None:
+        raise ConfigError(
+            f"{type(module).__name__} bounds its attention or lets it go nowhere, which packed rows cannot do",
+            "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family.",
+        )
     # Over float32 weights in bf16 arithmetic, positions are turned in float32 and the values are not.
     query, key = query.to(value.dtype), key.to(value.dtype)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if query.device.type == "cpu" and dropout == 0.0 and max(len(p.before) + p.end - p.start for p in pieces) <= SHORT:
+    longest = max(len(p.before) + p.end - p.start for p in pieces)
+    window = sliding_window if sliding_window is not None and sliding_window < longest else None
+    if query.device.type == "cpu" and dropout == 0.0 and longest <= SHORT and window is None:
         return _Together.apply(query, key, value, tuple(pieces), scale), None
     if query.device.type == "cuda" and dropout == 0.0 and query.dtype != torch.float32 and _flash_is_there():
-        return _flash(query, key, value, tuple(pieces), scale), None
+        return _flash(query, key, value, tuple(pieces), scale, window), None
     grouped = query.shape[1] != key.shape[1]
     rows = []
     for piece in pieces:
@@ -55,8 +70,11 @@ def _packed_attention(
         if len(before):
             keys = torch.cat([key[:, :, before.start : before.stop], keys], dim=2)
             values = torch.cat([value[:, :, before.start : before.stop], values], dim=2)
+        if len(before) or window is not None:
             mask = torch.ones(piece.end - piece.start, keys.shape[2], dtype=torch.bool, device=key.device)
             mask = mask.tril(len(before))
+        if mask is not None and window is not None:
+            mask = mask.triu(len(before) - window + 1)
         rows.append(
             torch.nn.functional.scaled_dot_product_attention(
                 query[:, :, own], keys, values, attn_mask=mask, is_causal=mask is None,
@@ -123,7 +141,12 @@ def _flash_is_there() -> bool:
 
 
 def _flash(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: tuple[Piece, ...], scale: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    pieces: tuple[Piece, ...],
+    scale: float,
+    window: int | None = None,
 ) -> torch.Tensor:
     """All pieces of a pack in one call of FlashAttention (Dao, FlashAttention-2, 2023), which aligns a piece with the end of its keys."""
     from torch.nn.attention.varlen import varlen_attn
@@ -134,7 +157,7 @@ def _flash(
         k_THD, v_THD = k_THD.index_select(0, seen), v_THD.index_select(0, seen)
     out = varlen_attn(
         q_THD.contiguous(), k_THD.contiguous(), v_THD.contiguous(), queries, keys, most_queries, most_keys,
-        scale=scale, window_size=(-1, 0), enable_gqa=query.shape[1] != key.shape[1],
+        scale=scale, window_size=(-1 if window is None else window - 1, 0), enable_gqa=query.shape[1] != key.shape[1],
     )  # fmt: skip
     return out.unsqueeze(0)
 

@@ -1,0 +1,71 @@
+"""Bases of other families train on the attention and the loss that are their own, or are refused."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from endonym.errors import ConfigError
+from endonym.models.load import load_model, load_tokenizer
+from endonym.models.render import IGNORE, Example
+from endonym.train import attention as packed
+from endonym.train.batches import Piece, pack
+from endonym.train.losses import next_token
+from endonym.train.network import attention, ready
+
+FAMILY = {
+    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 16, "initializer_range": 0.3,
+}  # fmt: skip
+
+
+def rows_of(longest: int, shared: int = 0) -> list[Example]:
+    """Five rows of up to `longest` tokens that teach their last four, `shared` tokens of the beginning alike."""
+    dice = torch.Generator().manual_seed(7)
+    start = torch.randint(512, (shared,), generator=dice).tolist()
+    made = []
+    for length in (9, longest // 3, longest // 2, longest - 1, longest):
+        ids = start + torch.randint(512, (length,), generator=dice).tolist()
+        made.append(Example(ids, [IGNORE] * (len(ids) - 4) + ids[-4:]))
+    return made
+
+
+def own_loss(model: torch.nn.Module, row: Example) -> float:
+    """Loss of one row alone through the model's own attention and logits."""
+    with attention(model, "sdpa"), torch.no_grad():
+        logits = model(input_ids=torch.tensor([row.ids])).logits[0, :-1]
+    labels = torch.tensor(row.labels[1:])
+    return float(torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum"))
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma3_text"])
+@pytest.mark.parametrize("longest", [40, 400])
+def test_a_window_of_attention_is_the_model_s_own(tiny_model, family, longest):
+    """Tokens further back than the window must not be seen, with beginnings that rows share and without."""
+    config = AutoConfig.for_model(family, **FAMILY, sliding_window=16, attn_implementation="sdpa")
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    found = ready(replace(load_tokenizer(tiny_model), model=model), model).model
+    for rows in (rows_of(longest), rows_of(longest, shared=12)):
+        with torch.no_grad():
+            together = float(next_token(found, pack(rows, torch.device("cpu"))))
+        assert together == pytest.approx(sum(own_loss(found, row) for row in rows), rel=1e-5)
+
+
+def test_a_model_that_bounds_its_attention_is_refused():
+    some = torch.zeros(1, 2, 4, 8)
+    with pytest.raises(ConfigError, match="packed rows cannot"):
+        packed._packed_attention(torch.nn.Module(), some, some, some, None, pieces=[Piece(0, 4)], softcap=50.0)
+
+
+def test_a_model_that_scales_its_logits_is_refused(tiny_model, tmp_path):
+    """Losses and bits are computed of output layer times hidden states; of Granite that is another model."""
+    folder = shutil.copytree(tiny_model, tmp_path / "granite")
+    config = AutoConfig.for_model("granite", **FAMILY, logits_scaling=8.0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    with pytest.raises(ConfigError, match="GraniteForCausalLM does something to its logits"):
+        load_model(folder, dtype="float32")
