@@ -31,7 +31,7 @@ POLL = 0.002
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print one line a kill and the sum; the exit code is 1 when any weights differ."""
+    """Print one line a kill and the sum; the exit code is 1 when any weights differ, or when no kill came while training ran."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("project", type=Path)
     parser.add_argument("--kills", type=int, default=50)
@@ -57,17 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trials.append(trial)
             say(f"{number + 1}/{options.kills}: " + ", ".join(f"{k} {v}" for k, v in trial.items()), options.json)
             shutil.rmtree(folder)
-    different = sum(not trial["equal"] for trial in trials)
-    report = {
+    report = {**summed(trials), "seconds": round(time.monotonic() - begun, 1), "trials": trials}
+    told = "{different} of {kills} differ; {killed_alive} were killed while they ran, {while_saving} of these in a save"
+    print(json.dumps(report, indent=1) if options.json else told.format_map(report))
+    return int(report["different"] > 0 or not report["killed_alive"])
+
+
+def summed(trials: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many runs there were, how many a kill really met, in a save or not, and how many ended with other weights."""
+    return {
         "kills": len(trials),
         "killed_alive": sum(trial["killed"] for trial in trials),
-        "while_saving": sum(trial["saving"] for trial in trials),
-        "different": different,
-        "seconds": round(time.monotonic() - begun, 1),
-        "trials": trials,
+        "while_saving": sum(trial["killed"] and trial["saving"] for trial in trials),
+        "different": sum(not trial["equal"] for trial in trials),
     }
-    print(json.dumps(report, indent=1) if options.json else f"{different} of {len(trials)} differ")
-    return int(different > 0)
 
 
 def kill_once(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -299,3 +300,27 @@ def test_every_system_is_pinned_and_has_both_settings():
         assert (BENCHMARKS / "peers" / system["runner"]).is_file()
         assert all("==" in requirement for requirement in system.get("requirements", ()))
     assert json.loads(json.dumps(systems)) == systems
+
+
+def test_kills_that_met_nothing_do_not_count_as_proof(monkeypatch, tmp_path, capsys):
+    """0 of 50 differ says nothing where every run had ended before it was killed."""
+    import resume
+
+    trials = [
+        {"killed": True, "saving": True, "equal": True},
+        {"killed": True, "saving": False, "equal": True},
+        {"killed": False, "saving": True, "equal": False},
+    ]
+    assert resume.summed(trials) == {"kills": 3, "killed_alive": 2, "while_saving": 1, "different": 1}
+    row = SimpleNamespace(id=1)
+    points = [SimpleNamespace(kind="metric", data={"name": "loss"}, time=float(n)) for n in range(3)]
+    monkeypatch.setattr(resume, "copy", lambda project, folder: folder)
+    monkeypatch.setattr(resume, "Project", lambda folder: Path(folder).mkdir() or SimpleNamespace(db=None))
+    monkeypatch.setattr(resume, "submit", lambda *args, **settings: row)
+    monkeypatch.setattr(resume.events, "since", lambda db, job: points)
+    monkeypatch.setattr(resume, "weights", lambda project, job: "same")
+    for killed, code in ((True, 0), (False, 1)):
+        made = {"killed": killed, "step": 2, "saving": False, "hash": "same"}
+        monkeypatch.setattr(resume, "kill_once", lambda *args, made=made: dict(made))
+        assert resume.main([str(tmp_path), "--kills", "2"]) == code
+    assert "0 of 2 differ; 2 were killed while they ran" in capsys.readouterr().out
