@@ -94,6 +94,26 @@ def test_after_an_interruption_the_file_is_used_as_it_is(network, job, tiny_mode
     assert after[0] == before[0] and torch.equal(after[1], before[1])
 
 
+def test_room_on_the_disk_is_taken_before_anything_is_computed(network, job, monkeypatch):
+    """A mapped file that finds the disk full ends the process with a signal that no error handling sees."""
+    rows = rows_of(12, network.config.vocab_size)
+    monkeypatch.setattr(features, "micro_batches", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        features.install(network, rows, FitConfig(steps=20, batch_size=4), job)
+    taken = (job.folder / "checkpoints" / "features.bin").stat().st_blocks * 512
+    assert taken >= 4 * network.config.hidden_size * sum(len(row.ids) for row in rows)
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_a_run_that_goes_on_computes_as_it_did_whatever_the_disk_holds_by_then(network, job, monkeypatch, room):
+    rows = rows_of(12, network.config.vocab_size)
+    for free in (10**9 * room, 10**9 * (not room)):
+        monkeypatch.setattr(features.shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        vars(network).pop("features", None)
+        features.install(network, rows, FitConfig(steps=20, batch_size=4), job)
+        assert hasattr(network, "features") == room
+
+
 def test_nothing_is_kept_where_it_would_be_wrong_or_does_not_pay(network, tiny_model, job):
     rows = rows_of(12, network.config.vocab_size)
     features.install(network, rows, FitConfig(steps=2, batch_size=4), job)

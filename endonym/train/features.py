@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,21 +41,40 @@ class Features:
             self._total += len(example.ids)
         table = network.get_input_embeddings().weight
         self._width, self._kind = int(table.shape[1]), table.dtype
-        self._file = folder / "features.bin"
+        self._file, self._about = folder / "features.bin", folder / "features.json"
         self._states = torch.empty(0)
 
     @property
     def num_bytes(self) -> int:
         return self._total * self._width * self._kind.itemsize
 
+    def has_room(self) -> bool:
+        """Whether the disk has room for the file, which is then taken; after an interruption, what was found the first time.
+
+        Room is taken at once, for where a mapped file finds the disk full, the system kills the process. A run that goes on must
+        not compute in another way than before: sums in another order round otherwise.
+        """
+        if self._about.is_file():
+            return bool(json.loads(self._about.read_text(encoding="utf-8"))["kept"])
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fits = self.num_bytes <= SHARE_OF_DISK * shutil.disk_usage(self._file.parent).free
+            if fits and hasattr(os, "posix_fallocate"):
+                with self._file.open("ab") as file:
+                    os.posix_fallocate(file.fileno(), 0, self.num_bytes)
+        except OSError:
+            fits = False
+        if not fits:
+            self._file.unlink(missing_ok=True)
+            write_json(self._about, {"kept": False})
+        return fits
+
     def compute(self, network: Any, batch_tokens: int) -> None:
         """Fill the file; a whole one from before an interruption is used as it is."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         size = self._total * self._width
         states = torch.from_file(str(self._file), shared=True, size=size, dtype=self._kind)
         self._states = states.view(self._total, self._width)
-        done = self._file.with_suffix(".json")
-        if done.is_file():
+        if self._about.is_file():
             return
         where = next(network.parameters()).device
         was_training = network.training
@@ -67,7 +88,18 @@ class Features:
                     )
                 self._keep(batch, found.pop()[0].cpu())
         network.train(was_training)
-        write_json(done, {"tokens": self._total, "width": self._width, "depth": self.depth, "dtype": str(self._kind)})
+        with self._file.open("rb+") as file:
+            os.fsync(file.fileno())
+        write_json(
+            self._about,
+            {
+                "kept": True,
+                "tokens": self._total,
+                "width": self._width,
+                "depth": self.depth,
+                "dtype": str(self._kind),
+            },
+        )
 
     def _keep(self, batch: Packed, states: torch.Tensor) -> None:
         """Take the rows of a pack out of its states; a beginning that rows share belongs to each of them."""
@@ -98,8 +130,7 @@ def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job)
     if not depth or seen < len(examples):
         return
     made = Features(network, examples, job.folder / "checkpoints", depth)
-    free = shutil.disk_usage(job.folder).free
-    if made.num_bytes > SHARE_OF_DISK * free:
+    if not made.has_room():
         job.log(
             f"the {depth} frozen layers are computed again in every step: keeping them needs {made.num_bytes / 1e9:.1f} GB"
         )
