@@ -53,7 +53,7 @@ def _scores(scores: Any) -> str:
         for r in rows
     )
     signatures = sorted({f"`{r['signature']}`" for r in rows if r.get("signature")})
-    return f"On a sealed test set, with bootstrap intervals:\n\n{head}{body}\nSignatures: {', '.join(signatures)}"
+    return f"On a sealed test set:\n\n{head}{body}\nSignatures: {', '.join(signatures)}"
 
 
 def _provenance(model: Source, base: str) -> str:
