@@ -1,4 +1,4 @@
-"""Bases of other families train on the attention and the loss that are their own, or are refused."""
+"""What stands in a network for training computes what was there before; bases of other families keep what is their own, or are refused."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from endonym.errors import ConfigError
 from endonym.models.load import load_model, load_tokenizer
 from endonym.models.render import IGNORE, Example
+from endonym.models.vocabulary import only_rows
 from endonym.train import attention as packed
+from endonym.train import losses
 from endonym.train.batches import Piece, pack
 from endonym.train.losses import next_token
-from endonym.train.network import attention, ready
+from endonym.train.network import attention, compile_blocks, drop_attention, ready
 
 FAMILY = {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -69,3 +71,44 @@ def test_a_model_that_scales_its_logits_is_refused(tiny_model, tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     with pytest.raises(ConfigError, match="GraniteForCausalLM does something to its logits"):
         load_model(folder, dtype="float32")
+
+
+@pytest.fixture
+def loaded(tiny_model):
+    found = load_model(tiny_model, dtype="float32")
+    return ready(found, found.model)
+
+
+def test_compiled_blocks_compute_what_they_did(loaded):
+    batch = pack(rows_of(40), torch.device("cpu"))
+    before = float(next_token(loaded.model, batch))
+    compile_blocks(loaded.model, backend="eager")
+    assert float(next_token(loaded.model, batch)) == pytest.approx(before, rel=1e-6)
+
+
+def test_attention_dropout_acts_in_training_alone(loaded):
+    rows = pack(rows_of(40), torch.device("cpu"))
+    before = float(next_token(loaded.model, rows))
+    saved = loaded.model.config.attention_dropout
+    drop_attention(loaded.model, 0.3)
+    assert float(next_token(loaded.model, rows)) == before
+    loaded.model.train()
+    assert float(next_token(loaded.model, rows)) != float(next_token(loaded.model, rows))
+    assert loaded.model.config.attention_dropout == saved
+
+
+def test_an_output_layer_of_its_own_kind_never_has_all_logits_at_once(loaded, monkeypatch):
+    """While new rows learn alone the head is none that `_LinearLoss` knows."""
+    only_rows(loaded.model, [5, 17])
+    head, sizes = loaded.model.get_output_embeddings(), []
+    head.register_forward_hook(lambda module, given, made: sizes.append(len(made)))
+    found = []
+    for bytes_at_once in (losses.CHUNK_BYTES, 0):
+        monkeypatch.setattr(losses, "CHUNK_BYTES", bytes_at_once)
+        loaded.model.zero_grad()
+        sizes.clear()
+        value = next_token(loaded.model, pack([*rows_of(40), *rows_of(50)], torch.device("cpu")))
+        value.backward()
+        found.append((value.detach(), head.rows.weight.grad.clone()))
+    assert max(sizes) == 16 < sum(sizes) // 2
+    assert all(torch.allclose(whole, cut, rtol=1e-5, atol=1e-5) for whole, cut in zip(*found, strict=True))

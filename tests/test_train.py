@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 from functools import partial
 
 import pytest
@@ -18,10 +17,10 @@ from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
-from endonym.train.network import attention, compile_blocks, drop_attention, ready
+from endonym.train.network import attention, drop_attention, ready
 from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
-from endonym.train.step import Tidy, learning_rate, mean_loss, resident_bytes
+from endonym.train.step import learning_rate, mean_loss
 from endonym.types import Chat, Message
 
 
@@ -57,13 +56,6 @@ def test_a_pack_gives_the_loss_of_its_rows_alone(loaded, longest):
     with torch.no_grad():
         together = float(next_token(loaded.model, pack(rows, torch.device("cpu"))))
     assert together == pytest.approx(sum(_reference(loaded.model, r) for r in rows), rel=1e-5)
-
-
-def test_compiled_blocks_compute_what_they_did(loaded):
-    batch = pack(_examples(5, loaded.model.config.vocab_size), torch.device("cpu"))
-    before = float(next_token(loaded.model, batch))
-    compile_blocks(loaded.model, backend="eager")
-    assert float(next_token(loaded.model, batch)) == pytest.approx(before, rel=1e-6)
 
 
 def test_flash_attention_is_given_what_each_row_sees(monkeypatch):
@@ -401,31 +393,3 @@ def test_a_finished_part_is_not_trained_again(tiny_model, tmp_path):
     again, _, second = _fitted(tiny_model, tmp_path, part="one", patience=1, learning_rate=0.5)
     assert "one/loss" not in second.curves
     assert all(torch.equal(first[name], again[name]) for name in first)
-
-
-def test_attention_dropout_acts_in_training_alone(loaded):
-    rows = pack(_examples(4, 300), torch.device("cpu"))
-    before = float(next_token(loaded.model, rows))
-    saved = loaded.model.config.attention_dropout
-    drop_attention(loaded.model, 0.3)
-    assert float(next_token(loaded.model, rows)) == before
-    loaded.model.train()
-    assert float(next_token(loaded.model, rows)) != float(next_token(loaded.model, rows))
-    assert loaded.model.config.attention_dropout == saved
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="memory can be given back only with Linux's C library")
-def test_holes_in_memory_are_given_back_beyond_what_was_foretold_and_only_then():
-    kept = [torch.ones(16_000) for _ in range(4000)]
-    kept = kept[::20]  # 64 kB each: small enough to come from the heap, where the others leave holes between these
-    held = resident_bytes()
-    modest, strict = Tidy(held + 2**30), Tidy(held // 2)
-    for _ in range(Tidy.EVERY):
-        modest.after_step()
-    assert resident_bytes() > held - 2**24
-    for _ in range(Tidy.EVERY - 1):
-        strict.after_step()
-    assert resident_bytes() > held - 2**24
-    strict.after_step()
-    assert resident_bytes() < held - 150 * 2**20
-    assert all(bool((t == 1).all()) for t in kept)

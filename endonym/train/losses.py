@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from endonym.models.generate import decoder
 from endonym.train.batches import Packed
@@ -19,8 +20,8 @@ CHUNK = 1024
 def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     """Summed cross-entropy in nats over the learned tokens of a pack; a scalar in fp32.
 
-    Logits are computed at learned positions only, a chunk at a time, and turned into gradients at once, so that the
-    vocabulary-wide matrix never stands in memory whole and is computed but once.
+    Logits are computed at learned positions only, a chunk at a time, so that the vocabulary-wide matrix never stands in memory
+    whole; those of a plain output layer are turned into gradients at once, and computed but once.
     """
     with computing(model):
         return _next_token(model, batch)
@@ -39,7 +40,18 @@ def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
         kind = torch.get_autocast_dtype(hidden.device.type)
         kind = kind if torch.is_autocast_enabled(hidden.device.type) else head.weight.dtype
         return _LinearLoss.apply(hidden, head.weight, targets, kind, torch.is_grad_enabled())  # type: ignore[no-any-return]
-    return torch.nn.functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+    return _in_chunks(head, hidden, targets, model.config.get_text_config().vocab_size)  # type: ignore[union-attr, operator]
+
+
+def _in_chunks(head: Any, hidden: torch.Tensor, targets: torch.Tensor, vocabulary: int) -> torch.Tensor:
+    """Summed cross-entropy through an output layer of any kind: the logits of a chunk are computed again on the way back, not kept."""
+
+    def one(part: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(head(part).float(), wanted, reduction="sum")
+
+    size = _chunk(hidden.device, vocabulary)
+    parts = zip(hidden.split(size), targets.split(size), strict=True)
+    return torch.stack([checkpoint(one, part, wanted, use_reentrant=False) for part, wanted in parts]).sum()
 
 
 def _chunk(device: torch.device, vocabulary: int) -> int:
