@@ -17,7 +17,8 @@ from endonym.train import attention as packed
 from endonym.train import losses
 from endonym.train.batches import Piece, pack
 from endonym.train.losses import next_token
-from endonym.train.network import attention, compile_blocks, drop_attention, ready
+from endonym.train.network import attention, compile_blocks, drop_attention, freeze_below, ready
+from endonym.train.recipes import lora
 
 FAMILY = {
     "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -71,6 +72,32 @@ def test_a_model_that_scales_its_logits_is_refused(tiny_model, tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     with pytest.raises(ConfigError, match="GraniteForCausalLM does something to its logits"):
         load_model(folder, dtype="float32")
+
+
+@pytest.fixture
+def gpt2(tiny_model):
+    config = AutoConfig.for_model("gpt2", vocab_size=512, n_embd=32, n_layer=3, n_head=2, n_positions=64)
+    return replace(load_tokenizer(tiny_model), model=AutoModelForCausalLM.from_config(config))
+
+
+def test_upper_layers_of_a_gpt2_learn_alone(gpt2):
+    freeze_below(gpt2.model, 2)
+    learning = {name for name, p in gpt2.model.named_parameters() if p.requires_grad}
+    assert learning and all(".h.2." in name or ".ln_f." in name for name in learning)
+
+
+def test_layers_of_a_gpt2_get_adapters_by_their_range(gpt2):
+    network = lora.network(lora.Config(first_layer=1, last_layer=1))(gpt2)
+    adapted = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert adapted and all(".h.1." in name for name in adapted) and any("c_attn" in name for name in adapted)
+
+
+def test_a_layer_that_is_not_there_is_named(gpt2):
+    """peft passes over a name that it does not find, as long as it finds another."""
+    with pytest.raises(ConfigError, match="no layers named 'c_atn'") as error:
+        lora.network(lora.Config(targets=["c_proj", "c_atn"]))(gpt2)
+    assert "c_attn" in error.value.hint and "--targets" in error.value.hint
+    lora.network(lora.Config(targets=["c_proj", "attn.c_attn"]))(gpt2)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from endonym.models.generate import decoder
+from endonym.models.generate import decoder, layers_name
 from endonym.models.spelling import Speller
 from endonym.models.vocabulary import Change, Matrices, all_rows, install, mean, only_rows
 
@@ -153,7 +153,7 @@ def _states(model: Any, rows: Sequence[Sequence[int]], device: torch.device) -> 
 def _shallow(model: Any, depth: float) -> Iterator[None]:
     """Run the first layers alone inside the block."""
     inner = decoder(model)
-    name = "layers" if hasattr(inner, "layers") else "h"
+    name = layers_name(inner)
     layers = getattr(inner, name)
     setattr(inner, name, layers[: max(1, round(depth * len(layers)))])
     try:

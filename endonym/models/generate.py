@@ -226,3 +226,8 @@ def decoder(model: torch.nn.Module) -> torch.nn.Module:
     """The network without its output layer, so that logits are computed only where they are wanted."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return inner.get_decoder()
+
+
+def layers_name(network: torch.nn.Module) -> str:
+    """Under which name a decoder keeps its layers: `layers`, or `h` in GPT-2."""
+    return "layers" if hasattr(network, "layers") else "h"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from endonym.errors import ConfigError
-from endonym.models.generate import decoder
+from endonym.models.generate import decoder, layers_name
 from endonym.models.load import Loaded, number_format
 from endonym.train.attention import ATTENTION, register_attention
 from endonym.train.settings import FitConfig
@@ -38,15 +38,17 @@ def trainable(model: Any, cfg: FitConfig, loaded: Loaded) -> Any:
 
 def freeze_below(model: Any, layer: int) -> None:
     """Freeze the embeddings and the decoder layers before `layer`; 0 freezes nothing. Raises ConfigError past the last layer."""
-    layers = decoder(model).layers
+    inner = decoder(model)
+    layers = getattr(inner, layers_name(inner))
     if layer > len(layers) - 1:
         raise ConfigError(
             f"first_layer {layer} leaves nothing to train: the model has layers 0 to {len(layers) - 1}",
             f"Use a --first-layer of at most {len(layers) - 1}.",
         )
     if layer:
-        model.get_input_embeddings().requires_grad_(False)
-        for frozen in layers[:layer]:
+        # Of tokens, and in GPT-2 of positions.
+        tables = [module for module in inner.modules() if isinstance(module, torch.nn.Embedding)]
+        for frozen in [*tables, *layers[:layer]]:
             frozen.requires_grad_(False)
 
 
@@ -96,7 +98,8 @@ def compile_blocks(model: Any, backend: str = "inductor") -> None:
         raise ConfigError(
             "--compiled needs a C++ compiler on a CPU, and there is none", "Leave it out, or install g++."
         )
-    for layer in decoder(model).layers:
+    inner = decoder(model)
+    for layer in getattr(inner, layers_name(inner)):
         layer.mlp.compile(dynamic=True, backend=backend)
 
 

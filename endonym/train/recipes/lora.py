@@ -94,14 +94,25 @@ def _layers(cfg: Config, number: int) -> list[int] | None:
 
 
 def _targets(cfg: Config, model: Any, layers: list[int] | None) -> str | list[str]:
-    """What peft is told to put adapters on; for some layers alone it wants the linear layers by name."""
-    if cfg.targets != ["all-linear"]:
-        return cfg.targets
-    if layers is None:
-        return "all-linear"
-    from torch.nn import Linear
+    """What peft is told to put adapters on; for some layers alone it wants the linear layers by name.
 
+    Raises ConfigError for a name that no layer has: peft passes over it as long as another one is found.
+    """
+    from torch.nn import Linear
+    from transformers.pytorch_utils import Conv1D
+
+    from endonym.errors import ConfigError, did_you_mean
     from endonym.models.generate import decoder
 
-    linear = (name for name, module in decoder(model).named_modules() if isinstance(module, Linear))
-    return sorted({name.rpartition(".")[2] for name in linear})
+    if cfg.targets == ["all-linear"] and layers is None:
+        return "all-linear"
+    linear = (name for name, module in decoder(model).named_modules() if isinstance(module, Linear | Conv1D))
+    known = sorted({name.rpartition(".")[2] for name in linear})
+    if cfg.targets == ["all-linear"]:
+        return known
+    names = [name for name, _ in model.named_modules()]
+    for target in cfg.targets or [""]:
+        if not any(f".{name}".endswith(f".{target}") for name in names) or not target:
+            hint = f"{did_you_mean(target, [*known, 'all-linear'])} Name them with --targets."
+            raise ConfigError(f"the model has no layers named '{target}'", hint)
+    return cfg.targets
