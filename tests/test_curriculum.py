@@ -85,6 +85,17 @@ def wait_until(project: Project, job: int, line: str) -> None:
         time.sleep(0.02)
 
 
+def test_stages_that_end_at_one_step_each_leave_their_adapter():
+    """A quick test of ten steps has fewer than there are stages in its warm-up."""
+    rows = Rows([], [1.0] * 4, [], [])
+    ended: list[str] = []
+    ends = [(0, "beginner"), (1, "elementary"), (1, "intermediate"), (2, "expert")]
+    course = curriculum.course(curriculum.Config(), 7, rows, [[0], [1], [2], [3]], ends, ended.append)
+    for step in sorted(course.ends):
+        course.ends[step]()
+    assert ended == ["elementary", "intermediate", "expert"]
+
+
 def test_a_killed_curriculum_ends_as_an_unbroken_one(project, copied, tmp_path):
     """Killed inside a stage and again inside the verdict; finished runs are not repeated, and all that is written is the same."""
     other = Project(copied(project.path, tmp_path / "project"))

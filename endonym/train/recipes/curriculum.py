@@ -149,7 +149,17 @@ def course(
     from endonym.train.fit import Course
 
     lengths = [cfg.batch_size * (step - before) for (step, _), before in zip(ends, [0, *(step for step, _ in ends)])]
-    done = {step: partial(ended, name) for step, name in ends if step}
+    names: dict[int, list[str]] = {}
+    for step, name in ends:
+        if step:
+            names.setdefault(step, []).append(name)
+
+    def all_ended(those: Sequence[str]) -> None:
+        for name in those:
+            ended(name)
+
+    # In a run of a few steps several stages end at the same one.
+    done = {step: partial(all_ended, those) for step, those in names.items()}
     return Course(partial(by_stages, stages, lengths, rows.weights, seed), done)
 
 
