@@ -149,6 +149,8 @@ def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[
         "verb": stage.verb, "settings": resolved.as_json(), "inputs": hashes, "project": about, "version": __version__,
         "own_plugins": {n: _own_code(m, project) for n, (m, _) in resolved.plugins.items()},
     }  # fmt: skip
+    if read := {n: _contents(m, cfg, project) for n, (m, cfg) in resolved.plugins.items() if hasattr(m, "READS")}:
+        parts["read"] = read
     if not stage.inputs:
         parts["sources"] = [_source_hash(project, source) for source in project.sources]
         parts["readers"] = [file_hash(path) for path in sorted((project.path / "plugins" / "reader").glob("*.py"))]
@@ -220,6 +222,12 @@ def _own_code(module: Any, project: Project) -> str:
     """Hash of a plugin that lives in the project itself: editing it must run its step again."""
     path = Path(module.__file__)
     return file_hash(path) if project.path in path.parents else ""
+
+
+def _contents(module: Any, cfg: Any, project: Project) -> dict[str, str | None]:
+    """By name the hashes of the files that a plugin's settings name; None for one that is not there, of which the plugin will tell."""
+    names = [name for setting in module.READS for name in getattr(cfg, setting)]
+    return {name: file_hash(path) if (path := project.path / name).is_file() else None for name in names}
 
 
 def _source_hash(project: Project, source: Mapping[str, Any]) -> list[Any]:

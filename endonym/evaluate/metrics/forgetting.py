@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NEEDS = "nats"
 TASKS = ("forgetting",)
+READS = ("files",)
 
 
 class Config(BaseModel):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 REQUIRES = {"torch": "train", "transformers": "train"}
 LOADS = full.LOADS
 SHARDED = True
+READS = ("replay",)
 
 
 class Config(FitConfig):
