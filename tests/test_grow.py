@@ -22,6 +22,7 @@ from endonym.models.load import load_artifact, load_model
 from endonym.models.vocabulary import change
 from endonym.project import Project
 from endonym.store import events, jobs
+from endonym.train.equal_compute import run_of
 from endonym.train.growth import grown_network, load_small, with_tokenizer
 from endonym.train.recipes import grow as recipe
 from endonym.train.trials import Outcome
@@ -343,6 +344,13 @@ def test_from_scratch_gets_what_the_small_model_cost(project, tiny_model, tmp_pa
     assert arms["scratch"]["earlier_flops"] == 0
     assert arms["scratch"]["flops"] == pytest.approx(arms["grown"]["flops"] + cost, rel=0.15)
     assert any("was given 3e+09 FLOPs more" in note for note in report["notes"])
+
+
+def test_the_run_of_named_weights_is_found(tmp_path):
+    """`--model` takes a run's output and the weights in it alike: what they cost is known of both."""
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "model.json").write_text("{}")
+    assert run_of(tmp_path) == run_of(tmp_path / "weights") == tmp_path
 
 
 def test_an_interrupted_comparison_goes_on_where_it_was(project):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,7 +49,7 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     learned, held = chats_of(data, "train"), chats_of(data, "valid")
     chats = common_answers(held, (small, grown), cfg)
     rows, small_rows = rows_of(learned, grown.renderer, cfg), rows_of(learned, small.renderer, cfg)
-    earlier = known_flops(folder_of(cfg.model, job.project) if cfg.model else small.base.parent)
+    earlier = known_flops(run_of(folder_of(cfg.model, job.project) if cfg.model else small.base))
     made, per_token = _grown_outcome(grown, chats, job)
     step = per_token * tokens_per_step(rows, cfg)
     arms = {
@@ -72,6 +73,11 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
     job.log(note)
     bits = {f"{name}_bits_per_byte": round(arm["bits_per_byte"], 4) for name, arm in judged["arms"].items()}
     job.summary(winner=judged["winner"] or "none", **bits)
+
+
+def run_of(folder: Path) -> Path:
+    """The output of the training run that a model's folder is, or lies in as its `weights`."""
+    return folder if (folder / "model.json").is_file() else folder.parent
 
 
 def tokens_per_step(rows: Rows, cfg: FitConfig) -> float:
