@@ -11,10 +11,11 @@ import torch
 
 from endonym import plugins
 from endonym.data.dataset import Dataset, DatasetWriter
-from endonym.errors import EndonymError
-from endonym.jobs.submit import submit
+from endonym.errors import DataError, EndonymError
+from endonym.jobs.stage import load_stage
+from endonym.jobs.submit import job_key, resolve_job, submit
 from endonym.models.generate import Sampling, generate_batch
-from endonym.models.load import load_artifact, load_model
+from endonym.models.load import load_artifact, load_model, load_tokenizer
 from endonym.models.render import IGNORE
 from endonym.project import Project
 from endonym.store import events
@@ -55,6 +56,38 @@ def test_full_trains_all_weights(project, tiny_model):
     before, after = tensors(tiny_model), tensors(trained(project, "full") / "weights")
     assert before.keys() == after.keys()
     assert all(not torch.equal(before[name], after[name]) for name in before if "layernorm" not in name)
+
+
+def test_a_model_says_on_how_many_rows_it_was_trained(project):
+    about = json.loads((trained(project, "full") / "model.json").read_text(encoding="utf-8"))
+    assert about["rows"] == Dataset(project.newest("chats"), "train").count("train")
+
+
+def prepared(chats: list[Chat], tiny_model, tmp_path, longest: int):
+    told: list[str] = []
+    job = SimpleNamespace(output=tmp_path, log=told.append, summary=lambda **values: None)
+    found = prepare(chats[:1], chats, load_tokenizer(tiny_model).renderer, FitConfig(max_length=longest), job)
+    return (*found, told)
+
+
+def test_long_validation_text_is_divided_as_training_text_is(tiny_model, tmp_path, amharic):
+    text = " ".join(pair[1] for pair in amharic[:20])
+    chats = [Chat(str(i), (Message("assistant", f"{i}. {text}"),), "x") for i in range(3)]
+    _, held, shown, _ = prepared(chats, tiny_model, tmp_path, 600)
+    assert len(held) == len(shown) > 3 and all(len(example.ids) <= 600 for example in held)
+    assert "".join(chat.answer for chat in shown if chat.id.startswith("1.")) == chats[1].answer
+
+
+def test_validation_rows_that_are_too_long_are_named_and_none_at_all_is_an_error(tiny_model, tmp_path):
+    chats = [Chat("a", (Message("user", "x"), Message("assistant", "k'op")), "x")]
+    long = Chat("b", (Message("user", "x"), Message("assistant", "k'op " * 90)), "x")
+    *_, told = prepared([*chats, long], tiny_model, tmp_path, 64)
+    assert any(line.startswith("1 of 2 validation rows are longer than 64 tokens") for line in told)
+    renderer = load_tokenizer(tiny_model).renderer
+    job = SimpleNamespace(output=tmp_path, log=print, summary=lambda **values: None)
+    with pytest.raises(DataError, match="all 1 are longer than 64 tokens") as error:
+        prepare(chats, [long], renderer, FitConfig(max_length=64), job)
+    assert "--max-length" in str(error.value)
 
 
 def test_full_leaves_frozen_layers_as_they_are(project, tiny_model):
@@ -103,6 +136,19 @@ def test_long_text_is_divided_at_sentence_ends_and_no_character_of_it_is_lost(pr
     ready(loaded, loaded.model)
     preflight(loaded.model, rows.examples, next_token, loaded.renderer, cfg, job)
     assert any(f"{len(learned) - 1} go on in another row" in line for line in said)
+
+
+@pytest.mark.parametrize(("verb", "plugin", "setting"), [("train", "continue", "replay"), ("evaluate", "", "files")])
+def test_a_text_that_has_changed_is_read_again(tmp_path, tiny_model, verb, plugin, setting):
+    """A job is known by its settings; of a file they would say no more than its name."""
+    project = Project.create(tmp_path / "home", language="tzh", base=str(tiny_model))
+    settings = {setting: ["old.txt"]} if plugin else {"forgetting": {setting: ["old.txt"]}}
+    resolved = resolve_job(project, verb, plugin, settings, None)
+    keys = [job_key(project, load_stage(verb), resolved, {})]
+    for text in ("Water is cold.\n", "Water is warm.\n", "Water is cold.\n"):
+        (project.path / "old.txt").write_text(text, encoding="utf-8")
+        keys.append(job_key(project, load_stage(verb), resolved, {}))
+    assert len(set(keys)) == 3 and keys[1] == keys[3]
 
 
 def test_continue_refuses_replay_that_was_held_out(project):

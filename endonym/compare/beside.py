@@ -210,7 +210,7 @@ def _training(sides: Sequence[Side], t: Mapping[str, str]) -> list[Row]:
         row("vocabulary", lambda s: None if s.vocabulary is None else _count(s.vocabulary)),
         row("per_word", lambda s: None if s.tokens_per_word is None else f"{s.tokens_per_word:.2f}"),
         row("parameters", of("parameters", _count)), row("trained", of("trained_parameters", _count)),
-        row("num_steps", of("steps", _count)), row("seen", of("tokens", _count)), row("learned", of("learned_tokens", _count)),
+        row("rows", of("rows", _count)), row("num_steps", of("steps", _count)), row("seen", of("tokens", _count)), row("learned", of("learned_tokens", _count)),
         row("time", of("seconds", _duration)), row("speed", of("tokens_per_second", lambda v: f"{v:,.0f}")),
         row("memory", of("peak_memory_bytes", size)), row("disk", lambda s: _disk(s, t)),
     ]  # fmt: skip
@@ -275,7 +275,7 @@ def _notes(sides: Sequence[Side], alpha: float, t: Mapping[str, str]) -> list[st
 
 def _facts(side: Side) -> dict[str, Any]:
     kept = (
-        "recipe", "base_name", "parameters", "trained_parameters", "steps", "best_step", "tokens", "learned_tokens", "seconds",
+        "recipe", "base_name", "parameters", "trained_parameters", "rows", "steps", "best_step", "tokens", "learned_tokens", "seconds",
         "tokens_per_second", "peak_memory_bytes", "train_loss", "best_valid_loss", "bytes_per_token",
     )  # fmt: skip
     found = losses(side)

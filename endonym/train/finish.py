@@ -60,6 +60,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "trained_parameters": trained,
         "parameters": sum(num_weights(loaded.model).values()),
         "checks": [{"name": c.name, "passed": c.passed, "detail": c.detail} for c in checks],
+        "rows": job.results.get("rows"),
         "steps": result.steps,
         "best_step": result.best_step,
         "best_valid_loss": result.best_loss,

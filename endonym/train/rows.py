@@ -80,15 +80,30 @@ def prepare(
         f"{len(examples)} rows of {words} words ({middle} tokens) in the middle, {most_words} words ({most} tokens) at most; "
         f"{divided} texts divided at sentence ends; {too_long} ({share:.1f} %) longer than {cfg.max_length} tokens are in the ledger"
     )
-    chats = [c for c in valid if c.answer]
-    pairs = [(c, renderer.example(c)) for c in spread(chats, cfg.valid_rows)]
-    pairs = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length]
-    if not pairs:
-        raise DataError(Problem("the validation rows", 0, "", "there is none", "give the split a larger valid_size"))
-    held, shown = [e for _, e in pairs], [c for c, _ in pairs]
+    job.summary(rows=len(examples))
+    shown, held = _held([c for c in valid if c.answer], renderer, cfg, job)
     alike = [renderer.example(c) for c in _alike(whole, shown)]
     seen, unseen, same = (bytes_per_token(e, renderer) for e in (evenly(examples, len(held)), held, alike))
     return Rows(examples, weights, origins, ids, alike, (seen, unseen, same)), held, shown
+
+
+def _held(chats: Sequence[Chat], renderer: Renderer, cfg: FitConfig, job: Job) -> tuple[list[Chat], list[Example]]:
+    """Validation chats with their examples, long plain text divided as in training; raises DataError when none is short enough."""
+    pairs: list[tuple[Chat, Example]] = []
+    for chat in spread(chats, cfg.valid_rows):
+        example = renderer.example(chat)
+        whole = chat.prompt or len(example.ids) <= cfg.max_length
+        pairs += [(chat, example)] if whole else pieces(chat, renderer, cfg.max_length)
+    fitting = [(c, e) for c, e in pairs if len(e.ids) <= cfg.max_length][: cfg.valid_rows]
+    left = sum(len(e.ids) > cfg.max_length for _, e in pairs)
+    if not fitting:
+        what, repair = "there is none", "give the split a larger valid_size"
+        if left:
+            what, repair = f"all {left} are longer than {cfg.max_length} tokens", "raise --max-length"
+        raise DataError(Problem("the validation rows", 0, "", what, repair))
+    if left:
+        job.log(f"{left} of {len(pairs)} validation rows are longer than {cfg.max_length} tokens and are not measured")
+    return [c for c, _ in fitting], [e for _, e in fitting]
 
 
 def rows_of(chats: Sequence[Chat], renderer: Renderer, cfg: FitConfig) -> Rows:
