@@ -19,10 +19,10 @@ from endonym.project import Project
 from endonym.store import events
 from endonym.train import forecast, preflight
 from endonym.train.batches import fullest, pack
+from endonym.train.held import Bound, resident_bytes
 from endonym.train.losses import next_token
 from endonym.train.network import ready, recompute
 from endonym.train.recipes import full, lora
-from endonym.train.step import Tidy, resident_bytes
 
 CFG = lora.Config(batch_size=8, batch_tokens=256)
 
@@ -161,13 +161,14 @@ def test_holes_in_memory_are_given_back_beyond_what_was_foretold_and_only_then()
     kept = [torch.ones(16_000) for _ in range(4000)]
     kept = kept[::20]  # 64 kB each: small enough to come from the heap, where the others leave holes between these
     held = resident_bytes()
-    modest, strict = Tidy(held + 2**30), Tidy(held // 2)
-    for _ in range(Tidy.EVERY):
-        modest.after_step()
+    Bound(held).look()
     assert resident_bytes() > held - 2**24
-    for _ in range(Tidy.EVERY - 1):
-        strict.after_step()
-    assert resident_bytes() > held - 2**24
-    strict.after_step()
-    assert resident_bytes() < held - 150 * 2**20
+    strict = Bound(held // 2)
+    strict.look()
+    left = resident_bytes()
+    assert left < held - 150 * 2**20
+    more = [torch.ones(16_000) for _ in range(int(0.05 * left / 64_000))]
+    strict.look()
+    assert resident_bytes() > left, "what is in use cannot be given back, and is not asked for at every pack"
+    del more
     assert all(bool((t == 1).all()) for t in kept)

@@ -16,7 +16,8 @@ _ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",
     # Memory given back is kept for the next step: taking new pages from the system costs more than the product written to them.
     "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
-    "MALLOC_MMAP_MAX_": "0",
+    # But for the gradient of all embeddings and its like: of the hole it leaves something small soon takes a bit, and it fits no more.
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     # PyTorch and oneDNN each keep up to 1,024 prepared kernels of about 100 kB; packs of ever other sizes fill that.
     "LRU_CACHE_CAPACITY": "512",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "512",

@@ -18,11 +18,12 @@ from endonym.store.room import Room
 from endonym.train import checkpoint, recovery
 from endonym.train.batches import Cursor, Loss, order, steps
 from endonym.train.checkpoint import State
+from endonym.train.held import Bound, peak_bytes
 from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import Shared, gathered, world
-from endonym.train.step import RECENT, Tidy, adamw, mean_loss, peak_bytes, take
+from endonym.train.step import RECENT, adamw, mean_loss, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -113,13 +114,14 @@ def fit(
     rows_of = course.rows_of or partial(order, len(train.examples), train.weights, cfg.seed)
     source = steps(rows_of, cfg.batch_size, run.state.cursor)
     pace, cancelled, stopped = _Pace(), False, run.stale()
+    bound = Bound(getattr(model, "foretold_bytes", peak_bytes()))
     suspects: set[Cursor] = set()
     while run.state.step < total and not stopped and not cancelled:
         chosen, cursor = next(source)
         state = run.state
         rows = [train.examples[i] for i in chosen]
         began = time.monotonic()
-        taken = take(run.model, rows, run.loss, run.optimizer, run.weights, state.step, state.recent, cfg)
+        taken = take(run.model, rows, run.loss, run.optimizer, run.weights, state.step, state.recent, cfg, bound.look)
         if not taken.fine and state.cursor in suspects:
             _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
             continue
@@ -132,7 +134,6 @@ def fit(
         state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
         state.recent = [*state.recent, taken.loss][-RECENT:]
         run.report(taken.loss, total, pace.add(taken.seen))
-        run.tidy.after_step()
         last, ended = state.step >= total, course.ends.get(state.step)
         if state.step % cfg.evaluate_every == 0 or last or ended:
             run.evaluate()
@@ -170,8 +171,6 @@ class _Run:
         self.room = Room(job.folder, job.log, job.cancelled)
         self.best, self.recent = Kept("best", self.folder, self.weights), Kept("recent", self.folder, self.weights)
         self.state = State()
-        # The largest batch was rehearsed; the optimiser, two numbers in float32 a weight, is still to come.
-        self.tidy = Tidy(peak_bytes() + 8 * sum(p.numel() for p in self.weights.values()))
 
     def begin(self) -> None:
         """Go on from the newest checkpoint, or rehearse an evaluation and a save before the first step."""

@@ -37,9 +37,9 @@ from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import count
 
-RUNTIME_BYTES = 720_000_000
+RUNTIME_BYTES = 800_000_000
 """What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
-ALLOCATOR = 0.12
+ALLOCATOR = 0.25
 """What the C library keeps of memory that was given back, as a share of what a step holds (measured on Linux)."""
 USED = 0.45
 """Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""

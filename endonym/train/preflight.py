@@ -13,10 +13,10 @@ from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
 from endonym.train.batches import Loss, fullest, pack
 from endonym.train.forecast import available_bytes, memory_of
+from endonym.train.held import give_back, peak_bytes
 from endonym.train.network import arithmetic, recompute, standing
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import world
-from endonym.train.step import peak_bytes
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -48,6 +48,7 @@ def preflight(
     ]
     checks = []
     for test in tests:
+        give_back()
         check = test()
         checks.append(check)
         job.event("check", name=check.name, passed=check.passed, detail=check.detail)
@@ -72,6 +73,7 @@ def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: 
             recompute(model)
         needed, _ = memory_of(model, examples, loss, lighter.applied(cfg))
         job.log(f"estimated peak memory {needed}")
+        model.foretold_bytes = needed.total  # type: ignore[assignment]
         free = _free_for_each()
         if free is None or needed.total - needed.weights - needed.runtime <= free:
             return

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-import resource
 import statistics
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,8 +38,12 @@ def take(
     step: int,
     recent: Sequence[float],
     cfg: FitConfig,
+    after_pack: Callable[[], object] = lambda: None,
 ) -> Taken:
-    """Optimiser step number `step` (from 0), or none when its loss is not credible after the `recent` ones, or its gradient no number."""
+    """Optimiser step number `step` (from 0), or none when its loss is not credible after the `recent` ones, or its gradient no number.
+
+    `after_pack` is called when a pack has gone forward and back.
+    """
     model.train()
     device = next(model.parameters()).device
     packs = [pack(rows, device) for rows in world().deal(micro_batches(examples, cfg.batch_tokens, world().size))]
@@ -53,6 +54,8 @@ def take(
             part = loss(model, batch)
             (part / learned).backward()
         total += float(part.detach())
+        del part
+        after_pack()
     total = world().sums(total)[0]
     norm = torch.nn.utils.get_total_norm([p.grad for p in weights.values() if p.grad is not None])
     fine = math.isfinite(float(norm)) and credible(total / learned, recent)
@@ -108,45 +111,3 @@ def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
     groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
     return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-class Tidy:
-    """Gives free memory back to the system when a run on the CPU has grown beyond what its largest batch needed.
-
-    Packs of ever other sizes leave holes that fit nothing, and a process grows by them: all weights of a small model from 3.6 to
-    7.0 GB in twenty steps. Holes that are given back have to be taken anew, so it is done only then, and not at every step.
-    """
-
-    EVERY = 4
-    """Steps that must lie between two times."""
-
-    def __init__(self, most_bytes: int):
-        self.most_bytes = most_bytes
-        self._steps = 0
-
-    def after_step(self) -> None:
-        """Look at what the process holds; does nothing on a GPU, or with a C library that cannot give back."""
-        self._steps += 1
-        if self._steps < self.EVERY or torch.cuda.is_available() or resident_bytes() <= self.most_bytes:
-            return
-        library = ctypes.CDLL(None)
-        if hasattr(library, "malloc_trim"):
-            library.malloc_trim(0)
-        self._steps = 0
-
-
-def resident_bytes() -> int:
-    """Memory this process holds now; 0 where the system does not tell it as Linux does."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        return 0
-
-
-def peak_bytes() -> int:
-    """Most memory this process (on a GPU: this device) has used so far, in bytes."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
