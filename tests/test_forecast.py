@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from endonym import plugins
 from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError
@@ -172,3 +173,26 @@ def test_holes_in_memory_are_given_back_beyond_what_was_foretold_and_only_then()
     assert resident_bytes() > left, "what is in use cannot be given back, and is not asked for at every pack"
     del more
     assert all(bool((t == 1).all()) for t in kept)
+
+
+def test_a_loss_that_is_not_the_models_own_stops_the_run(tiny_model, rows):
+    """The other checks compare packs with packs: attention that is wrong everywhere would pass them."""
+    network = real(tiny_model).eval()
+    fine = preflight._as_alone(network, rows[:8], next_token)
+    other = preflight._as_alone(network, rows[:8], lambda model, batch: 1.001 * next_token(model, batch))
+    assert fine.passed and not other.passed
+
+
+def test_continuing_is_foretold_for_the_plain_text_alone(composed, monkeypatch):
+    seen: list[set[str]] = []
+    rendered = forecast.rows_of
+
+    def watched(chats, renderer, cfg):
+        seen.append({chat.task for chat in chats})
+        return rendered(chats, renderer, cfg)
+
+    monkeypatch.setattr(forecast, "rows_of", watched)
+    module = plugins.load("recipe", "continue")
+    project = Project(composed)
+    forecast.planned("continue", module, module.Config(), Dataset(project.newest("chats"), "train"), project, {})
+    assert seen[0] == {"complete"}

@@ -126,7 +126,9 @@ def test_long_text_is_divided_at_sentence_ends_and_no_character_of_it_is_lost(pr
     text = " ".join(c.answer.rstrip(".;,: ") + "." for c in [*found, *found])
     chat = Chat("long", (Message("assistant", text),), "a.txt", "complete", "tzh")
     said: list[str] = []
-    job = SimpleNamespace(folder=tmp_path, output=tmp_path, log=said.append, event=lambda kind, **data: None)
+    job = SimpleNamespace(
+        folder=tmp_path, output=tmp_path, log=said.append, event=lambda kind, **data: None, summary=lambda **values: None
+    )  # fmt: skip
     cfg = FitConfig(max_length=300, batch_size=4, dtype="float32")
     loaded = load_model(tiny_model, dtype="float32")
     rows, _, _ = prepare([chat], found, loaded.renderer, cfg, job)

@@ -19,7 +19,7 @@ from endonym.jobs.submit import submit
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.store import events, room
-from endonym.train import recovery
+from endonym.train import checkpoint, recovery
 from endonym.train.recipes.lora import Config
 from endonym.train.step import RECENT, credible
 from tests.test_recipes import FEW, project  # noqa: F401
@@ -183,3 +183,21 @@ def test_a_worker_that_cannot_start_fails_its_job(shaky, monkeypatch):
     monkeypatch.setattr(submitting, "_launch", launch)
     with pytest.raises(JobError, match="could not start"):
         submit(shaky, "train", "faulty", {**FEW, "steps": 3}, wait=True)
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "state.json", "manifest.json"])
+def test_a_step_whose_checkpoint_was_damaged_is_saved_anew(tmp_path, file):
+    """A run that went back over it comes to the same step again; what is damaged must neither stop it nor stand for the new one."""
+    weights = {"w": torch.nn.Parameter(torch.zeros(3))}
+    optimizer = torch.optim.AdamW(weights.values())
+
+    def save(step: int) -> Path:
+        state = checkpoint.State(step=step, best_step=step - 1)
+        return checkpoint.save(tmp_path, state, checkpoint.collected(weights, optimizer))
+
+    save(1)
+    damaged = save(2) / file
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    assert checkpoint.newest(tmp_path).name == "step-00000001"
+    assert 0 in checkpoint.best_steps(tmp_path) and checkpoint.oldest_step(tmp_path) == 1
+    assert checkpoint.verifies(save(2)) and sorted(checkpoint.best_steps(tmp_path)) == [0, 1]

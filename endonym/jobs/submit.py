@@ -16,7 +16,7 @@ from endonym.jobs.stage import Resolved, Stage, load_stage, resolve
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
-from endonym.store.files import file_hash
+from endonym.store.files import file_hash, hash_folder
 
 POLL_SECONDS = 0.1
 ENDED = ("succeeded", "failed", "cancelled", "needs_recovery")
@@ -225,9 +225,14 @@ def _own_code(module: Any, project: Project) -> str:
 
 
 def _contents(module: Any, cfg: Any, project: Project) -> dict[str, str | None]:
-    """By name the hashes of the files that a plugin's settings name; None for one that is not there, of which the plugin will tell."""
-    names = [name for setting in module.READS for name in getattr(cfg, setting)]
-    return {name: file_hash(path) if (path := project.path / name).is_file() else None for name in names}
+    """By name the hashes of the files and folders that a plugin's settings name; None for one that is not there, of which the plugin
+    will tell."""
+    found: dict[str, str | None] = {}
+    for value in (getattr(cfg, setting) for setting in module.READS):
+        for name in ([value] if isinstance(value, str) else value) if value else ():
+            path = project.path / Path(name).expanduser()
+            found[name] = file_hash(path) if path.is_file() else hash_folder(path) if path.is_dir() else None
+    return found
 
 
 def _source_hash(project: Project, source: Mapping[str, Any]) -> list[Any]:

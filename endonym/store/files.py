@@ -23,6 +23,15 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before going on: a rename that is on it before its file loses both."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of one."""
     temporary = path.with_name(f".{path.name}.tmp")

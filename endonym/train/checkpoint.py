@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from endonym.store.files import file_hash
+from endonym.store.files import file_hash, sync
 from endonym.train.batches import Cursor
 from endonym.train.sharded import gathered, like, world
 
@@ -64,8 +63,10 @@ def save(folder: Path, state: State, files: Files) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:08d}"
-    if target.exists():
+    if verifies(target):
         return target
+    # Damaged: the run went back to the one before it, and has come here again.
+    shutil.rmtree(target, ignore_errors=True)
     temporary = folder / f".tmp-{uuid.uuid4().hex[:8]}"
     temporary.mkdir()
     try:
@@ -74,7 +75,7 @@ def save(folder: Path, state: State, files: Files) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     temporary.rename(target)
-    _sync(folder)
+    sync(folder)
     if verifies(target):
         _retire(folder)
     return target
@@ -87,8 +88,8 @@ def _write(folder: Path, state: State, files: Files) -> None:
     manifest = {p.name: file_hash(p) for p in sorted(folder.iterdir())}
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     for path in folder.iterdir():
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
 
 
 def newest(folder: Path) -> Path | None:
@@ -110,13 +111,26 @@ def verifies(path: Path) -> bool:
 
 
 def best_steps(folder: Path) -> list[int]:
-    """The best step each checkpoint in `folder` knows of."""
-    return [int(json.loads((p / "state.json").read_text(encoding="utf-8"))["best_step"]) for p in folder.glob("step-*")]
+    """The best step each checkpoint in `folder` knows of; damaged ones know none."""
+    return [int(found["best_step"]) for found in _states(folder)]
 
 
 def oldest_step(folder: Path) -> int:
-    """The step of the oldest checkpoint in `folder`, the furthest a run can be set back."""
-    return min((int(path.name.rpartition("-")[2]) for path in folder.glob("step-*")), default=0)
+    """The step of the oldest checkpoint in `folder`, the furthest a run can be set back; 0 where there is none."""
+    return min((int(found["step"]) for found in _states(folder)), default=0)
+
+
+def _states(folder: Path) -> list[dict[str, Any]]:
+    """The state in each checkpoint of `folder` whose state is what was written."""
+    found = []
+    for path in folder.glob("step-*"):
+        try:
+            wanted = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["state.json"]
+            if file_hash(path / "state.json") == wanted:
+                found.append(json.loads((path / "state.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError):
+            continue
+    return found
 
 
 def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> State:
@@ -171,11 +185,3 @@ def _retire(folder: Path) -> None:
     """Delete all but the newest `KEEP` checkpoints."""
     for path in sorted(folder.glob("step-*"), reverse=True)[KEEP:]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

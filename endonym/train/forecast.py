@@ -104,10 +104,15 @@ def planned(
             "Start it: it tells what it needs before step 1, and stops there when that does not fit.",
         )
     loaded = replace(_beginning(module, cfg, project, inputs), device=torch.device("meta"))
-    rows = rows_of(chats_of(data, "train"), loaded.renderer, cfg)
-    held = rows_of(spread([c for c in chats_of(data, "valid") if c.answer], cfg.valid_rows), loaded.renderer, cfg)
+    tasks = getattr(module, "TASKS", ())
+    rows = rows_of(chats_of(data, "train", tasks), loaded.renderer, cfg)
+    held = chats_of(data, "valid", tasks) or chats_of(data, "valid")
+    valid = rows_of(spread([c for c in held if c.answer], cfg.valid_rows), loaded.renderer, cfg).examples
     if not rows.examples:
-        raise UsageError(f"every training row is longer than {cfg.max_length} tokens", "Raise --max-length.")
+        raise UsageError(
+            f"there is no training row of up to {cfg.max_length} tokens",
+            "Raise --max-length, or add texts that this recipe can learn from: endonym add FILE",
+        )
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         network = module.network(cfg)(loaded)
@@ -115,7 +120,7 @@ def planned(
     all_steps = module.all_steps(cfg) if hasattr(module, "all_steps") else cfg.last_step
 
     def needed(own: FitConfig) -> Forecast:
-        found = forecast(network, rows, held.examples, next_token, own)
+        found = forecast(network, rows, valid, next_token, own)
         return replace(found, steps=all_steps, seconds=found.seconds * all_steps / found.steps)
 
     asked = needed(cfg)

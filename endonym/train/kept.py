@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from endonym.store.files import sync
 from endonym.train.sharded import like
 
 
@@ -28,7 +29,9 @@ class Kept:
         target = self._path(step)
         temporary = target.with_suffix(".tmp")
         save_file(dict(weights), temporary)
+        sync(temporary)
         temporary.replace(target)
+        sync(self.folder)
 
     def steps(self, until: int) -> list[int]:
         """Steps up to `until` whose weights are here, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,12 +14,16 @@ from endonym.train import recovery
 from endonym.train.batches import Loss, fullest, pack
 from endonym.train.forecast import available_bytes, memory_of
 from endonym.train.held import give_back, peak_bytes
-from endonym.train.network import arithmetic, recompute, standing
+from endonym.train.network import arithmetic, attention, recompute, standing
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import world
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+
+
+OWN = 256
+"""Tokens of the row whose loss is compared with transformers' own: about so many, for it needs all logits at once."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ def preflight(
     tests: list[Callable[[], Check]] = [
         lambda: _end_marker(examples, renderer),
         lambda: _round_trip(few, renderer),
+        lambda: _as_alone(model, few, loss),
         lambda: _packed(model, few, loss),
         lambda: _masked(model, few, loss),
         lambda: _longest(model, examples, loss, cfg),
@@ -111,6 +116,24 @@ def _round_trip(few: Sequence[Example], renderer: Renderer) -> Check:
         answer = learned if example.goes_on else learned[:-1]
         wrong += renderer.answer_ids(renderer.tokenizer.decode(answer, clean_up_tokenization_spaces=False)) != answer
     return Check("answers survive tokenising and back", wrong == 0, f"{wrong} of {len(few)} answers changed")
+
+
+def _as_alone(model: Any, few: Sequence[Example], loss: Loss) -> Check:
+    """A row must have the loss that transformers' own forward gives it, with its attention and all of its logits."""
+    device = next(model.parameters()).device
+    row = max(few, key=lambda e: (len(e.ids) <= OWN, -abs(len(e.ids) - OWN)))
+    ids, labels = (torch.tensor([values], device=device) for values in (row.ids, row.labels))
+    low = arithmetic(model) == torch.bfloat16
+    with torch.no_grad():
+        with standing(model):
+            ours = float(loss(model, pack([row], device)))
+        with attention(model, "sdpa"), torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+        own = float(torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORE, reduction="sum"))
+    gap = abs(ours - own) / max(abs(own), 1e-9)
+    return Check(
+        "a packed row has the loss it has alone", gap < (2e-2 if low else 1e-4), f"{ours:.3f} and {own:.3f} nats"
+    )
 
 
 def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:

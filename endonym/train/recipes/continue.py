@@ -20,6 +20,7 @@ REQUIRES = {"torch": "train", "transformers": "train"}
 LOADS = full.LOADS
 SHARDED = True
 READS = ("replay",)
+TASKS = ("complete",)
 
 
 class Config(FitConfig):
@@ -48,7 +49,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train.rows import chats_of
 
     torch.manual_seed(cfg.seed)
-    texts, held = chats_of(data, "train", ["complete"]), chats_of(data, "valid", ["complete"])
+    texts, held = chats_of(data, "train", TASKS), chats_of(data, "valid", TASKS)
     if not texts:
         raise DataError(
             Problem("the chats", 0, "task", "none is plain text", "add texts in the language: endonym add FILE.txt")

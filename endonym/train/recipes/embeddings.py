@@ -115,7 +115,7 @@ def _adopted(cfg: Config, data: Dataset, job: Job, loaded: Loaded) -> tuple[Load
     from endonym.errors import UsageError
     from endonym.models.adopt import adopt
     from endonym.models.distil import Distilling
-    from endonym.store.files import write_json
+    from endonym.store.files import sync, write_json
 
     folder = Path(str(job.inputs["vocabulary"]))
     base = json.loads((folder / "report.json").read_text(encoding="utf-8"))["base"]
@@ -136,6 +136,7 @@ def _adopted(cfg: Config, data: Dataset, job: Job, loaded: Loaded) -> tuple[Load
         write_json(job.output / "rows.json", about)
         kept.parent.mkdir(parents=True, exist_ok=True)
         save_file(adopted.rows, kept.with_suffix(".tmp"))
+        sync(kept.with_suffix(".tmp"))
         kept.with_suffix(".tmp").replace(kept)
     return adopted.loaded, adopted.changed.fresh
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
+READS = ("model", "tokenizer")
 
 
 class Config(FitConfig):
