@@ -20,7 +20,7 @@ from endonym.jobs.submit import resume, submit
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.store import events, jobs
-from endonym.train import recovery
+from endonym.train import ranks, recovery
 from endonym.train.batches import micro_batches
 from endonym.train.forecast import Memory, divided
 from endonym.train.ranks import _Other, _Watch, together
@@ -99,13 +99,21 @@ def _until(true) -> None:
         time.sleep(0.05)
 
 
-def _pids(project: Project, job: int) -> list[int]:  # noqa: F811
-    """The worker of a job and the other devices' processes, once the worker has trained a step more."""
+def _pids(project: Project, job: int, steps: int = 1) -> list[int]:  # noqa: F811
+    """The worker of a job and the other device's process, once both are there and so many steps more are trained."""
     known = len(events.curve(project.db, job, "loss"))
-    _until(lambda: len(events.curve(project.db, job, "loss")) > known)
-    worker = int(jobs.get(project.db, job).worker.split("|")[2])
-    others = Path(f"/proc/{worker}/task/{worker}/children").read_text(encoding="ascii").split()
-    return [worker, *map(int, others)]
+    found: list[int] = []
+
+    def there() -> bool:
+        row = jobs.get(project.db, job)
+        assert row.state in ("queued", "running"), row.error
+        worker = row.worker.split("|")[2] if row.worker else "0"
+        children = Path(f"/proc/{worker}/task/{worker}/children")
+        found[:] = [int(worker), *map(int, children.read_text(encoding="ascii").split())] if children.exists() else []
+        return len(found) == 2 and len(events.curve(project.db, job, "loss")) >= known + steps
+
+    _until(there)
+    return found
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
@@ -117,14 +125,13 @@ def test_a_device_that_ends_fails_the_job_and_nobody_is_left_behind(project):  #
         return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
     pids = _pids(project, job)
-    assert len(pids) == 2
     os.kill(pids[1], signal.SIGKILL)
     _until(lambda: jobs.get(project.db, job).state != "running" and gone(pids))
     row = jobs.get(project.db, job)
     assert row.state == "failed" and "the process of device 1 has ended: signal 9" in row.error["message"]
 
     resume(project, job)
-    pids = _pids(project, job)
+    pids = _pids(project, job, steps=0)
     os.kill(pids[0], signal.SIGKILL)
     _until(lambda: gone(pids))
     assert {row.id: row.state for row in jobs.listing(project.db)}[job] == "needs_recovery"
@@ -163,12 +170,12 @@ def test_what_several_devices_cannot_do_is_refused(monkeypatch):
         count(3)
 
 
-def test_out_of_memory_on_any_device_counts_as_that(tmp_path):
-    def ended(rank: int, about: dict) -> _Other:
+def test_out_of_memory_on_any_device_counts_as_that(tmp_path, monkeypatch):
+    def ended(rank: int, about: dict, code: int = 1) -> _Other:
         other = _Other.__new__(_Other)
         other.rank, other.folder = rank, tmp_path / str(rank)
         other.folder.mkdir()
-        other.process = SimpleNamespace(poll=lambda: 1)
+        other.process = SimpleNamespace(poll=lambda: code)
         (other.folder / "error.json").write_text(json.dumps(about), encoding="utf-8")
         return other
 
@@ -180,6 +187,10 @@ def test_out_of_memory_on_any_device_counts_as_that(tmp_path):
     assert isinstance(error, JobError) and not recovery.is_out_of_memory(error)
     own = MemoryError()
     assert _Watch([lost], SimpleNamespace()).explained(own) is own
+    watches = [_Watch([ended(3, {}, -signal.SIGKILL)], SimpleNamespace()), _Watch([lost], SimpleNamespace())]
+    kills = ranks.out_of_memory_kills() + 1
+    monkeypatch.setattr(ranks, "out_of_memory_kills", lambda: kills)
+    assert [isinstance(watch.error(), MemoryError) for watch in watches] == [True, False]
 
 
 def test_each_device_holds_its_share():

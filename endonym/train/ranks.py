@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,7 +140,8 @@ class _Watch:
 
     def __init__(self, others: Sequence[_Other], job: Job):
         self._others, self._job = others, job
-        self._kills = out_of_memory_kills()
+        # A kill is counted before its process is gone; one long before the end was of another program.
+        self._kills = deque([out_of_memory_kills()], maxlen=round(GRACE_SECONDS / LOOK_SECONDS))
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -154,7 +156,8 @@ class _Watch:
     def error(self) -> Exception | None:
         """Why one of the others has ended; the one that names a cause before those that lost it."""
         found = [error for other in self._others if (error := other.error())]
-        if found and out_of_memory_kills() > self._kills:
+        killed = any(other.process.poll() == -signal.SIGKILL for other in self._others)
+        if killed and out_of_memory_kills() > self._kills[0]:
             return MemoryError("the system ended the process of a device: out of memory")
         return next((e for e in found if recovery.is_out_of_memory(e)), found[0] if found else None)
 
@@ -169,7 +172,9 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._done.wait(LOOK_SECONDS):
-            if self.error() and not self._done.wait(GRACE_SECONDS):
+            if self.error() is None:
+                self._kills.append(out_of_memory_kills())
+            elif not self._done.wait(GRACE_SECONDS):
                 self._job.abort(self.error() or JobError("a device is gone", "Resume the job."))
 
 
