@@ -51,7 +51,7 @@ def alike(runs: Path, first: str, second: str, tolerance: float) -> bool:
     (one, told), (other, heard) = of(runs, first), of(runs, second)
     assert one.keys() == other.keys() and (told["learned"], told["tokens"]) == (heard["learned"], heard["tokens"])
     near = all(float((one[n] - other[n]).norm()) <= tolerance * float(one[n].norm()) for n in one)
-    curves = [(told["curves"][name], heard["curves"][name]) for name in ("loss", "valid_loss")]
+    curves = [(told["curves"][name], heard["curves"][name]) for name in ("loss", "valid_loss", "norm")]
     shared = [(a[step], b[step]) for a, b in curves for step in a.keys() & b.keys()]
     return near and len(shared) >= 4 and all(abs(a - b) <= tolerance * abs(a) for a, b in shared)
 
