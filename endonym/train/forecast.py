@@ -39,7 +39,7 @@ from endonym.train.sharded import count
 
 RUNTIME_BYTES = 800_000_000
 """What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
-ALLOCATOR = 0.25
+ALLOCATOR = 0.16
 """What the C library keeps of memory that was given back, as a share of what a step holds (measured on Linux)."""
 USED = 0.45
 """Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""
