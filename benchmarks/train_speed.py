@@ -73,9 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="train-speed-") as scratch:
         job = prepare(options, Path(scratch))
         say(f"base model: loss {job['judged']['loss']:.4f}; {job['judged']['expected']['tokens']} tokens in all steps")
-        for _ in range(options.repeat):
+        for number in range(options.repeat):
+            # Rows stay; their order and the adapters' first values differ, which shows how far losses differ by chance.
+            own = {**job, "seed": job["seed"] + number}
             for name, setting in planned:
-                runs.append(attempt(name, setting, systems[name], job, options))
+                runs.append(attempt(name, setting, systems[name], own, options))
                 say(f"{name} {setting}: {runs[-1].get('failed') or 'done'}")
     table = summarise(runs)
     if options.json:
@@ -98,7 +100,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=0, help="rows per step; default: one pass over the rows")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where all systems train")
     parser.add_argument("--threads", type=int, default=2, help="cores and threads of every run")
-    parser.add_argument("--repeat", type=int, default=1, help="rounds over all systems; the table shows medians")
+    parser.add_argument(
+        "--repeat",
+        type=int,
+        default=1,
+        help="rounds over all systems, each with a seed of its own; the table shows medians and ranges",
+    )
     parser.add_argument("--pip", default="", help="further arguments for pip install, as one text")
     parser.add_argument("--timeout", type=float, default=7200, help="seconds after which a run has failed")
     parser.add_argument("--json", action="store_true")
@@ -315,7 +322,9 @@ def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             ):
                 row[name] = statistics.median(run[name] for run in good)
             speeds = [run["tokens_per_second"] for run in good]
+            losses = [run["loss"] for run in good]
             row |= {"slowest": min(speeds), "fastest": max(speeds), "versions": good[0]["versions"]}
+            row |= {"least_loss": min(losses), "most_loss": max(losses)}
         table.append(row)
     ours = next((r for r in table if r["system"] == OURS and r["setting"] == "default" and r["runs"]), None)
     for row in table:
@@ -344,11 +353,13 @@ def drawn(table: Sequence[dict[str, Any]]) -> str:
     for row in table:
         cells = [row["system"], row["setting"]]
         if row["runs"]:
-            spread = f" ({row['slowest']:.0f} to {row['fastest']:.0f})" if row["runs"] > 1 else ""
+            several = row["runs"] > 1
+            spread = f" ({row['slowest']:.0f} to {row['fastest']:.0f})" if several else ""
+            losses = f" ({row['least_loss']:.3f} to {row['most_loss']:.3f})" if several else ""
             cells += [
                 f"{row['tokens_per_second']:.0f}{spread}", f"{row['of_ours']:.2f}" if "of_ours" in row else "", f"{row['mfu']:.0%}",
                 f"{row['tokens_per_second_whole']:.0f}", f"{row['steps']:.0f}", f"{row['step_seconds']:.1f}", f"{row['seconds']:.1f}",
-                f"{row['peak_bytes'] / 1e6:.0f}", f"{row['loss']:.4f}",
+                f"{row['peak_bytes'] / 1e6:.0f}", f"{row['loss']:.4f}{losses}",
             ]  # fmt: skip
             versions[row["system"]] = ", ".join(f"{name} {number}" for name, number in row["versions"].items())
         lines.append("| " + " | ".join(cells + [""] * (len(COLUMNS) - len(cells))) + " |")

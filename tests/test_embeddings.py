@@ -48,14 +48,8 @@ from endonym.train.checkpoint import newest
 from endonym.types import Chat, Message
 
 FEW = {
-    "steps": 4,
-    "warm_steps": 4,
-    "batch_size": 8,
-    "evaluate_every": 2,
-    "save_every": 2,
-    "valid_rows": 8,
-    "samples": 1,
-}
+    "steps": 4, "warm_steps": 4, "batch_size": 8, "evaluate_every": 2, "save_every": 2, "valid_rows": 8, "samples": 1,
+}  # fmt: skip
 
 
 def held(texts):

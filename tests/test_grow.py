@@ -258,14 +258,8 @@ def project(composed, copied, tmp_path_factory) -> Project:
 
 
 FEW = {
-    "steps": 8,
-    "batch_size": 8,
-    "evaluate_every": 4,
-    "save_every": 4,
-    "valid_rows": 8,
-    "samples": 1,
-    "learning_rate": 1e-3,
-}
+    "steps": 8, "batch_size": 8, "evaluate_every": 4, "save_every": 4, "valid_rows": 8, "samples": 1, "learning_rate": 1e-3,
+}  # fmt: skip
 
 
 def logged(project: Project, number: int) -> list[str]:

@@ -110,7 +110,7 @@ def fit(
     cfg = recovery.read(job.folder).applied(cfg)
     run = _Run(model, valid, loss, cfg, job, sample, part)
     run.begin()
-    total = min(cfg.steps, cfg.max_steps or cfg.steps)
+    total = cfg.last_step
     rows_of = course.rows_of or partial(order, len(train.examples), train.weights, cfg.seed)
     source = steps(rows_of, cfg.batch_size, run.state.cursor)
     pace, cancelled, stopped = _Pace(), False, run.stale()
