@@ -196,3 +196,9 @@ def test_continuing_is_foretold_for_the_plain_text_alone(composed, monkeypatch):
     project = Project(composed)
     forecast.planned("continue", module, module.Config(), Dataset(project.newest("chats"), "train"), project, {})
     assert seen[0] == {"complete"}
+
+
+def test_the_checks_hold_no_more_rows_at_once_than_training_does(rows):
+    few = preflight._few(rows, 256)
+    assert 2 < len(few) <= 8 and sum(len(e.ids) for e in few) <= 256
+    assert len(preflight._few(rows, 10_000)) == 8 and len(preflight._few(rows, 8)) == 2

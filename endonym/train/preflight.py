@@ -38,8 +38,8 @@ class Check:
 def preflight(
     model: torch.nn.Module, examples: Sequence[Example], loss: Loss, renderer: Renderer, cfg: FitConfig, job: Job
 ) -> list[Check]:
-    """Run all checks on eight of `examples` and show each as an event; raises JobError naming those that fail."""
-    few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
+    """Run all checks on up to eight of `examples` and show each as an event; raises JobError naming those that fail."""
+    few = _few(examples, cfg.batch_tokens)
     model.eval()
     _fits(model, examples, loss, cfg, job)
     cfg = recovery.read(job.folder).applied(cfg)
@@ -67,6 +67,14 @@ def preflight(
             "This model or its tokenizer cannot be trained as it is.",
         )
     return checks
+
+
+def _few(examples: Sequence[Example], most_tokens: int) -> list[Example]:
+    """Eight examples of all lengths; fewer, without the longest, where together they were more than is computed at once."""
+    few = sorted(examples, key=lambda e: len(e.ids))[:: max(1, len(examples) // 8)][:8]
+    while len(few) > 2 and sum(len(e.ids) for e in few) > most_tokens:
+        few.pop()
+    return few
 
 
 def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: FitConfig, job: Job) -> None:
@@ -137,7 +145,7 @@ def _as_alone(model: Any, few: Sequence[Example], loss: Loss) -> Check:
 
 
 def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check:
-    """One pack of eight rows must give the loss and gradient of eight packs of one."""
+    """One pack of several rows must give the loss and gradient of as many packs of one."""
     device = next(model.parameters()).device
     together, gradient = _loss_and_gradient(model, [list(few)], loss, device)
     alone, gradient_alone = _loss_and_gradient(model, [[e] for e in few], loss, device)
@@ -148,7 +156,7 @@ def _packed(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     low = arithmetic(model) != torch.float32
     fine = gap < (1e-2 if low else 1e-4) and angle > (0.98 if low else 0.9999)
     return Check(
-        "one batch of eight equals eight of one",
+        f"one batch of {len(few)} equals {len(few)} of one",
         fine,
         f"loss differs by {gap:.1e}, gradients point alike to {angle:.5f}",
     )
