@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-SLACK = 1.1
+SLACK = 1.05
 """How far beyond the foretold memory a process may grow before what it has free is given back."""
 
 
