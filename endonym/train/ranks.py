@@ -45,7 +45,8 @@ def together(module: ModuleType, cfg: FitConfig, job: Job) -> Iterator[None]:
 
     Raises ConfigError for a recipe or a setting that several devices cannot share, JobError when one of them ends.
     """
-    number = count(cfg.devices)
+    # A recipe with a loop of its own need not have the settings of this one.
+    number = count(getattr(cfg, "devices", 1))
     if number == 1:
         yield
         return
