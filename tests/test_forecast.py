@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -18,8 +19,9 @@ from endonym.models.load import lay_out, load_model
 from endonym.models.render import IGNORE, Example
 from endonym.project import Project
 from endonym.store import events
-from endonym.train import forecast, preflight
-from endonym.train.batches import fullest, pack
+from endonym.train import batches, forecast, preflight
+from endonym.train.batches import pack
+from endonym.train.fit import Rows
 from endonym.train.held import Bound, resident_bytes
 from endonym.train.losses import next_token
 from endonym.train.network import ready, recompute
@@ -53,11 +55,20 @@ def real(tiny_model):
     return network
 
 
+def whole(rows, cfg=CFG) -> Rows:
+    return Rows(rows, [1.0] * len(rows), ["x"] * len(rows), ["x"] * len(rows))
+
+
+def needed(network, rows, cfg=CFG):
+    return forecast.memory_of(network, forecast.largest_packs(whole(rows), cfg), next_token)[0]
+
+
 def test_what_is_held_between_forward_and_back_is_counted_to_the_byte(tiny_model, rows):
     """The activations foretold are the storages that autograd really keeps for this pack, and nothing is left behind."""
     network = real(tiny_model)
     known = {p.untyped_storage()._cdata for p in [*network.parameters(), *network.buffers()]}
-    found, _ = forecast.memory_of(network, rows, next_token, CFG)
+    (pack_of,) = forecast.largest_packs(whole(rows), CFG)
+    found, _ = forecast.memory_of(network, [pack_of], next_token)
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -66,7 +77,6 @@ def test_what_is_held_between_forward_and_back_is_counted_to_the_byte(tiny_model
             kept[storage._cdata] = storage.nbytes()
         return tensor
 
-    (pack_of,) = fullest(rows, CFG.batch_tokens, CFG.batch_size)
     network.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         value = next_token(network, pack(pack_of, torch.device("cpu")))
@@ -78,21 +88,43 @@ def test_what_is_held_between_forward_and_back_is_counted_to_the_byte(tiny_model
 
 
 def test_a_network_without_numbers_needs_what_a_real_one_needs(tiny_model, rows):
-    assert forecast.memory_of(laid(tiny_model), rows, next_token, CFG) == forecast.memory_of(
-        real(tiny_model), rows, next_token, CFG
-    )
+    assert needed(laid(tiny_model), rows) == needed(real(tiny_model), rows)
+
+
+@pytest.mark.parametrize("limit", [15, 60])
+def test_no_pack_of_a_run_is_larger_than_those_foretold(rows, limit, monkeypatch):
+    """In random order and in one of its own; of short rows alone and of others."""
+    monkeypatch.setattr(batches, "SHORT", limit)
+    cfg = lora.Config(batch_size=6, batch_tokens=150, steps=30)
+    longest_first = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
+    found = forecast.largest_packs(whole(rows), cfg, lambda epoch: longest_first)
+    assert len(found) == (1 if limit == 60 else 2)
+    sizes = {max(map(size, p)) <= limit: sum(map(size, p)) for p in found}
+    met = set()
+    for rows_of in (lambda epoch: longest_first, partial(batches.order, len(rows), [1.0] * len(rows), cfg.seed)):
+        source = batches.steps(rows_of, 6, batches.Cursor())
+        for _ in range(30):
+            for pack_of in batches.micro_batches([rows[i] for i in next(source)[0]], 150):
+                kind, tokens = max(map(size, pack_of)) <= limit, sum(map(size, pack_of))
+                assert tokens <= sizes[kind]
+                met.add((kind, tokens))
+    assert set(sizes.items()) <= met
+
+
+def size(example: Example) -> int:
+    return len(example.ids)
 
 
 def test_smaller_packs_and_recomputing_need_less_and_all_weights_more(tiny_model, rows):
-    whole = forecast.memory_of(laid(tiny_model), rows, next_token, CFG)[0]
-    fewer = forecast.memory_of(laid(tiny_model), rows, next_token, CFG.model_copy(update={"batch_tokens": 128}))[0]
+    usual = needed(laid(tiny_model), rows)
+    fewer = needed(laid(tiny_model), rows, CFG.model_copy(update={"batch_tokens": 128}))
     again = laid(tiny_model)
     recompute(again)
-    twice = forecast.memory_of(again, rows, next_token, CFG)[0]
-    every = forecast.memory_of(laid(tiny_model, full, full.Config(dtype="float32")), rows, next_token, CFG)[0]
-    assert fewer.activations < 0.7 * whole.activations
-    assert twice.activations < 0.7 * whole.activations
-    assert every.optimizer > 3 * whole.optimizer
+    twice = needed(again, rows)
+    every = needed(laid(tiny_model, full, full.Config(dtype="float32")), rows)
+    assert fewer.activations < 0.8 * usual.activations
+    assert twice.activations < 0.7 * usual.activations
+    assert every.optimizer > 3 * usual.optimizer
 
 
 def test_the_command_tells_what_training_needs_and_starts_nothing(composed, copied, tmp_path, capsys, monkeypatch):
@@ -140,14 +172,15 @@ def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows,
     job = SimpleNamespace(folder=tmp_path, log=said.append, event=lambda kind, **data: said.append(data["text"]))
     network = real(tiny_model)
     cfg = lora.Config(batch_size=40, batch_tokens=2048)
-    needed = forecast.memory_of(network, rows, next_token, cfg)[0]
-    room = needed.total - needed.weights - needed.runtime - 1
+    asked = needed(network, rows, cfg)
+    room = asked.total - asked.weights - asked.runtime - 1
     monkeypatch.setattr(preflight, "available_bytes", lambda: room)
-    preflight._fits(network, rows, next_token, cfg, job)
+    packs = preflight._fits(network, whole(rows), next_token, cfg, job)
+    assert len(packs) == 1 and sum(map(size, packs[0])) <= 1024
     assert "1024 tokens at once" in said[-2]
     monkeypatch.setattr(preflight, "available_bytes", lambda: 1000)
     with pytest.raises(JobError, match="would need about"):
-        preflight._fits(network, rows, next_token, cfg, job)
+        preflight._fits(network, whole(rows), next_token, cfg, job)
 
 
 def test_what_was_foretold_is_in_the_log_of_the_run(composed, copied, tmp_path):
@@ -168,7 +201,7 @@ def test_holes_in_memory_are_given_back_beyond_what_was_foretold_and_only_then()
     strict.look()
     left = resident_bytes()
     assert left < held - 150 * 2**20
-    more = [torch.ones(16_000) for _ in range(int(0.05 * left / 64_000))]
+    more = [torch.ones(16_000) for _ in range(int(0.04 * left / 64_000))]
     strict.look()
     assert resident_bytes() > left, "what is in use cannot be given back, and is not asked for at every pack"
     del more

@@ -136,7 +136,7 @@ def test_long_text_is_divided_at_sentence_ends_and_no_character_of_it_is_lost(pr
     learned = [loaded.renderer.decode([i for i in e.labels if i != IGNORE]) for e in rows.examples]
     assert "".join(learned) == text and all(part.endswith((".", ". ")) for part in learned)
     ready(loaded, loaded.model)
-    preflight(loaded.model, rows.examples, next_token, loaded.renderer, cfg, job)
+    preflight(loaded.model, rows, next_token, loaded.renderer, cfg, job)
     assert any(f"{len(learned) - 1} go on in another row" in line for line in said)
 
 

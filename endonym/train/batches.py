@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import torch
 
 from endonym.models.render import IGNORE, Example
+from endonym.train.settings import FitConfig
 
 ROUND = 128
 """Packs on a CPU are filled up to a multiple of this many tokens."""
 
 SHORT = 320
 """Longest row, in tokens, for which all rows of a pack are attended to in a few padded products."""
+
+LOOKED_AT = 2000
+"""Steps of a run whose packs are made beforehand to find the largest."""
 
 WORTH = 8
 """Tokens that a beginning must have to be shared."""
@@ -145,21 +149,24 @@ def micro_batches(examples: Sequence[Example], most_tokens: int, devices: int = 
         number += devices
 
 
-def fullest(examples: Sequence[Example], most_tokens: int, most_rows: int) -> list[list[Example]]:
-    """The packs that need most memory of all that `most_rows` rows a step can make: of the longest rows, and of the longest short
-    ones, which are attended to in another way."""
-    packs = []
-    for longest in (max(len(e.ids) for e in examples), SHORT):
-        taken: list[Example] = []
-        tokens = 0
-        for example in sorted(examples, key=lambda e: -len(e.ids)):
-            fits = not taken or tokens + len(example.ids) <= most_tokens
-            if fits and len(example.ids) <= longest and len(taken) < most_rows:
-                taken.append(example)
-                tokens += len(example.ids)
-        if taken and taken not in packs:
-            packs.append(taken)
-    return packs
+def largest(
+    examples: Sequence[Example], orders: Sequence[Callable[[int], list[int]]], cfg: FitConfig, devices: int = 1
+) -> list[list[Example]]:
+    """The packs that need most memory of all that a run meets in any of `orders`: the fullest, and the fullest of short rows alone, which
+    are attended to in another way.
+
+    Nothing is left to chance in a run's order, so they are known before it; of a long run `LOOKED_AT` steps are looked at.
+    """
+    found: dict[bool, tuple[int, list[Example]]] = {}
+    for rows_of in orders:
+        source = steps(rows_of, cfg.batch_size, Cursor())
+        for _ in range(min(cfg.last_step, LOOKED_AT)):
+            chosen = [examples[i] for i in next(source)[0]]
+            for rows in micro_batches(chosen, cfg.batch_tokens, devices):
+                tokens, short = sum(len(e.ids) for e in rows), max(len(e.ids) for e in rows) <= SHORT
+                if tokens > found.get(short, (0, []))[0]:
+                    found[short] = tokens, rows
+    return [rows for _, rows in found.values()]
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:

@@ -116,7 +116,7 @@ def _outcome(name: str, arm: Arm, chats: Sequence[Chat], job: Job) -> Outcome | 
         job.log(f"for comparison, {name}: {arm.cfg.steps} steps")
         network = arm.build()
         loaded = ready(arm.loaded, network)
-        preflight(network, arm.rows.examples, next_token, loaded.renderer, arm.cfg, job)
+        preflight(network, arm.rows, next_token, loaded.renderer, arm.cfg, job)
         return loaded
 
     valid = [arm.loaded.renderer.example(c) for c in chats]

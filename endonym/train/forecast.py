@@ -29,7 +29,7 @@ from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.train import attention, checkpoint, recovery
-from endonym.train.batches import Cursor, Loss, fullest, micro_batches, order, pack, steps
+from endonym.train.batches import SHORT, Cursor, Loss, largest, micro_batches, order, pack, steps
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
 from endonym.train.network import arithmetic, ready, recompute, standing
@@ -39,8 +39,10 @@ from endonym.train.sharded import count
 
 RUNTIME_BYTES = 800_000_000
 """What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
-ALLOCATOR = 0.16
-"""What the C library keeps of memory that was given back, as a share of what a step holds (measured on Linux)."""
+HOLES_SHORT = 0.16
+"""What lies free between blocks in use, as a share of what a step holds (measured on Linux)."""
+HOLES_LONG = 0.45
+"""The same for rows that are attended to one by one, of all lengths."""
 USED = 0.45
 """Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""
 SAMPLED_STEPS = 4
@@ -151,19 +153,25 @@ def _beginning(module: ModuleType, cfg: FitConfig, project: Project, inputs: Map
     return lay_out(project.base, cfg.dtype if module.LOADS == "as computed" else str(module.LOADS))
 
 
-def memory_of(network: Any, examples: Sequence[Example], loss: Loss, cfg: FitConfig) -> tuple[Memory, float]:
-    """Peak memory of training `network`, real or on the meta device, on the largest packs of `examples`; and operations a computed token.
+def largest_packs(rows: Rows, cfg: FitConfig, rows_of: Callable[[int], list[int]] | None = None) -> list[list[Example]]:
+    """The packs of a run that need most memory, in random order and in that of `rows_of`, row numbers by epoch, where it is given."""
+    orders: list[Callable[[int], list[int]]] = [partial(order, len(rows.examples), rows.weights, cfg.seed)]
+    if rows_of is not None:
+        orders.append(rows_of)
+    return largest(rows.examples, orders, cfg, count(cfg.devices))
+
+
+def memory_of(network: Any, packs: Sequence[Sequence[Example]], loss: Loss, devices: int = 1) -> tuple[Memory, float]:
+    """Peak memory of training `network`, real or on the meta device, where `packs` are the largest; and operations a computed token.
 
     Raises whatever the network raises for a pack it cannot compute.
     """
     where = next(network.parameters()).device
     where = device() if where.type == "meta" else where
     fake, network = _imitation(network, where)
-    found = [
-        _one_pack(network, fake, rows, loss, where) for rows in fullest(examples, cfg.batch_tokens, cfg.batch_size)
-    ]
+    found = [_one_pack(network, fake, rows, loss, where) for rows in packs]
     memory, per_token = max(found, key=lambda pair: pair[0].total)
-    return divided(memory, count(cfg.devices)), per_token
+    return divided(memory, devices), per_token
 
 
 def divided(memory: Memory, devices: int) -> Memory:
@@ -199,9 +207,10 @@ def _one_pack(
     gradients = sum(p.numel() * p.element_size() for p in trained)
     working = max(0, held.peak - weights - activations - held.logits)
     on_cpu = where.type == "cpu"
+    holes = HOLES_SHORT if max(len(e.ids) for e in rows) <= SHORT else HOLES_LONG
     found = Memory(
         weights=weights, gradients=gradients, optimizer=8 * sum(p.numel() for p in trained), activations=activations,
-        logits=held.logits, working=working + (round(ALLOCATOR * held.peak) if on_cpu else 0),
+        logits=held.logits, working=working + (round(holes * held.peak) if on_cpu else 0),
         runtime=RUNTIME_BYTES if on_cpu else 0,
     )  # fmt: skip
     return found, flops.get_total_flops() / batch.ids.shape[1]
@@ -209,7 +218,7 @@ def _one_pack(
 
 def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg: FitConfig) -> Forecast:
     """What training `network`, real or on the meta device, will need."""
-    memory, per_token = memory_of(network, rows.examples, loss, cfg)
+    memory, per_token = memory_of(network, largest_packs(rows, cfg), loss, count(cfg.devices))
     per_step, total = _computed(rows, cfg), cfg.last_step
     # An evaluation goes forward only: a third of the work, or half of it where most weights are frozen.
     evaluated = (1 + total // cfg.evaluate_every) * sum(len(e.ids) for e in valid) / 2.5

@@ -11,12 +11,13 @@ import torch
 from endonym.errors import JobError
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
-from endonym.train.batches import Loss, fullest, pack
-from endonym.train.forecast import available_bytes, memory_of
+from endonym.train.batches import Loss, pack
+from endonym.train.fit import Rows
+from endonym.train.forecast import available_bytes, largest_packs, memory_of
 from endonym.train.held import give_back, peak_bytes
 from endonym.train.network import arithmetic, attention, recompute, standing
 from endonym.train.settings import FitConfig
-from endonym.train.sharded import world
+from endonym.train.sharded import count, world
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -36,20 +37,29 @@ class Check:
 
 
 def preflight(
-    model: torch.nn.Module, examples: Sequence[Example], loss: Loss, renderer: Renderer, cfg: FitConfig, job: Job
+    model: torch.nn.Module,
+    rows: Rows,
+    loss: Loss,
+    renderer: Renderer,
+    cfg: FitConfig,
+    job: Job,
+    rows_of: Callable[[int], list[int]] | None = None,
 ) -> list[Check]:
-    """Run all checks on up to eight of `examples` and show each as an event; raises JobError naming those that fail."""
-    few = _few(examples, cfg.batch_tokens)
+    """Run all checks on the rows of a run, most of them on up to eight, and show each as an event; raises JobError naming those that fail.
+
+    `rows_of` gives the rows of an epoch where a run takes them in an order of its own.
+    """
     model.eval()
-    _fits(model, examples, loss, cfg, job)
-    cfg = recovery.read(job.folder).applied(cfg)
+    packs = _fits(model, rows, loss, cfg, job, rows_of)
+    examples = rows.examples
+    few = _few(examples, recovery.read(job.folder).applied(cfg).batch_tokens)
     tests: list[Callable[[], Check]] = [
         lambda: _end_marker(examples, renderer),
         lambda: _round_trip(few, renderer),
         lambda: _as_alone(model, few, loss),
         lambda: _packed(model, few, loss),
         lambda: _masked(model, few, loss),
-        lambda: _longest(model, examples, loss, cfg),
+        lambda: _longest(model, packs, loss),
     ]
     checks = []
     for test in tests:
@@ -77,19 +87,29 @@ def _few(examples: Sequence[Example], most_tokens: int) -> list[Example]:
     return few
 
 
-def _fits(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: FitConfig, job: Job) -> None:
-    """Say how much memory the run will take, and make it lighter where that is more than there is; raises JobError when that is
-    not enough either."""
+def _fits(
+    model: torch.nn.Module,
+    rows: Rows,
+    loss: Loss,
+    cfg: FitConfig,
+    job: Job,
+    rows_of: Callable[[int], list[int]] | None = None,
+) -> list[list[Example]]:
+    """Say how much memory the run will take, and make it lighter where that is more than there is; returns its largest packs.
+
+    Raises JobError when that is not enough either.
+    """
     while True:
         lighter = recovery.read(job.folder)
         if lighter.recompute:
             recompute(model)
-        needed, _ = memory_of(model, examples, loss, lighter.applied(cfg))
+        packs = largest_packs(rows, lighter.applied(cfg), rows_of)
+        needed, _ = memory_of(model, packs, loss, count(cfg.devices))
         job.log(f"estimated peak memory {needed}")
         model.foretold_bytes = needed.total  # type: ignore[assignment]
         free = _free_for_each()
         if free is None or needed.total - needed.weights - needed.runtime <= free:
-            return
+            return packs
         changed = recovery.lighten(job.folder, cfg)
         if not changed:
             raise JobError(
@@ -177,10 +197,9 @@ def _masked(model: torch.nn.Module, few: Sequence[Example], loss: Loss) -> Check
     )
 
 
-def _longest(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, cfg: FitConfig) -> Check:
-    """Rehearse the largest batch there can be, forward and back, so that memory runs out now or not at all."""
+def _longest(model: torch.nn.Module, packs: Sequence[Sequence[Example]], loss: Loss) -> Check:
+    """Rehearse the largest batches of the run, forward and back, so that memory runs out now or not at all."""
     device = next(model.parameters()).device
-    packs = fullest(examples, cfg.batch_tokens, cfg.batch_size)
     tokens = max(sum(len(e.ids) for e in rows) for rows in packs)
     model.train()
     for rows in packs:

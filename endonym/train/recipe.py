@@ -62,7 +62,8 @@ def run(
     rows, valid, shown = prepared
     network = build(loaded)
     loaded = ready(loaded, network)
-    checks = preflight(network, rows.examples, next_token, loaded.renderer, cfg, job)
+    taken = course(network)
+    checks = preflight(network, rows, next_token, loaded.renderer, cfg, job, taken.rows_of)
     if world().size == 1:
         install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     if cfg.compiled:
@@ -75,7 +76,7 @@ def run(
     before = first(network, train)
     if before is not None and before.cancelled:
         return job.output
-    result = fit(network, rows, valid, next_token, cfg, job, sample, course=course(network))
+    result = fit(network, rows, valid, next_token, cfg, job, sample, course=taken)
     if before is not None:
         result = replace(
             result, tokens=before.tokens + result.tokens, seconds=before.seconds + result.seconds,
