@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from endonym.errors import ConfigError
 from endonym.train.batches import SHORT, Piece
 
+Places = npt.NDArray[np.int64]
+
 ATTENTION = "endonym_packed"
 """Name under which the packed attention is registered with transformers."""
+
+REACH = 32
+"""Keys of a product on a CPU are filled up to a multiple of this many: the softmax of other lengths takes nearly twice as long."""
 
 
 def register_attention() -> None:
@@ -86,51 +93,109 @@ def _packed_attention(
 
 @dataclass(frozen=True)
 class _Block:
-    """Pieces that are attended to in one product: queries of `longest` tokens over keys of `shared + longest`, padded."""
+    """Pieces that are attended to in one product, a matrix for each piece and key head. Query heads that share a key head stand
+    below each other in it, so keys are never repeated."""
 
-    number: int
-    shared: int
-    longest: int
-    own: torch.Tensor
-    """Tokens of the pieces, in order; shape (tokens,)."""
-    place: torch.Tensor
-    """Where each stands among the padded queries."""
-    seen: torch.Tensor
-    """Tokens that the pieces see: those before and their own; shape (tokens seen,)."""
-    put: torch.Tensor
-    """Where each stands among the padded keys."""
+    queries: slice
+    """Its rows among all queries of the pack as they are laid out."""
+    keys: slice
+    matrices: int
+    rows: int
+    """Queries in a matrix, over `reach` keys."""
+    reach: int
     mask: torch.Tensor
-    """What a query may not see, as -inf; shape (longest, shared + longest)."""
+    """What a query may not see, as -inf; shape (rows, reach)."""
+
+    def of_queries(self, laid: torch.Tensor) -> torch.Tensor:
+        return laid[self.queries].view(self.matrices, self.rows, -1)
+
+    def of_keys(self, laid: torch.Tensor) -> torch.Tensor:
+        return laid[self.keys].view(self.matrices, self.reach, -1)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How the heads of a pack's tokens are laid out for products, and found again. A head of a token is row `token * heads + head`."""
+
+    blocks: list[_Block]
+    queries: torch.Tensor
+    """The head that stands in each row of the layout; shape (queries laid out,)."""
+    keys: torch.Tensor
+    idle: torch.Tensor
+    """The rows that only fill the queries of a piece up to the longest of its block."""
+    found: torch.Tensor
+    """In which row each query head stands; shape (T * H,)."""
+    own: torch.Tensor
+    """In which row each key head stands as one of its own piece."""
+    again: torch.Tensor
+    """The rows in which key heads stand as ones of a beginning that rows share,"""
+    again_of: torch.Tensor
+    """and which heads these are."""
 
 
 @lru_cache(maxsize=1)
-def _blocks(pieces: tuple[Piece, ...]) -> list[_Block]:
-    """Pieces with beginnings of one length, none less than half as long as another; every layer asks for the same.
+def _plan(pieces: tuple[Piece, ...], heads: int, kv_heads: int, kind: torch.dtype) -> _Plan:
+    """Pieces with beginnings of one length, none less than half as long as another, make a block; every layer asks for the same.
 
-    Those of one pack alone are kept: what outlives a pack lies scattered in the memory that the next one wants in one piece.
+    The plan of one pack alone is kept: what outlives a pack lies scattered in the memory that the next one wants in one piece.
 
     What is padded is computed and kept for the way back as well: without the halving, a long row among short ones costs a gigabyte.
     """
-    made = []
+    # Counted with NumPy: a forecast of memory runs this where tensors have no values.
+    blocks: list[_Block] = []
+    tokens = max(p.end for p in pieces)
+    found, own = (np.empty(tokens * n, dtype=np.int64) for n in (heads, kv_heads))
+    queries, keys, idle, again, again_of = ([np.empty(0, dtype=np.int64)] for _ in range(5))
+    laid_queries = laid_keys = 0
+    for alike, shared in _alike(pieces):
+        longest = alike[0].end - alike[0].start
+        reach = -(-(shared + longest) // REACH) * REACH
+        starts, lengths, before = np.array([(p.start, p.end - p.start, p.before.start) for p in alike]).T[:, :, None]
+        at = np.arange(reach) - shared
+        # Padding repeats a piece's last token behind it, where causal attention never looks.
+        token = np.where(at < 0, before + at + shared, starts + at.clip(0, lengths - 1))
+        mine = ((at >= 0) & (at < lengths))[:, None]
+        head_q, place_q = _rows(token[:, shared : shared + longest], heads, laid_queries)
+        head_k, place_k = _rows(token, kv_heads, laid_keys)
+        real = np.broadcast_to(mine[:, :, shared : shared + longest], head_q.shape)
+        found[head_q[real]] = place_q[real]
+        idle.append(place_q[~real])
+        real = np.broadcast_to(mine, head_k.shape)
+        own[head_k[real]] = place_k[real]
+        again.append(place_k[:, :, :shared].ravel())
+        again_of.append(head_k[:, :, :shared].ravel())
+        queries.append(head_q.ravel())
+        keys.append(head_k.ravel())
+        group = heads // kv_heads
+        mask = torch.full((longest, reach), float("-inf")).triu_(1 + shared).repeat(group, 1).to(kind)
+        here = slice(laid_queries, laid_queries + head_q.size), slice(laid_keys, laid_keys + head_k.size)
+        blocks.append(_Block(*here, len(alike) * kv_heads, group * longest, reach, mask))
+        laid_queries, laid_keys = here[0].stop, here[1].stop
+    lists = (torch.tensor(np.concatenate(x)) for x in (queries, keys, idle))
+    places = (torch.tensor(x) for x in (found, own, np.concatenate(again), np.concatenate(again_of)))
+    return _Plan(blocks, *lists, *places)
+
+
+def _alike(pieces: Sequence[Piece]) -> Iterator[tuple[list[Piece], int]]:
+    """The pieces that make a block each, longest first, and the length of what stands before them."""
     for shared in sorted({len(p.before) for p in pieces}):
         left = sorted((p for p in pieces if len(p.before) == shared), key=lambda p: p.start - p.end)
         while left:
-            longest = -(-(left[0].end - left[0].start) // 32) * 32
-            alike = [p for p in left if 2 * (p.end - p.start) > longest or longest <= 32]
+            longest = left[0].end - left[0].start
+            alike = [p for p in left if 2 * (p.end - p.start) > longest or longest <= REACH]
             left = left[len(alike) :]
-            own = [t for p in alike for t in range(p.start, p.end)]
-            place = [i * longest + n for i, p in enumerate(alike) for n in range(p.end - p.start)]
-            seen = [t for p in alike for t in p.keys]
-            put = [i * (shared + longest) + n for i, p in enumerate(alike) for n in range(len(p.keys))]
-            mask = torch.full((longest, shared + longest), float("-inf")).triu_(1 + shared)
-            own_T, place_T, seen_T, put_T = map(torch.tensor, (own, place, seen, put))
-            made.append(_Block(len(alike), shared, longest, own_T, place_T, seen_T, put_T, mask))
-    return made
+            yield alike, shared
+
+
+def _rows(token: Places, heads: int, first: int) -> tuple[Places, Places]:
+    """The heads of tokens (N, L) in the order (N, heads, L), and the rows of a layout, from `first` on, in which they stand."""
+    head = token[:, None] * heads + np.arange(heads)[:, None]
+    return head, first + np.arange(head.size).reshape(head.shape)
 
 
 def forget() -> None:
     """Drop what is kept about the packs seen so far."""
-    for kept in (_blocks, _runs):
+    for kept in (_plan, _runs):
         kept.cache_clear()
 
 
@@ -176,88 +241,65 @@ def _runs(
 
 
 class _Together(torch.autograd.Function):
-    """Attention of pieces of like lengths at once, padded to the longest: for short rows on a CPU three times faster than row by row.
+    """Attention of pieces of like lengths at once, padded to the longest: for short rows on a CPU several times faster than row by row.
 
-    A piece's padding stands behind it, where causal attention never looks. Only what comes in and out is kept for the way back:
-    padded matrices and weights have other sizes in every pack, and would both hold and scatter memory.
+    Only what comes in and out is kept for the way back: padded matrices and weights have other sizes in every pack, and would both
+    hold and scatter memory.
     """
 
     @staticmethod
     def forward(
         ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pieces: tuple[Piece, ...], scale: float
     ) -> torch.Tensor:
-        out = query.new_zeros(query.shape[2], query.shape[1], query.shape[3])
-        for block in _blocks(pieces):
-            q, k, v = _laid(block, query, key, value)
-            found = torch.bmm(_weights(block, q, k, scale), v)
-            out.index_copy_(0, block.own, _unlaid(block, found, query.shape[1]))
+        plan = _plan(pieces, query.shape[1], key.shape[1], query.dtype)
+        q, k, v = _laid(plan, query, key, value)
+        found = torch.empty_like(q)
+        for block in plan.blocks:
+            torch.bmm(_weights(block, q, k, scale), block.of_keys(v), out=block.of_queries(found))
+        out = found.index_select(0, plan.found).view(query.shape[2], query.shape[1], -1)
         ctx.save_for_backward(query, key, value, out)
-        ctx.pieces, ctx.scale = pieces, scale
+        ctx.plan, ctx.scale = plan, scale
         return out.unsqueeze(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, out = ctx.saved_tensors
-        heads = query.shape[1]
+        plan: _Plan = ctx.plan
+        q, k, v = _laid(plan, query, key, value)
         d_out = grads[0][0]
-        # A key is seen by several pieces where it stands in a beginning they share: their gradients are summed in float32.
-        dq = torch.zeros_like(out)
-        dk, dv = (torch.zeros(out.shape[0], key.shape[1], key.shape[3]) for _ in range(2))
-        along = (d_out * out).sum(-1, keepdim=True)
-        for block in _blocks(ctx.pieces):
-            q, k, v = _laid(block, query, key, value)
-            p = _weights(block, q, k, ctx.scale)
-            d_found = _padded(d_out, block.own, block.place, block.number, block.longest).reshape(q.shape)
-            inner = _padded(along, block.own, block.place, block.number, block.longest).reshape(*q.shape[:2], 1)
-            _add(dv, block, torch.bmm(p.transpose(1, 2), d_found))
-            ds = torch.bmm(d_found, v.transpose(1, 2)).sub_(inner).mul_(p)
-            dq.index_copy_(0, block.own, _unlaid(block, torch.bmm(ds, k).mul_(ctx.scale), heads))
-            _add(dk, block, torch.bmm(ds.transpose(1, 2), q).mul_(ctx.scale))
-        found = (x_TND.transpose(0, 1).unsqueeze(0).to(query.dtype) for x_TND in (dq, dk, dv))
-        return *found, None, None
+        d_found = d_out.reshape(-1, q.shape[1]).index_select(0, plan.queries).index_fill_(0, plan.idle, 0)
+        along = (d_out * out).sum(-1).view(-1).index_select(0, plan.queries).index_fill_(0, plan.idle, 0)
+        dq, dk, dv = (torch.empty_like(x) for x in (q, k, v))
+        for block in plan.blocks:
+            p, d = _weights(block, q, k, ctx.scale), block.of_queries(d_found)
+            torch.bmm(p.transpose(1, 2), d, out=block.of_keys(dv))
+            ds = torch.baddbmm(block.of_queries(along), d, block.of_keys(v).transpose(1, 2), beta=-1).mul_(p)
+            torch.bmm(ds, block.of_keys(k), out=block.of_queries(dq))
+            torch.bmm(ds.transpose(1, 2), block.of_queries(q), out=block.of_keys(dk))
+        back = dq.index_select(0, plan.found).mul_(ctx.scale), _summed(plan, dk).mul_(ctx.scale), _summed(plan, dv)
+        return *(x.view(len(out), -1, q.shape[1]).transpose(0, 1).unsqueeze(0) for x in back), None, None
 
 
 def _laid(
-    block: _Block, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    plan: _Plan, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A block's queries (N, Q, D), keys and values (N, K, D); N counts pieces and key heads.
-
-    Query heads that share a key head stand below each other in one matrix, so keys are never repeated.
-    """
-    kv_heads, width = key.shape[1], key.shape[3]
-    q_TND, k_TND, v_TND = (x[0].transpose(0, 1) for x in (query, key, value))
-    reach = block.shared + block.longest
-    q = _padded(q_TND, block.own, block.place, block.number, block.longest)
-    k, v = (_padded(x, block.seen, block.put, block.number, reach) for x in (k_TND, v_TND))
-    size = block.number * kv_heads
-    return q.reshape(size, -1, width), k.reshape(size, reach, width), v.reshape(size, reach, width)
+    """Queries, keys and values of a pack as its plan lays them out; shape (rows, D)."""
+    heads = (x.transpose(1, 2).reshape(-1, x.shape[3]) for x in (query, key, value))
+    q, k, v = (x.index_select(0, rows) for x, rows in zip(heads, (plan.queries, plan.keys, plan.keys), strict=True))
+    return q, k, v
 
 
 def _weights(block: _Block, q: torch.Tensor, k: torch.Tensor, scale: float) -> torch.Tensor:
-    """Attention weights of a block, (N, Q, K)."""
-    mask = block.mask.to(q.dtype).repeat(q.shape[1] // block.longest, 1)
-    return torch.softmax(torch.baddbmm(mask, q, k.transpose(1, 2), alpha=scale), dim=-1)
+    """Attention weights of a block, (matrices, rows, reach)."""
+    keys = block.of_keys(k).transpose(1, 2)
+    return torch.softmax(torch.baddbmm(block.mask, block.of_queries(q), keys, alpha=scale), dim=-1)
 
 
-def _unlaid(block: _Block, found: torch.Tensor, heads: int) -> torch.Tensor:
-    """What was computed for the queries of a block, in the order of its tokens; shape (tokens, heads, D)."""
-    found = found.view(block.number, heads, block.longest, -1).transpose(1, 2)
-    return found.reshape(block.number * block.longest, heads, -1).index_select(0, block.place)
-
-
-def _add(total: torch.Tensor, block: _Block, found: torch.Tensor) -> None:
-    """Add what was computed for the keys of a block, (N, K, D), to a total of shape (T, heads, D)."""
-    heads, reach = total.shape[1], found.shape[1]
-    rows = found.view(block.number, heads, reach, -1).transpose(1, 2).reshape(block.number * reach, heads, -1)
-    rows = rows.index_select(0, block.put).float()
-    if block.shared:
-        total.index_add_(0, block.seen, rows)
-    else:
-        # Blocks without a beginning come first, and each of their tokens once.
-        total.index_copy_(0, block.seen, rows)
-
-
-def _padded(x_TND: torch.Tensor, taken: torch.Tensor, put: torch.Tensor, number: int, length: int) -> torch.Tensor:
-    """Tokens `taken` of x at the places `put` of `number` matrices of `length` tokens; shape (number, N, length, D)."""
-    flat = x_TND.new_zeros(number * length, *x_TND.shape[1:]).index_copy_(0, put, x_TND.index_select(0, taken))
-    return flat.view(number, length, *x_TND.shape[1:]).transpose(1, 2)
+def _summed(plan: _Plan, laid: torch.Tensor) -> torch.Tensor:
+    """What was computed for the keys of a layout, (rows, D), by key head: one in a beginning that rows share is seen by them all,
+    and their gradients are summed in float32."""
+    found = laid.index_select(0, plan.own)
+    if len(plan.again):
+        shared = laid.index_select(0, plan.again).float()
+        found = found.float().index_add_(0, plan.again_of, shared).to(laid.dtype)
+    return found

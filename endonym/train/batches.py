@@ -18,6 +18,9 @@ from endonym.train.settings import FitConfig
 ROUND = 128
 """Packs on a CPU are filled up to a multiple of this many tokens."""
 
+FILLER = 32
+"""Longest row that fills a pack up: such rows are attended to together with the beginnings that rows share."""
+
 SHORT = 320
 """Longest row, in tokens, for which all rows of a pack are attended to in a few padded products."""
 
@@ -172,7 +175,7 @@ def largest(
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:
     """Lay rows end to end with positions that start at 0 in each; what rows have in common before they teach stands there once.
 
-    On a CPU a row that teaches nothing fills the pack up to a multiple of `ROUND` tokens: the matrix library prepares itself
+    On a CPU short rows that teach nothing fill the pack up to a multiple of `ROUND` tokens: the matrix library prepares itself
     anew for every size it has not met, which costs up to half the time when every pack has another.
     """
     ids: list[int] = []
@@ -194,8 +197,10 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         before = lay(rows[0], 0, shared) if shared else range(0)
         for row in rows:
             lay(row, shared, len(row.ids), before)
-    if filler := -len(ids) % ROUND if device.type == "cpu" else 0:
-        lay(Example([0] * filler, [IGNORE] * filler), 0, filler, filling=True)
+    filler = -len(ids) % ROUND if device.type == "cpu" else 0
+    for first in range(0, filler, FILLER):
+        length = min(FILLER, filler - first)
+        lay(Example([0] * length, [IGNORE] * length), 0, length, filling=True)
 
     predicting = [t for piece in pieces for t in range(piece.start, piece.end - 1) if labels[t + 1] != IGNORE]
 

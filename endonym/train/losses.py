@@ -72,10 +72,11 @@ class _LinearLoss(torch.autograd.Function):
         total = torch.zeros((), dtype=torch.float32, device=h.device)
         dh = torch.empty_like(h) if learns and ctx.needs_input_grad[0] else None
         dw = torch.zeros_like(w, dtype=torch.float32) if learns and ctx.needs_input_grad[1] else None
-        size = min(len(h), _chunk(h.device, len(w)))
+        # Chunks of one size: a small last one takes nearly as long as a whole one.
+        size = -(-len(h) // max(1, -(-len(h) // _chunk(h.device, len(w)))))
         # Two buffers for all chunks: on a CPU, memory that is new costs more time than what is computed in it.
         products = torch.empty(size, len(w), dtype=kind, device=h.device)
-        numbers = products if kind == torch.float32 else products.float()
+        numbers = products if kind == torch.float32 else torch.empty_like(products, dtype=torch.float32)
         with torch.autocast(h.device.type, enabled=False):
             narrow = w.to(kind)
             for start in range(0, len(h), max(1, size)):
