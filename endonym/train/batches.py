@@ -15,7 +15,7 @@ import torch
 from endonym.models.render import IGNORE, Example
 from endonym.train.settings import FitConfig
 
-ROUND = 128
+ROUND = 64
 """Packs on a CPU are filled up to a multiple of this many tokens."""
 
 FILLER = 32
