@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from endonym.errors import ConfigError
-from endonym.models.load import load_model, load_tokenizer
+from endonym.models.load import lay_out, load_model, load_tokenizer
 from endonym.models.render import IGNORE, Example
 from endonym.models.vocabulary import only_rows
 from endonym.train import attention as packed
@@ -72,6 +72,15 @@ def test_a_model_that_scales_its_logits_is_refused(tiny_model, tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     with pytest.raises(ConfigError, match="GraniteForCausalLM does something to its logits"):
         load_model(folder, dtype="float32")
+
+
+def test_a_model_whose_attention_cannot_be_exchanged_is_refused(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "gemma2")
+    config = AutoConfig.for_model("gemma2", **FAMILY)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    for load in (load_model, lay_out):
+        with pytest.raises(ConfigError, match="Gemma2ForCausalLM cannot be exchanged"):
+            load(folder, dtype="float32")
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ Aggregate = Callable[[Floats], Floats]
 
 RESAMPLES = 1000
 SEED = 12345
+SIGNIFICANT = 0.05
+"""A difference counts where chance alone would give one as large less often than this."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +21,9 @@ from endonym.models.weights import get
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+FAMILIES = "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family."
+"""What to do about a model that cannot be trained here."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,10 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     if packing is not None:
         packed.refuse_if_impossible(packing, packed_from, chosen_device)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=packed_from, use_safetensors=True, attn_implementation="sdpa"
-    )
+    with _exchangeable():
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=packed_from, use_safetensors=True, attn_implementation="sdpa"
+        )
     if packing is not None:
         packed.pack(model, packing, chosen_device)
     stays = chosen == packed_from != torch.float32 and not packed.fits_whole(model, chosen_device)
@@ -81,6 +87,19 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
 
 
+@contextmanager
+def _exchangeable() -> Iterator[None]:
+    """Say in our words what transformers says of a model whose attention is its own alone (Gemma 2 bounds the weights)."""
+    try:
+        yield
+    except ValueError as error:
+        if "scaled_dot_product_attention" not in str(error):
+            raise
+        raise ConfigError(
+            f"the attention of {str(error).split()[0]} cannot be exchanged, so its rows cannot be packed", FAMILIES
+        ) from error
+
+
 @torch.no_grad()
 def _must_be_plain(model: Any) -> None:
     """Hold the logits of two tokens against output layer times hidden states, which is what losses and bits are computed of.
@@ -96,7 +115,7 @@ def _must_be_plain(model: Any) -> None:
     if (own - product).abs().max() > 0.02 * own.abs().max():
         raise ConfigError(
             f"{type(inner).__name__} does something to its logits that Endonym knows nothing of",
-            "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family.",
+            FAMILIES,
         )
 
 
@@ -116,7 +135,7 @@ def lay_out(base: str | Path, dtype: str = "auto") -> Loaded:
 
     loaded = load_tokenizer(base)
     chosen = number_format(dtype, loaded.device)
-    with torch.device("meta"):
+    with torch.device("meta"), _exchangeable():
         model = AutoModelForCausalLM.from_config(
             AutoConfig.from_pretrained(loaded.base), dtype=chosen, attn_implementation="sdpa"
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from endonym.data.ppm import Compressor
-from endonym.data.statistics import interval, paired, ratio
+from endonym.data.statistics import SIGNIFICANT, Difference, holm, interval, paired, ratio
 from endonym.errors import DataError, Problem, UsageError
 from endonym.models.adopt import Material, adopt, arithmetic
 from endonym.models.compute import flops_per_token
@@ -97,29 +97,36 @@ def try_one(name: str, cfg: Any, data: Dataset, job: Job, kept: dict[str, Any] |
 
 
 def advise(results: Sequence[dict[str, Any]], cfg: Any) -> dict[str, Any]:
-    """Choose among the results, the first of which is the tokenizer as it is; every difference with its interval."""
+    """Choose among the results, the first of which is the tokenizer as it is; every difference with its interval.
+
+    Each is compared with the first, and what counts as better is corrected for their number (Holm 1979).
+    """
     kept = results[0]
+    changes = [_difference(result, kept, "target") for result in results]
+    p_values = [1.0, *holm([found.p_value for found in changes[1:]])]
     rows = []
-    for result in results:
+    for result, change, p_value in zip(results, changes, p_values, strict=True):
         value, low, high = interval(np.array(result["target"]), ratio)
-        change = _difference(result, kept, "target")
+        better = change.value < 0 and p_value < SIGNIFICANT
         pivot = _difference(result, kept, "pivot")
         rows.append(
             {
                 **{k: v for k, v in result.items() if k not in ("target", "pivot")},
                 "bits_per_byte": value,
                 "interval": [low, high],
-                "change": change,
+                "change": [change.value, change.low, change.high],
+                "p_adjusted": p_value,
+                "better": better,
                 "pivot_bits_per_byte": _value(result["pivot"]),
-                "pivot_change": pivot,
-                "pays": result is not kept and change[2] < 0 and pivot[0] <= cfg.pivot_loss,
+                "pivot_change": [pivot.value, pivot.low, pivot.high],
+                "pays": better and pivot.value <= cfg.pivot_loss,
             }
         )
     paying = [i for i, row in enumerate(rows) if row["pays"]]
     choice = 0
     if paying:
         best = min(paying, key=lambda i: rows[i]["bits_per_byte"])
-        as_good = [i for i in paying if i == best or _difference(results[i], results[best], "target")[1] <= 0]
+        as_good = [i for i in paying if i == best or _difference(results[i], results[best], "target").low <= 0]
         choice = min(as_good, key=lambda i: rows[i]["vocabulary"])
     return {
         "choice": rows[choice]["name"],
@@ -174,7 +181,7 @@ def _advice(rows: Sequence[dict[str, Any]], choice: int, new_size: int) -> str:
         return "There was nothing to compare the tokenizer with."
     best = min(rows[1:], key=lambda row: row["bits_per_byte"])
     value, low, high = best["change"]
-    if high < 0:
+    if best["better"]:
         return (
             f"Keep the tokenizer: {best['name']} is better in the language by {-value:.3f} bits per byte, but the pivot loses "
             f"{best['pivot_change'][0]:.3f}."
@@ -221,9 +228,8 @@ def _value(table: Sequence[Sequence[float]]) -> float:
     return float(ratio(np.array(table).sum(axis=0))) if table else 0.0
 
 
-def _difference(one: dict[str, Any], other: dict[str, Any], side: str) -> list[float]:
-    """Bits per byte of `one` less those of `other`, with the bounds of its 95 % interval."""
+def _difference(one: dict[str, Any], other: dict[str, Any], side: str) -> Difference:
+    """Bits per byte of `one` less those of `other`; no difference where there is no text."""
     if not one[side]:
-        return [0.0, 0.0, 0.0]
-    found = paired(np.array(one[side]), np.array(other[side]), ratio)
-    return [found.value, found.low, found.high]
+        return Difference(0.0, 0.0, 0.0, 1.0, 0)
+    return paired(np.array(one[side]), np.array(other[side]), ratio)

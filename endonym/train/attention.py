@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from endonym.errors import ConfigError
+from endonym.models.load import FAMILIES
 from endonym.train.batches import SHORT, Piece
 
 Places = npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ def _packed_attention(
     if softcap is not None or s_aux is not None:
         raise ConfigError(
             f"{type(module).__name__} bounds its attention or lets it go nowhere, which packed rows cannot do",
-            "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family.",
+            FAMILIES,
         )
     # Over float32 weights in bf16 arithmetic, positions are turned in float32 and the values are not.
     query, key = query.to(value.dtype), key.to(value.dtype)

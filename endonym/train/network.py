@@ -12,7 +12,7 @@ import torch
 
 from endonym.errors import ConfigError
 from endonym.models.generate import decoder, layers_name
-from endonym.models.load import Loaded, number_format
+from endonym.models.load import FAMILIES, Loaded, number_format
 from endonym.train.attention import ATTENTION, register_attention
 from endonym.train.settings import FitConfig
 
@@ -24,7 +24,7 @@ def ready(loaded: Loaded, model: Any) -> Loaded:
     if not getattr(inner, "_supports_attention_backend", True):
         raise ConfigError(
             f"the attention of {type(inner).__name__} cannot be exchanged, so its rows cannot be packed",
-            "Choose a base model of the Llama, Qwen, Mistral or Gemma family.",
+            FAMILIES,
         )
     return replace(loaded, model=model)
 

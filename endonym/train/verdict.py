@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from endonym.data.statistics import RESAMPLES, SEED, interval, paired, ratio
+from endonym.data.statistics import RESAMPLES, SEED, SIGNIFICANT, interval, paired, ratio
 from endonym.train.trials import Outcome
 
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """97.5 % quantiles of Student's t with 1 to 9 degrees of freedom (Student, The Probable Error of a Mean, Biometrika 1908)."""
-
-SIGNIFICANT = 0.05
 
 
 def between_ways(outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
@@ -59,6 +57,7 @@ def between_arms(outcomes: Mapping[str, Outcome], notes: Sequence[str]) -> dict[
     """Compare arms that spent the same compute; the winner is the one significantly better than every other.
 
     The test is the paired bootstrap over answers. It says nothing of how another seed would have come out: an arm is trained once.
+    Who must beat all others needs no correction for their number (intersection-union test: Berger, Technometrics 1982).
     """
     tables = {name: _summed([made]) for name, made in outcomes.items()}
     arms: dict[str, dict[str, Any]] = {}
