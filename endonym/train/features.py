@@ -20,6 +20,7 @@ from endonym.store.files import write_json
 from endonym.train.batches import Packed, micro_batches, pack
 from endonym.train.network import computing
 from endonym.train.settings import FitConfig
+from endonym.train.sharded import world
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -128,6 +129,9 @@ def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job)
     depth = frozen_depth(network)
     seen = cfg.last_step * cfg.batch_size
     if not depth or seen < len(examples):
+        return
+    if world().size > 1:
+        job.log(f"the {depth} frozen layers are computed again in every step: several devices keep nothing of them")
         return
     made = Features(network, examples, job.folder / "checkpoints", depth)
     if not made.has_room():

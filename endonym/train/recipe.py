@@ -64,8 +64,7 @@ def run(
     loaded = ready(loaded, network)
     taken = course(network)
     checks = preflight(network, rows, next_token, loaded.renderer, cfg, job, taken.rows_of)
-    if world().size == 1:
-        install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
+    install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     if cfg.compiled:
         compile_blocks(network)
     sample = sampler(loaded, shown, cfg.samples, job)
