@@ -195,7 +195,10 @@ def test_out_of_memory_on_any_device_counts_as_that(tmp_path, monkeypatch):
 
 def test_each_device_holds_its_share():
     memory = Memory(weights=80, gradients=80, optimizer=160, activations=10, logits=1, working=1, runtime=0)
-    assert divided(memory, 1) is memory
-    shared = divided(memory, 4)
+    assert divided(memory, 1, False) is divided(memory, 1, True) is memory
+    shared = divided(memory, 4, False)
     assert shared.total == 80 + 80 + 12  # the checks before step 1 see the network whole
-    assert divided(Memory(10, 10, 900, 1, 1, 1, 0), 4).optimizer == 225
+    frozen = Memory(weights=80, gradients=8, optimizer=16, activations=100, logits=1, working=1, runtime=0)
+    assert divided(frozen, 4, True).total == (80 + 20) + 2 + 4 + 102  # a step: the network, and a share of everything
+    assert divided(memory, 4, True).total == (80 + 20) + 40 + (80 + 160)  # a checkpoint: the first has it all
+    assert divided(Memory(10, 10, 900, 1, 1, 1, 0), 4, False).optimizer == 225

@@ -171,21 +171,24 @@ def memory_of(network: Any, packs: Sequence[Sequence[Example]], loss: Loss, devi
     fake, network = _imitation(network, where)
     found = [_one_pack(network, fake, rows, loss, where) for rows in packs]
     memory, per_token = max(found, key=lambda pair: pair[0].total)
-    return divided(memory, devices), per_token
+    return divided(memory, devices, where.type == "cpu"), per_token
 
 
-def divided(memory: Memory, devices: int) -> Memory:
-    """What each of several devices holds at its peak: in the checks before step 1 the whole network, but no optimiser; or in training
-    its share of weights, gradients and optimiser."""
+def divided(memory: Memory, devices: int, on_cpu: bool) -> Memory:
+    """The most that one of several devices holds: in the checks before step 1 the whole network, but no optimiser; in a step its share of
+    weights, gradients and optimiser. Processes on the CPU have beside their share the network itself, which GPUs leave in main
+    memory, and the first of them puts all shares together for a checkpoint."""
     if devices == 1:
         return memory
+    before = replace(memory, optimizer=0)
     weights, gradients, optimizer = (
         -(-part // devices) for part in (memory.weights, memory.gradients, memory.optimizer)
     )
-    before = replace(memory, optimizer=0)
-    return max(
-        before, replace(memory, weights=weights, gradients=gradients, optimizer=optimizer), key=lambda m: m.total
-    )
+    beside = memory.weights if on_cpu else 0
+    step = replace(memory, weights=beside + weights, gradients=gradients, optimizer=optimizer)
+    together = memory.gradients + memory.optimizer if on_cpu else 0
+    saving = replace(step, gradients=0, activations=0, logits=0, working=together)
+    return max(before, step, saving, key=lambda m: m.total)
 
 
 def _one_pack(
