@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -67,8 +68,9 @@ def test_what_is_held_between_forward_and_back_is_counted_to_the_byte(tiny_model
     """The activations foretold are the storages that autograd really keeps for this pack, and nothing is left behind."""
     network = real(tiny_model)
     known = {p.untyped_storage()._cdata for p in [*network.parameters(), *network.buffers()]}
-    (pack_of,) = forecast.largest_packs(whole(rows), CFG)
-    found, _ = forecast.memory_of(network, [pack_of], next_token)
+    met = forecast.largest_packs(whole(rows), CFG)
+    (pack_of,) = met.packs
+    found, _ = forecast.memory_of(network, met, next_token)
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -97,8 +99,9 @@ def test_no_pack_of_a_run_is_larger_than_those_foretold(rows, limit, monkeypatch
     monkeypatch.setattr(batches, "SHORT", limit)
     cfg = lora.Config(batch_size=6, batch_tokens=150, steps=30)
     longest_first = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
-    found = forecast.largest_packs(whole(rows), cfg, lambda epoch: longest_first)
-    assert len(found) == (1 if limit == 60 else 2)
+    largest = forecast.largest_packs(whole(rows), cfg, lambda epoch: longest_first)
+    found = largest.packs
+    assert len(found) == (1 if limit == 60 else 2) and largest.several
     sizes = {max(map(size, p)) <= limit: sum(map(size, p)) for p in found}
     met = set()
     for rows_of in (lambda epoch: longest_first, partial(batches.order, len(rows), [1.0] * len(rows), cfg.seed)):
@@ -113,6 +116,16 @@ def test_no_pack_of_a_run_is_larger_than_those_foretold(rows, limit, monkeypatch
 
 def size(example: Example) -> int:
     return len(example.ids)
+
+
+def test_gradients_of_one_pack_are_there_while_the_next_goes_forward(tiny_model, rows):
+    """In a step of one pack they come when activations go, which takes less."""
+    cfg = full.Config(dtype="float32", batch_size=2, steps=3)
+    one = forecast.largest_packs(whole(rows[:2]), cfg)
+    assert not one.several
+    alone, _ = forecast.memory_of(laid(tiny_model, full, cfg), one, next_token)
+    several, _ = forecast.memory_of(laid(tiny_model, full, cfg), replace(one, several=True), next_token)
+    assert alone.gradients == several.gradients and alone.total < several.total <= alone.total + alone.gradients * 1.2
 
 
 def test_smaller_packs_and_recomputing_need_less_and_all_weights_more(tiny_model, rows):
@@ -175,8 +188,8 @@ def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows,
     asked = needed(network, rows, cfg)
     room = asked.total - asked.weights - asked.runtime - 1
     monkeypatch.setattr(preflight, "available_bytes", lambda: room)
-    packs = preflight._fits(network, whole(rows), next_token, cfg, job)
-    assert len(packs) == 1 and sum(map(size, packs[0])) <= 1024
+    (pack_of,) = preflight._fits(network, whole(rows), next_token, cfg, job).packs
+    assert sum(map(size, pack_of)) <= 1024
     assert "1024 tokens at once" in said[-2]
     monkeypatch.setattr(preflight, "available_bytes", lambda: 1000)
     with pytest.raises(JobError, match="would need about"):

@@ -152,24 +152,35 @@ def micro_batches(examples: Sequence[Example], most_tokens: int, devices: int = 
         number += devices
 
 
+@dataclass(frozen=True)
+class Largest:
+    """The packs that need most memory of all that a run meets."""
+
+    packs: list[list[Example]]
+    """The fullest, and the fullest of short rows alone, which are attended to in another way."""
+    several: bool
+    """Whether a step ever is more than one pack, so that gradients of one are there when the next goes forward."""
+
+
 def largest(
     examples: Sequence[Example], orders: Sequence[Callable[[int], list[int]]], cfg: FitConfig, devices: int = 1
-) -> list[list[Example]]:
-    """The packs that need most memory of all that a run meets in any of `orders`: the fullest, and the fullest of short rows alone, which
-    are attended to in another way.
+) -> Largest:
+    """What a run meets at most in any of `orders`.
 
-    Nothing is left to chance in a run's order, so they are known before it; of a long run `LOOKED_AT` steps are looked at.
+    Nothing is left to chance in a run's order, so it is known before; of a long run `LOOKED_AT` steps are looked at.
     """
     found: dict[bool, tuple[int, list[Example]]] = {}
+    several = False
     for rows_of in orders:
         source = steps(rows_of, cfg.batch_size, Cursor())
         for _ in range(min(cfg.last_step, LOOKED_AT)):
-            chosen = [examples[i] for i in next(source)[0]]
-            for rows in micro_batches(chosen, cfg.batch_tokens, devices):
+            made = micro_batches([examples[i] for i in next(source)[0]], cfg.batch_tokens, devices)
+            several = several or len(made) > devices
+            for rows in made:
                 tokens, short = sum(len(e.ids) for e in rows), max(len(e.ids) for e in rows) <= SHORT
                 if tokens > found.get(short, (0, []))[0]:
                     found[short] = tokens, rows
-    return [rows for _, rows in found.values()]
+    return Largest([rows for _, rows in found.values()], several)
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Packed:

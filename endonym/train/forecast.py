@@ -29,7 +29,7 @@ from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.train import attention, checkpoint, recovery
-from endonym.train.batches import SHORT, Cursor, Loss, largest, micro_batches, order, pack, steps
+from endonym.train.batches import Cursor, Largest, Loss, Packed, largest, micro_batches, order, pack, steps
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
 from endonym.train.network import arithmetic, ready, recompute, standing
@@ -37,12 +37,11 @@ from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import count
 
-RUNTIME_BYTES = 800_000_000
+RUNTIME_BYTES = 1_000_000_000
 """What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
-HOLES_SHORT = 0.16
-"""What lies free between blocks in use, as a share of what a step holds (measured on Linux)."""
-HOLES_LONG = 0.45
-"""The same for rows that are attended to one by one, of all lengths."""
+HOLES = 0.45
+"""What lies free between blocks in use, as a share of what a step holds beside weights and gradients, beyond the room that gradients
+leave to the next step (measured on Linux)."""
 USED = 0.45
 """Share of the speed of one large matrix product that training comes to, all its other work included (measured on a CPU)."""
 SAMPLED_STEPS = 4
@@ -153,7 +152,7 @@ def _beginning(module: ModuleType, cfg: FitConfig, project: Project, inputs: Map
     return lay_out(project.base, cfg.dtype if module.LOADS == "as computed" else str(module.LOADS))
 
 
-def largest_packs(rows: Rows, cfg: FitConfig, rows_of: Callable[[int], list[int]] | None = None) -> list[list[Example]]:
+def largest_packs(rows: Rows, cfg: FitConfig, rows_of: Callable[[int], list[int]] | None = None) -> Largest:
     """The packs of a run that need most memory, in random order and in that of `rows_of`, row numbers by epoch, where it is given."""
     orders: list[Callable[[int], list[int]]] = [partial(order, len(rows.examples), rows.weights, cfg.seed)]
     if rows_of is not None:
@@ -161,15 +160,15 @@ def largest_packs(rows: Rows, cfg: FitConfig, rows_of: Callable[[int], list[int]
     return largest(rows.examples, orders, cfg, count(cfg.devices))
 
 
-def memory_of(network: Any, packs: Sequence[Sequence[Example]], loss: Loss, devices: int = 1) -> tuple[Memory, float]:
-    """Peak memory of training `network`, real or on the meta device, where `packs` are the largest; and operations a computed token.
+def memory_of(network: Any, met: Largest, loss: Loss, devices: int = 1) -> tuple[Memory, float]:
+    """Peak memory of training `network`, real or on the meta device, in a run that meets these packs; and operations a computed token.
 
     Raises whatever the network raises for a pack it cannot compute.
     """
     where = next(network.parameters()).device
     where = device() if where.type == "meta" else where
     fake, network = _imitation(network, where)
-    found = [_one_pack(network, fake, rows, loss, where) for rows in packs]
+    found = [_one_pack(network, fake, rows, loss, where, met.several) for rows in met.packs]
     memory, per_token = max(found, key=lambda pair: pair[0].total)
     return divided(memory, devices, where.type == "cpu"), per_token
 
@@ -192,7 +191,7 @@ def divided(memory: Memory, devices: int, on_cpu: bool) -> Memory:
 
 
 def _one_pack(
-    network: Any, fake: FakeTensorMode, rows: Sequence[Example], loss: Loss, where: torch.device
+    network: Any, fake: FakeTensorMode, rows: Sequence[Example], loss: Loss, where: torch.device, several: bool
 ) -> tuple[Memory, float]:
     with fake, _Held(_vocabulary(network)) as held, _fresh_blocks():
         for tensor in [*network.parameters(), *network.buffers()]:
@@ -200,23 +199,34 @@ def _one_pack(
         weights = held.now
         network.train()
         batch = pack(rows, where)
-        with FlopCounterMode(display=False) as flops, standing(network):
-            value = loss(network, batch)
-            activations = held.now - weights
-            value.backward()
+        with FlopCounterMode(display=False) as flops:
+            activations = _forward_and_back(network, batch, loss, held)
+        if several:
+            _forward_and_back(network, batch, loss, held)
         network.zero_grad(set_to_none=True)
     trained = [p for p in network.parameters() if p.requires_grad]
-    # The gradients of a step's first pack are there when the second goes forward.
     gradients = sum(p.numel() * p.element_size() for p in trained)
-    working = max(0, held.peak - weights - activations - held.logits)
+    # In a step of one pack, part of the activations is gone when all gradients are there.
+    rest = max(0, held.peak - weights - gradients - held.logits)
+    activations = min(activations, rest)
     on_cpu = where.type == "cpu"
-    holes = HOLES_SHORT if max(len(e.ids) for e in rows) <= SHORT else HOLES_LONG
+    holes = round(HOLES * max(0, rest - gradients)) if on_cpu else 0
     found = Memory(
         weights=weights, gradients=gradients, optimizer=8 * sum(p.numel() for p in trained), activations=activations,
-        logits=held.logits, working=working + (round(holes * held.peak) if on_cpu else 0),
+        logits=held.logits, working=rest - activations + holes,
         runtime=RUNTIME_BYTES if on_cpu else 0,
     )  # fmt: skip
     return found, flops.get_total_flops() / batch.ids.shape[1]
+
+
+def _forward_and_back(network: Any, batch: Packed, loss: Loss, held: _Held) -> int:
+    """Let a pack go through the network; returns the bytes that were kept for its way back."""
+    before = held.now
+    with standing(network):
+        value = loss(network, batch)
+        kept = held.now - before
+        value.backward()
+    return kept
 
 
 def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg: FitConfig) -> Forecast:

@@ -11,7 +11,7 @@ import torch
 from endonym.errors import JobError
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
-from endonym.train.batches import Loss, pack
+from endonym.train.batches import Largest, Loss, pack
 from endonym.train.fit import Rows
 from endonym.train.forecast import available_bytes, largest_packs, memory_of
 from endonym.train.held import give_back, peak_bytes
@@ -50,7 +50,7 @@ def preflight(
     `rows_of` gives the rows of an epoch where a run takes them in an order of its own.
     """
     model.eval()
-    packs = _fits(model, rows, loss, cfg, job, rows_of)
+    met = _fits(model, rows, loss, cfg, job, rows_of)
     examples = rows.examples
     few = _few(examples, recovery.read(job.folder).applied(cfg).batch_tokens)
     tests: list[Callable[[], Check]] = [
@@ -59,7 +59,7 @@ def preflight(
         lambda: _as_alone(model, few, loss),
         lambda: _packed(model, few, loss),
         lambda: _masked(model, few, loss),
-        lambda: _longest(model, packs, loss),
+        lambda: _longest(model, met.packs, loss),
     ]
     checks = []
     for test in tests:
@@ -94,7 +94,7 @@ def _fits(
     cfg: FitConfig,
     job: Job,
     rows_of: Callable[[int], list[int]] | None = None,
-) -> list[list[Example]]:
+) -> Largest:
     """Say how much memory the run will take, and make it lighter where that is more than there is; returns its largest packs.
 
     Raises JobError when that is not enough either.
@@ -103,13 +103,13 @@ def _fits(
         lighter = recovery.read(job.folder)
         if lighter.recompute:
             recompute(model)
-        packs = largest_packs(rows, lighter.applied(cfg), rows_of)
-        needed, _ = memory_of(model, packs, loss, count(cfg.devices))
+        met = largest_packs(rows, lighter.applied(cfg), rows_of)
+        needed, _ = memory_of(model, met, loss, count(cfg.devices))
         job.log(f"estimated peak memory {needed}")
         model.foretold_bytes = needed.total  # type: ignore[assignment]
         free = _free_for_each()
         if free is None or needed.total - needed.weights - needed.runtime <= free:
-            return packs
+            return met
         changed = recovery.lighten(job.folder, cfg)
         if not changed:
             raise JobError(
