@@ -165,6 +165,7 @@ def test_recomputed_activations_are_the_last_thing_that_is_tried(composed, monke
     data = Dataset(project.newest("chats"), "train")
     cfg = lora.Config(batch_size=16, batch_tokens=512)
     monkeypatch.setattr(forecast, "available_bytes", lambda: 1)
+    monkeypatch.setattr(forecast, "product_speed", lambda dtype, where: 1e9)
     asked, lighter = forecast.planned("lora", lora, cfg, data, project, {})
     assert [name for name, _ in lighter] == ["--batch-tokens 256", "--batch-tokens 256 and recomputed activations"]
     kept = [found.memory.activations for found in (asked, *(found for _, found in lighter))]

@@ -37,8 +37,10 @@ from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import count
 
-RUNTIME_BYTES = 1_000_000_000
-"""What Python, PyTorch and its prepared kernels, and transformers occupy in a computer's own memory (measured on Linux)."""
+RUNTIME_BYTES = 550_000_000
+"""What Python, PyTorch and transformers occupy in a computer's own memory (measured on Linux)."""
+KERNELS_BYTES = 450_000_000
+"""What oneDNN prepares for products in bf16, for each size it meets, comes to (measured on Linux)."""
 HOLES = 0.45
 """What lies free between blocks in use, as a share of what a step holds beside weights and gradients, beyond the room that gradients
 leave to the next step (measured on Linux)."""
@@ -213,10 +215,13 @@ def _one_pack(
     holes = round(HOLES * max(0, rest - gradients)) if on_cpu else 0
     found = Memory(
         weights=weights, gradients=gradients, optimizer=8 * sum(p.numel() for p in trained), activations=activations,
-        logits=held.logits, working=rest - activations + holes,
-        runtime=RUNTIME_BYTES if on_cpu else 0,
+        logits=held.logits, working=rest - activations + holes, runtime=_runtime(network) if on_cpu else 0,
     )  # fmt: skip
     return found, flops.get_total_flops() / batch.ids.shape[1]
+
+
+def _runtime(network: Any) -> int:
+    return RUNTIME_BYTES + (KERNELS_BYTES if arithmetic(network) == torch.bfloat16 else 0)
 
 
 def _forward_and_back(network: Any, batch: Packed, loss: Loss, held: _Held) -> int:
