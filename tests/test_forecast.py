@@ -7,6 +7,7 @@ import random
 import sys
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from endonym.models.load import lay_out, load_model
 from endonym.models.render import IGNORE, Example
 from endonym.project import Project
 from endonym.store import events
-from endonym.train import batches, forecast, preflight
+from endonym.train import batches, forecast, preflight, recovery
 from endonym.train.batches import pack
 from endonym.train.fit import Rows
 from endonym.train.held import Bound, resident_bytes
@@ -180,8 +181,6 @@ def test_other_words_behind_plan_are_refused(composed, capsys):
 
 
 def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows, tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
     said: list[str] = []
     job = SimpleNamespace(folder=tmp_path, log=said.append, event=lambda kind, **data: said.append(data["text"]))
     network = real(tiny_model)
@@ -195,6 +194,21 @@ def test_a_run_that_would_not_fit_is_made_lighter_or_not_begun(tiny_model, rows,
     monkeypatch.setattr(preflight, "available_bytes", lambda: 1000)
     with pytest.raises(JobError, match="would need about"):
         preflight._fits(network, whole(rows), next_token, cfg, job)
+
+
+def test_only_what_is_in_memory_already_is_not_asked_for_again(tiny_model, rows, tmp_path, monkeypatch):
+    """A process of several on the CPU still needs its share of the weights beside the network that it has."""
+    job = SimpleNamespace(folder=tmp_path, log=lambda text: None, event=lambda kind, **data: None)
+    network = real(tiny_model)
+    held = sum(t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
+    share = forecast.Memory(held + 100, 0, 0, 0, 0, 0, 7)
+    monkeypatch.setattr(preflight, "memory_of", lambda *given: (share, 1.0))
+    monkeypatch.setattr(preflight, "available_bytes", lambda: 100)
+    preflight._fits(network, whole(rows), next_token, CFG, job)
+    assert recovery.read(tmp_path) == recovery.Lighter()
+    monkeypatch.setattr(preflight, "available_bytes", lambda: 99)
+    with pytest.raises(JobError, match="would need about"):
+        preflight._fits(network, whole(rows), next_token, CFG, job)
 
 
 def test_what_was_foretold_is_in_the_log_of_the_run(composed, copied, tmp_path):

@@ -134,8 +134,8 @@ def advise(results: Sequence[dict[str, Any]], cfg: Any) -> dict[str, Any]:
         "bits_per_byte": rows[choice]["bits_per_byte"],
         "kept_bits_per_byte": rows[0]["bits_per_byte"],
         "candidates": rows,
-        "signature": f"tokenizer-decide|v:2|bits/byte|split:valid|texts:{len(kept['target'])}|pivot:{len(kept['pivot'])}|steps:{cfg.steps}"
-        f"|batch:{cfg.batch_tokens}|lr:{cfg.learning_rate:g}|rows:{cfg.rows}|seed:{cfg.seed}|bs:paired",
+        "signature": f"tokenizer-decide|v:3|bits/byte|split:valid|texts:{len(kept['target'])}|pivot:{len(kept['pivot'])}|steps:{cfg.steps}"
+        f"|batch:{cfg.batch_tokens}|lr:{cfg.learning_rate:g}|rows:{cfg.rows}|seed:{cfg.seed}|bs:paired|holm:{len(results) - 1}",
     }
 
 

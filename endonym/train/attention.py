@@ -100,6 +100,7 @@ class _Block:
     queries: slice
     """Its rows among all queries of the pack as they are laid out."""
     keys: slice
+    """Its rows among all keys and values."""
     matrices: int
     rows: int
     """Queries in a matrix, over `reach` keys."""
@@ -122,6 +123,7 @@ class _Plan:
     queries: torch.Tensor
     """The head that stands in each row of the layout; shape (queries laid out,)."""
     keys: torch.Tensor
+    """The same for keys and values; shape (keys laid out,)."""
     idle: torch.Tensor
     """The rows that only fill the queries of a piece up to the longest of its block."""
     found: torch.Tensor
@@ -140,7 +142,7 @@ def _plan(pieces: tuple[Piece, ...], heads: int, kv_heads: int, kind: torch.dtyp
 
     The plan of one pack alone is kept: what outlives a pack lies scattered in the memory that the next one wants in one piece.
 
-    What is padded is computed and kept for the way back as well: without the halving, a long row among short ones costs a gigabyte.
+    What is padded is computed as well: without the halving, one long row would make every short one as long.
     """
     # Counted with NumPy: a forecast of memory runs this where tensors have no values.
     blocks: list[_Block] = []

@@ -99,6 +99,8 @@ def _fits(
 
     Raises JobError when that is not enough either.
     """
+    # Already in memory; of several devices each has it whole until the first step.
+    held = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
     while True:
         lighter = recovery.read(job.folder)
         if lighter.recompute:
@@ -108,7 +110,7 @@ def _fits(
         job.log(f"estimated peak memory {needed}")
         model.foretold_bytes = needed.total  # type: ignore[assignment]
         free = _free_for_each()
-        if free is None or needed.total - needed.weights - needed.runtime <= free:
+        if free is None or needed.total - held - needed.runtime <= free:
             return met
         changed = recovery.lighten(job.folder, cfg)
         if not changed:
