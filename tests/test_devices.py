@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 
 from endonym.errors import ConfigError, JobError
 from endonym.jobs.submit import resume, submit
+from endonym.models.load import load_model
 from endonym.models.render import Example
 from endonym.project import Project
 from endonym.store import events, jobs
 from endonym.train import ranks, recovery
 from endonym.train.batches import micro_batches
-from endonym.train.forecast import Memory, divided
+from endonym.train.forecast import Memory, divided, put_together
 from endonym.train.ranks import _Other, _Watch, together
 from endonym.train.recipes import lora, qlora
 from endonym.train.sharded import BLANK, Several, count
@@ -202,3 +203,13 @@ def test_each_device_holds_its_share():
     assert divided(frozen, 4, True).total == (80 + 20) + 2 + 4 + 102  # a step: the network, and a share of everything
     assert divided(memory, 4, True).total == (80 + 20) + 40 + (80 + 160)  # a checkpoint: the first has it all
     assert divided(Memory(10, 10, 900, 1, 1, 1, 0), 4, False).optimizer == 225
+    assert divided(Memory(10, 10, 900, 1, 1, 1, 0), 4, False, together=40).working == 41
+
+
+def test_the_part_put_together_for_a_moment_is_the_largest(tiny_model):
+    network = load_model(str(tiny_model), dtype="float32").model.requires_grad_(True)
+    layer = sum(p.numel() for p in network.get_decoder().layers[0].parameters())
+    rest = sum(p.numel() for p in network.parameters()) - len(network.get_decoder().layers) * layer
+    assert put_together(network) == 2 * 2 * 4 * max(layer, rest)
+    network.requires_grad_(False)
+    assert put_together(network) == 2 * 4 * max(layer, rest)

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from endonym.data.dataset import Dataset
 from endonym.errors import UsageError
+from endonym.models.generate import decoder
 from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
 from endonym.project import Project
@@ -40,7 +41,8 @@ from endonym.train.sharded import count
 RUNTIME_BYTES = 550_000_000
 """What Python, PyTorch and transformers occupy in a computer's own memory (measured on Linux)."""
 KERNELS_BYTES = 450_000_000
-"""What oneDNN prepares for products in bf16, for each size it meets, comes to (measured on Linux)."""
+"""What oneDNN prepares for products in bf16, for each size it meets, comes to in networks of `FULL_WIDTH` or more (measured on Linux)."""
+FULL_WIDTH = 128
 HOLES = 0.45
 """What lies free between blocks in use, as a share of what a step holds beside weights and gradients, beyond the room that gradients
 leave to the next step (measured on Linux)."""
@@ -172,13 +174,22 @@ def memory_of(network: Any, met: Largest, loss: Loss, devices: int = 1) -> tuple
     fake, network = _imitation(network, where)
     found = [_one_pack(network, fake, rows, loss, where, met.several) for rows in met.packs]
     memory, per_token = max(found, key=lambda pair: pair[0].total)
-    return divided(memory, devices, where.type == "cpu"), per_token
+    return divided(memory, devices, where.type == "cpu", put_together(network)), per_token
 
 
-def divided(memory: Memory, devices: int, on_cpu: bool) -> Memory:
+def put_together(network: Any) -> int:
+    """Most bytes a device holds of weights and gradients it has put together for the moment, and of the copies in which they travel."""
+    layers = [list(layer.parameters()) for layer in decoder(network).layers]
+    inside = {p for layer in layers for p in layer}
+    # What belongs to no layer, such as the embeddings, is put together as one.
+    units = [*layers, [p for p in network.parameters() if p not in inside]]
+    return max(sum(2 * p.numel() * p.element_size() * (1 + p.requires_grad) for p in unit) for unit in units)
+
+
+def divided(memory: Memory, devices: int, on_cpu: bool, together: int = 0) -> Memory:
     """The most that one of several devices holds: in the checks before step 1 the whole network, but no optimiser; in a step its share of
-    weights, gradients and optimiser. Processes on the CPU have beside their share the network itself, which GPUs leave in main
-    memory, and the first of them puts all shares together for a checkpoint."""
+    weights, gradients and optimiser, and what it has `together` of one part. Processes on the CPU have beside their share the network
+    itself, which GPUs leave in main memory, and the first of them puts all shares together for a checkpoint."""
     if devices == 1:
         return memory
     before = replace(memory, optimizer=0)
@@ -186,9 +197,11 @@ def divided(memory: Memory, devices: int, on_cpu: bool) -> Memory:
         -(-part // devices) for part in (memory.weights, memory.gradients, memory.optimizer)
     )
     beside = memory.weights if on_cpu else 0
-    step = replace(memory, weights=beside + weights, gradients=gradients, optimizer=optimizer)
-    together = memory.gradients + memory.optimizer if on_cpu else 0
-    saving = replace(step, gradients=0, activations=0, logits=0, working=together)
+    step = replace(
+        memory, weights=beside + weights, gradients=gradients, optimizer=optimizer, working=memory.working + together
+    )
+    whole = memory.gradients + memory.optimizer + together // 2 if on_cpu else 0
+    saving = replace(step, gradients=0, activations=0, logits=0, working=whole)
     return max(before, step, saving, key=lambda m: m.total)
 
 
@@ -221,7 +234,10 @@ def _one_pack(
 
 
 def _runtime(network: Any) -> int:
-    return RUNTIME_BYTES + (KERNELS_BYTES if arithmetic(network) == torch.bfloat16 else 0)
+    if arithmetic(network) != torch.bfloat16:
+        return RUNTIME_BYTES
+    width = network.get_output_embeddings().weight.shape[1]
+    return RUNTIME_BYTES + round(KERNELS_BYTES * min(1.0, width / FULL_WIDTH))
 
 
 def _forward_and_back(network: Any, batch: Packed, loss: Loss, held: _Held) -> int:

@@ -7,6 +7,7 @@ them (FSDP2: Zhao and others, PyTorch FSDP, VLDB 2023): each layer is put togeth
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import os
 import sys
@@ -207,6 +208,8 @@ def _shard(network: Any, loss: Loss) -> tuple[Any, Loss]:
 
     from endonym.models.generate import decoder
 
+    # The shards of a run before this one refer to each other, and would otherwise stay.
+    gc.collect()
     tensors = [*network.parameters(), *network.buffers()]
     _same_everywhere(tensors)
     model = copy.deepcopy(network, {id(tensor): tensor for tensor in tensors})
