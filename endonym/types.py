@@ -139,7 +139,7 @@ class Preference:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def texts(self) -> tuple[tuple[str, str], ...]:
-        return (("", self.chosen), ("", self.rejected))
+        return (*(("", m.content) for m in self.messages), ("", self.chosen), ("", self.rejected))
 
 
 Record = Doc | Pair | Entry | Chat | Preference

@@ -30,6 +30,7 @@ GOLDEN = json.loads((FIXTURES / "golden.json").read_text(encoding="utf-8"))
 READERS = {
     "page.html": "html", "memory.tmx": "tmx", "messages.po": "po", "notes.md": "text", "chats.jsonl": "chat",
     "documents.jsonl": "documents", "wordlist.csv": "lexicon", "dictionary.json": "lexicon", "pairs.tsv": "pairs",
+    "preferences.jsonl": "preference",
 }  # fmt: skip
 SHOWN = ("document", "parallel", "part", "section", "heading", "headwords", "context", "key")
 

@@ -109,7 +109,9 @@ def texts(record: Record) -> Iterator[str]:
     """Texts of a record that are searched for shared spans: all but system prompts."""
     if isinstance(record, Chat | Preference):
         yield from (m.content for m in record.messages if m.role != "system")
-    if not isinstance(record, Chat):
+    if isinstance(record, Preference):
+        yield from (record.chosen, record.rejected)
+    elif not isinstance(record, Chat):
         yield from (text for _, text in record.texts())
     if isinstance(record, Entry):
         # A gloss has its brackets taken out, so it may hold a span that the definition does not.

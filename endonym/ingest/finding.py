@@ -121,4 +121,7 @@ def good_for(records: Counter[str], parallel: bool, examples: int = 0) -> str:
     if records["chat"]:
         parts.append(f"{records['chat']:,} conversations")
         tasks.append("chat")
+    if records["preference"]:
+        parts.append(f"{records['preference']:,} pairs of a better and a worse answer")
+        tasks.append("preferences")
     return f"{', '.join(parts)}: {', '.join(tasks)}" if parts else ""

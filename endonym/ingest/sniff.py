@@ -113,6 +113,9 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
         finding.settings = values
         _unused(finding, group, values)
+        if hasattr(module, "fields_read"):
+            left = [column for column in first.columns if column not in module.fields_read(first, config)]
+            finding.notes += [f"fields that are not read: {', '.join(left)}"] if left else []
         _remark(finding, project, known)
     except EndonymError as error:
         names = {sample.path.name: name for sample, name in zip(group.samples, finding.files)}

@@ -11,20 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.errors import Problem
 from endonym.ingest.ids import Ids
 from endonym.ingest.table import Bad, Row, rows, usable
+from endonym.ingest.turns import EXTRAS, LISTS, QUESTIONS, asked, listed
 from endonym.types import Chat, Drop, Message, Record
 
 if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".jsonl", ".json", ".csv", ".tsv")
-ROLES = {
-    "system": "system", "user": "user", "human": "user", "prompter": "user", "assistant": "assistant", "gpt": "assistant",
-    "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
-}  # fmt: skip
-LISTS = ("messages", "conversations", "conversation", "turns")
-QUESTIONS = ("instruction", "prompt", "question", "query", "pregunta", "input")
+ABOUT = ("category", "topic", "source")
+"""Fields that are kept with a conversation."""
 ANSWERS = ("output", "response", "completion", "answer", "chosen", "respuesta", "target")
-EXTRAS = ("input", "context")
 
 
 class Config(BaseModel):
@@ -82,22 +78,15 @@ def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
             what, repair = error.args
             yield Bad(Problem(path.name, row.line, "", what, repair), str(row.values))
             continue
-        meta = {key: row.values[key] for key in ("category", "topic", "source") if isinstance(row.values.get(key), str)}
+        meta = {key: row.values[key] for key in ABOUT if isinstance(row.values.get(key), str)}
         yield Row(row.line, {"messages": messages, "meta": meta})
 
 
 def _messages(values: dict[str, Any], cfg: Config) -> tuple[Message, ...]:
     """The turns of one object; raises ValueError(what, repair) when it has none."""
-    turns = next((values[key] for key in LISTS if isinstance(values.get(key), list)), None)
-    if turns is not None and not cfg.prompt:
-        found = [_turn(turn, number) for number, turn in enumerate(turns, 1)]
-        if (
-            isinstance(values.get("system"), str)
-            and values["system"].strip()
-            and (not found or found[0].role != "system")
-        ):
-            found.insert(0, Message("system", values["system"]))
-        return tuple(found)
+    turns = None if cfg.prompt else listed(values)
+    if turns is not None:
+        return turns
     fields = _fields(values, cfg)
     if fields is None:
         known = ", ".join(f"'{key}'" for key in values)
@@ -106,33 +95,7 @@ def _messages(values: dict[str, Any], cfg: Config) -> tuple[Message, ...]:
             'name them in the settings: prompt = "...", response = "..."',
         )
     question, answer = fields
-    extras = [values[k] for k in EXTRAS if k != question and isinstance(values.get(k), str) and values[k].strip()]
-    prompt = "\n\n".join([str(values[question]), *extras])
-    system = (
-        [Message("system", values["system"])]
-        if isinstance(values.get("system"), str) and values["system"].strip()
-        else []
-    )
-    return (*system, Message("user", prompt), Message("assistant", str(values[answer])))
-
-
-def _turn(turn: Any, number: int) -> Message:
-    if isinstance(turn, str):
-        # Bare texts take turns, the person first.
-        return Message("user" if number % 2 else "assistant", turn)
-    if not isinstance(turn, dict):
-        raise ValueError(f"turn {number} is not an object", 'write turns as {"role": "user", "content": "..."}')
-    role = str(turn.get("role") or turn.get("from") or turn.get("speaker") or "").lower()
-    content = next((turn[key] for key in ("content", "value", "text") if isinstance(turn.get(key), str)), None)
-    if isinstance(turn.get("content"), list):
-        pieces = [part.get("text", "") for part in turn["content"] if isinstance(part, dict)]
-        content = "\n".join(piece for piece in pieces if piece)
-    if role not in ROLES or content is None:
-        what = f"the role '{role}' is not known" if content is not None else "it has no text"
-        raise ValueError(
-            f"turn {number}: {what}", "roles are system, user and assistant (or human and gpt); the text is `content`"
-        )
-    return Message(ROLES[role], content)
+    return (*asked(values, question), Message("assistant", str(values[answer])))
 
 
 def _fields(values: dict[str, Any], cfg: Config) -> tuple[str, str] | None:
@@ -141,3 +104,9 @@ def _fields(values: dict[str, Any], cfg: Config) -> tuple[str, str] | None:
     question = cfg.prompt or next((lower[key] for key in QUESTIONS if key in lower), "")
     answer = cfg.response or next((lower[key] for key in ANSWERS if key in lower and lower[key] != question), "")
     return (question, answer) if question in values and answer in values else None
+
+
+def fields_read(sample: Sample, cfg: Config) -> set[str]:
+    """The fields whose texts are in the records."""
+    found = {"system", *ABOUT, *LISTS} if any(key in sample.columns for key in LISTS) else {"system", *ABOUT, *EXTRAS}
+    return found.union(*(_fields(row, cfg) or () for row in sample.rows[:50]))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".jsonl", ".json")
+SECTIONS = ("section", "chapter", "article")
 
 
 class Config(BaseModel):
@@ -74,6 +75,12 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
             )
 
 
+def fields_read(sample: Sample, cfg: Config) -> set[str]:
+    """The fields whose texts are in the records or decide what becomes of them."""
+    guessed = {guess(sample.columns, "text"), guess(sample.columns, "language")}
+    return {cfg.text, cfg.language_field, cfg.document, *SECTIONS, *guessed}
+
+
 def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
     for row in rows(path, cfg.encoding):
         if isinstance(row, Bad):
@@ -95,6 +102,6 @@ def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
             continue
         code = str(values.get(cfg.language_field or guess(values, "language")) or cfg.language)
         name = str(values.get(cfg.document) or "") if cfg.document else ""
-        section = next((str(values[key]) for key in ("section", "chapter", "article") if values.get(key)), "")
+        section = next((str(values[key]) for key in SECTIONS if values.get(key)), "")
         yield Row(row.line, {"language": languages.language(code).code, "document": name, "section": section,
                              "paragraphs": [part for part in value if part.strip()]})  # fmt: skip
