@@ -31,7 +31,10 @@ READERS = {
     "page.html": "html", "memory.tmx": "tmx", "messages.po": "po", "notes.md": "text", "chats.jsonl": "chat",
     "documents.jsonl": "documents", "wordlist.csv": "lexicon", "dictionary.json": "lexicon", "pairs.tsv": "pairs",
     "preferences.jsonl": "preference",
+    "translation.xlf": "xliff", "film.tzh.srt": "subtitles", "recording.eaf": "elan", "recording.TextGrid": "textgrid",
+    "story.flextext": "flex", "interview.cha": "cha", "corpus.tzh": "moses",
 }  # fmt: skip
+SETTINGS = {"pairs.tsv": {"text": "column 1", "translation": "column 2"}, "corpus.tzh": {"translation": "corpus.spa"}}
 SHOWN = ("document", "parallel", "part", "section", "heading", "headwords", "context", "key")
 
 
@@ -74,8 +77,8 @@ def test_every_reader_has_a_fixture():
 
 @pytest.mark.parametrize("name", READERS)
 def test_reader_gives_its_golden_output(name):
-    settings = {"text": "column 1", "translation": "column 2"} if name == "pairs.tsv" else {}
-    assert [compact(item) for item in read(FIXTURES / name, READERS[name], **settings)] == GOLDEN[name]
+    found = read(FIXTURES / name, READERS[name], **SETTINGS.get(name, {}))
+    assert [compact(item) for item in found] == GOLDEN[name]
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from endonym.ingest.columns import guess
-from endonym.ingest.names import split_name
+from endonym.ingest.names import split_ending, split_name
 from endonym.ingest.sample import Sample
 from endonym.ingest.table import Row, rows
 
 LEAST_SHARED = 0.5
 """Share of the keys of a table that another must hold for the two to be linked."""
+
+BESIDE = ("subtitles", "moses")
+"""Readers that read the files of two languages together; their setting `translation` names the second."""
+BY_NAME = ("text", "html", *BESIDE)
+"""Readers of files whose names say their language."""
 
 
 @dataclass
@@ -85,13 +90,22 @@ def _refers(sample: Sample, role: str, keys: set[str]) -> bool:
     return bool(named) and sum(name in keys for name in named) >= LEAST_SHARED * len(named)
 
 
+def split(sample: Sample, reader: str, language: str, pivot: str) -> tuple[str, str]:
+    """Name and language of a file as its reader writes them: `story.de.txt`, but `corpus.de` for parallel lines."""
+    return (split_ending if reader == "moses" else split_name)(sample.path, language, pivot)
+
+
 def _parallel(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) -> Iterator[Group]:
     found: dict[tuple[str, str, str], dict[str, Sample]] = defaultdict(dict)
     for sample, reader in samples:
-        name, code = split_name(sample.path, language, pivot)
-        if reader in ("text", "html") and code:
+        name, code = split(sample, reader, language, pivot)
+        if reader in BY_NAME and code:
             found[str(sample.path.parent), name, reader].setdefault(code, sample)
     for (_, _, reader), sides in found.items():
         if len(sides) > 1:
             order = sorted(sides, key=lambda code: {language: 0, pivot: 1}.get(code, 2))
-            yield Group([sides[code] for code in order], reader, {"parallel": True})
+            if reader in BESIDE:
+                first, second = (sides[code] for code in order[:2])
+                yield Group([first, second], reader, {"translation": second.path.name})
+            else:
+                yield Group([sides[code] for code in order], reader, {"parallel": True})

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from endonym.data import languages
+from endonym.ingest.packing import bare_name
 
 
 def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, str]:
@@ -23,3 +24,12 @@ def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, st
     if languages.known(code) and (mark == "." or len(code) == 3):
         return name, languages.language(code).code
     return path.stem, ""
+
+
+def split_ending(path: Path, language: str = "", pivot: str = "") -> tuple[str, str]:
+    """The same for names that end in a language, as `corpus.de` or `corpus.de.gz`: (`corpus`, `deu`)."""
+    bare = bare_name(path)
+    code = bare.suffix[1:]
+    if code.lower() in (language, pivot):
+        return bare.stem, code.lower()
+    return (bare.stem, languages.language(code).code) if re.fullmatch(r"[A-Za-z]{2,3}", code) else (bare.name, "")

@@ -9,14 +9,16 @@ from typing import Any
 
 from endonym.errors import DataError, Problem
 from endonym.ingest.encoding import Encoding, declared, detect
+from endonym.ingest.packing import head as unpacked_head
+from endonym.ingest.packing import packing
 from endonym.ingest.table import DELIMITERS, Bad, Layout, Row, find_layout, is_json, rows
 
 HEAD_CHARS = 64_000
 NUM_ROWS = 200
 WHOLE = (".json", ".html", ".htm", ".xhtml")
 """Extensions of formats without lines, which are read whole."""
-XML = (".tmx", ".xml")
-"""Extensions of formats without lines, which are streamed."""
+XML = (".tmx", ".xml", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".eaf", ".flextext")
+"""Extensions of formats without lines, which are streamed; so is what begins with an XML declaration."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Sample:
     columns: list[str] = field(default_factory=list)
     """Column names of a table, keys of JSON objects; empty for other files."""
     rows: list[dict[str, Any]] = field(default_factory=list)
+    packed: bool = False
+    """Whether the file is packed with gzip, bzip2 or xz; `head` is unpacked."""
 
     @property
     def delimiter(self) -> str:
@@ -43,12 +47,15 @@ class Sample:
 
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
-    suffix = path.suffix.lower()
+    if kind := packing(path):
+        head = unpacked_head(path, 4 * HEAD_CHARS).decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
+        return Sample(path, Encoding("utf-8", f"packed with {kind}"), head, packed=True)
+    suffix = ".xml" if _is_xml(path) else path.suffix.lower()
     encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
     with path.open(encoding=encoding.name, errors="replace", newline=None) as file:
         head = file.read(HEAD_CHARS)
     layout = None
-    if is_json(path):
+    if is_json(path) and suffix != ".xml":
         found = _rows(path, encoding.name, None)
         if not any(found):
             raise _no_object(path, encoding.name)
@@ -64,6 +71,17 @@ def take(path: Path) -> Sample:
         return Sample(path, encoding, head)
     columns = list(layout.header) if layout else list(dict.fromkeys(key for row in found for key in row))
     return Sample(path, encoding, head, layout, columns, found)
+
+
+def _is_xml(path: Path) -> bool:
+    """Whether a file begins as XML does and is no page of HTML, whatever its name ends in."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1000)
+    except OSError:
+        return False
+    start = start.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
+    return start.startswith(b"<?xml") and b"<html" not in start.lower()
 
 
 def _rows(path: Path, encoding: str, layout: Layout | None) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from endonym.data.scripts import count_scripts
 from endonym.errors import ConfigError, DataError, EndonymError, MissingError, Problem
 from endonym.ingest.columns import guess, language_of
 from endonym.ingest.finding import Finding, Said, good_for
-from endonym.ingest.group import Group, groups
+from endonym.ingest.group import BY_NAME, Group, groups, split
 from endonym.ingest.language import Known, identify
 from endonym.ingest.names import split_name
 from endonym.ingest.sample import Sample, take
@@ -43,13 +43,18 @@ def choose(sample: Sample, project: Path | None) -> str:
             module = plugins.load("reader", plugin.name, project)
         except MissingError:
             continue
-        if hasattr(module, "sniff"):
+        if sample.packed and not getattr(module, "PACKED", False):
+            score = 0.0
+        elif hasattr(module, "sniff"):
             score = float(module.sniff(sample))
         else:
             fits = suffix in getattr(module, "EXTENSIONS", ())
             score = fits * (1.0 if plugin.origin == "project" else 0.6)
         if score > best:
             best, name = score, plugin.name
+    if not name and sample.packed:
+        what = f"it is {sample.encoding.said}, and no reader knows what is inside"
+        raise DataError(Problem(sample.path.name, 0, "", what, "unpack it and add the file inside"))
     if not name:
         known = ", ".join(plugins.available("reader", project))
         raise DataError(
@@ -164,7 +169,7 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
     sample, fields = group.samples[0], module.Config.model_fields
     role = guess(sample.columns, "language")
     codes = _values(sample, role) if role else Counter()
-    if group.reader in ("text", "html"):
+    if group.reader in BY_NAME:
         _of_files(finding, group, values, known)
     elif group.reader == "lexicon":
         if len(group.samples) == 1 and any(language_of(column) for column in sample.columns):
@@ -197,6 +202,8 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
     elif group.reader == "po" and module.declared(sample) and not values.get("language"):
         values["language"] = module.declared(sample)
         finding.languages.append(Said("translations", values["language"], "the header of the file says so"))
+    elif hasattr(module, "marked"):
+        finding.languages = [Said(part, code, "the file says so") for part, code in module.marked(sample)]
     if len(codes) > 1 and "where" in fields and not values.get("where"):
         wanted = next((code for code in codes if language(code).code == known.language), "")
         if wanted:
@@ -259,7 +266,7 @@ def _say(
 
 def _of_files(finding: Finding, group: Group, values: dict[str, Any], known: Known) -> None:
     for sample in group.samples:
-        _, code = split_name(sample.path, known.language, known.pivot)
+        _, code = split(sample, group.reader, known.language, known.pivot)
         if code:
             said = Said(sample.path.name, code, "the file's name says so")
         elif values.get("language"):
