@@ -23,6 +23,8 @@ from endonym.ingest.add import add
 from endonym.jobs.job import Job
 from endonym.project import Project
 from endonym.store import jobs as job_rows
+from endonym.split.components import join
+from endonym.split.groupers import near_duplicate as split_near_duplicate
 from endonym.types import Chat, Doc, Drop, Entry, Keep, Message, Pair, Sense, record_id
 
 NFC = unicode.Config(language="tzh")
@@ -219,7 +221,27 @@ def test_other_numbers_are_another_text():
         pair(f"ya xk'ot ta yoxlajunebal {day} yu enero ta Oxchuc", f"llega el día {day} de enero a Oxchuc", day)
         for day in (3, 4)
     ]
-    assert sifted(near_duplicate, dates, near_duplicate.Config(threshold=0.5)) == (dates, [])
+    kept, dropped = sifted(near_duplicate, dates, near_duplicate.Config(threshold=0.5))
+    assert [record.id for record in kept] == [record.id for record in dates] and dropped == []
+    assert kept[0].meta["clusters"] == kept[1].meta["clusters"] != []
+
+
+def test_what_was_alike_through_a_dropped_record_stays_on_one_side_of_the_split():
+    """The same verse in three books: two translations stay, alike only through a third that is dropped."""
+    verse = "Al principio creó Dios los cielos y la tierra, y la tierra estaba desordenada y vacía"
+    first = pair("ta sjajch'ibal Dios la spas te ch'ulchan sok balumilal", verse, 1)
+    again = replace(first, id="again", origin="b.tsv:1", target=verse.replace("cielos", "zielos"))
+    other = pair("k'alal jajch' te balumilal la spas te Kajwaltike", verse.replace("tierra,", "tierra seca,"), 3)
+    alone = pair("mats'al ta ajch'al te karo sok te k'in", "el carro está atascado en el lodo", 4)
+    kept, dropped = sifted(near_duplicate, [first, again, other, alone], near_duplicate.Config(threshold=0.75))
+    assert [drop.record.id for drop in dropped] == ["again"]
+    assert kept[0].meta["also_in"] == ["b.tsv"]
+    assert set(kept[0].meta["clusters"]) & set(kept[1].meta["clusters"])
+    assert "clusters" not in kept[2].meta
+    groups = join(
+        kept, {"near_duplicate": (split_near_duplicate, split_near_duplicate.Config(threshold=1))}, spans=False
+    )
+    assert groups == [[0, 1], [2]]
 
 
 def test_a_chain_of_small_changes_is_not_dropped_as_one():
@@ -237,7 +259,8 @@ def test_parallel_documents_keep_repeated_paragraphs():
     text = "Toda persona tiene derecho a la libertad de opinión."
     docs = [doc(text, parallel="udhr", part=1), doc(text, parallel="udhr", part=2)]
     for module in (duplicate, near_duplicate):
-        assert sifted(module, docs) == (docs, [])
+        kept, dropped = sifted(module, docs)
+        assert [record.id for record in kept] == [record.id for record in docs] and dropped == []
 
 
 def run_clean(project: Project, raw: Path, settings: dict | None = None) -> Dataset:

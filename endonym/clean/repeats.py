@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import regex
@@ -13,6 +12,8 @@ from endonym.data.scripts import APOSTROPHES
 from endonym.types import Chat, Record
 
 LINKS = ("headwords", "entries", "dialects")
+MOST_SOURCES = 20
+"""Names of other sources that a record keeps."""
 _NOT_WORDS = regex.compile(rf"[^\p{{L}}\p{{M}}\p{{N}}{regex.escape(APOSTROPHES)}\u200c\u200d]+")
 
 
@@ -35,16 +36,44 @@ def content(record: Record) -> tuple[str, ...]:
     return (record.kind, str(getattr(record, "part_of_speech", "")), *roles, *texts)
 
 
-def merged(kept: Record, others: Iterable[Record]) -> Record:
-    """`kept` with the headwords, entries and dialects of those left out, so that no link of a dictionary is lost."""
-    meta: dict[str, Any] = dict(kept.meta)
-    for other in others:
+@dataclass
+class Links:
+    """What records left out hand over to the one that stays: headwords, entries, dialects, and in which sources they stood."""
+
+    found: dict[str, list[Any]] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)
+    repeats: int = 0
+
+    def add(self, other: Record) -> None:
+        """Take over the links of one more record that is left out."""
         for key in LINKS:
-            found = _listed(meta, key) + [item for item in _listed(other.meta, key) if item not in _listed(meta, key)]
-            if found:
-                meta[key] = found
-        meta["repeats"] = int(meta.get("repeats", 0)) + 1 + int(other.meta.get("repeats", 0))
-    return replace(kept, meta=meta) if meta != dict(kept.meta) else kept
+            for item in _listed(other.meta, key):
+                if item not in self.found.setdefault(key, []):
+                    self.found[key].append(item)
+        for source in (source_of(other.origin), *other.meta.get("also_in", ())):
+            if source not in self.sources and len(self.sources) < MOST_SOURCES:
+                self.sources.append(source)
+        self.repeats += 1 + int(other.meta.get("repeats", 0))
+
+    def merged(self, kept: Record) -> Record:
+        """The record that stays with these links, so that no link of a dictionary is lost."""
+        meta: dict[str, Any] = dict(kept.meta)
+        for key, items in self.found.items():
+            have = _listed(meta, key)
+            both = have + [item for item in items if item not in have]
+            if both:
+                meta[key] = both
+        also = list(dict.fromkeys([*meta.get("also_in", ()), *self.sources]))
+        also = [source for source in also if source != source_of(kept.origin)]
+        if also:
+            meta["also_in"] = also
+        meta["repeats"] = int(meta.get("repeats", 0)) + self.repeats
+        return replace(kept, meta=meta)
+
+
+def source_of(origin: str) -> str:
+    """The file of an origin."""
+    return origin.rpartition(":")[0] or origin
 
 
 def _listed(meta: Any, key: str) -> list[Any]:

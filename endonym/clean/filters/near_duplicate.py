@@ -1,17 +1,30 @@
-"""Drop records that nearly repeat an earlier one, both sides of a pair alike; dictionary links pass to the one kept."""
+"""Drop records that nearly repeat an earlier one, both sides of a pair alike; dictionary links pass to the one kept.
+
+What stays but is like another record, or has a side that is, is given the name of their cluster in `meta["clusters"]`: the same verse
+in three books is three records when its translations differ, and `split` keeps them on one side.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from array import array
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.clean.repeats import merged
+from endonym.clean.repeats import Links, source_of
+from endonym.clean.spool import Spool
 from endonym.clean.texts import in_parallel
-from endonym.types import Chat, Doc, Drop, Keep, Pair, Record
+from endonym.types import Chat, Doc, Drop, Keep, Pair, Record, record_id
+
+if TYPE_CHECKING:
+    from endonym.data.near_dup import Clusters
+
+Dropped = dict[int, tuple[int, float]]
+"""Place of a record -> (place of the earlier one it repeats, similarity of the less similar side)."""
 
 
 class Config(BaseModel):
@@ -27,66 +40,121 @@ class Config(BaseModel):
     )
 
 
-def sift(records: Iterable[Record], cfg: Config) -> Iterator[Keep | Drop]:
+@dataclass
+class Compared:
+    """Records of one kind and language: their places, their numbers, and the clusters of each side."""
+
+    sides: list[Clusters]
+    places: array[int] = field(default_factory=lambda: array("q"))
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    stays: array[int] = field(default_factory=lambda: array("b"))
+
+
+def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None, dict[str, Any]]:
     """Keep the first of near-duplicates among pairs, chats and paragraphs. Dictionary entries and parallel documents stay.
 
     Each is compared with those kept, not with a chain of neighbours, so that a drop is always like something that stays. Texts
     with different numbers are not alike: a price list and a calendar repeat everything else.
     """
-    everything = list(records)
-    dropped: dict[int, tuple[int, float]] = {}
-    for places, sides in _comparable(everything, cfg.min_chars):
-        dropped.update(_repeats(places, sides, cfg.threshold))
-    repeats = defaultdict(list)
-    for place, (kept, likeness) in dropped.items():
-        repeats[kept].append(everything[place])
-        yield Drop(everything[place], "near_duplicate.similar", f"{likeness:.0%} like {everything[kept].origin}")
-    for place, record in enumerate(everything):
-        if place not in dropped:
-            yield Keep(merged(record, repeats[place]) if place in repeats else record)
+    with Spool() as spool:
+        dropped: Dropped = {}
+        roots: dict[int, list[tuple[int, int]]] = {}
+        for compared in _compared(spool.through(records), cfg):
+            columns = [side.groups() for side in compared.sides]
+            dropped.update(_repeats(compared, columns, cfg.threshold))
+            _link(compared.places, columns, roots)
+        links, origins = _taken_over(spool, dropped) if dropped else ({}, {})
+        names: dict[tuple[int, int], str] = {}
+        across = 0
+        for place, record in enumerate(spool):
+            sides = _sides(record)
+            named = [
+                names.setdefault(root, record_id("cluster", sides[root[1]]) if root[0] == place else "")
+                for root in roots.get(place, ())
+            ]
+            if place in dropped:
+                kept, likeness = dropped[place]
+                across += source_of(origins[kept]) != source_of(record.origin)
+                yield Drop(record, "near_duplicate.similar", f"{likeness:.0%} like {origins[kept]}")
+                continue
+            if place in links:
+                record = links[place].merged(record)
+            if named:
+                record = replace(record, meta={**record.meta, "clusters": sorted(set(named))})
+            yield Keep(record)
+    return {"clusters": len(names), "in_another_source": across} if names else {}
 
 
-def _comparable(records: Sequence[Record], shortest: int) -> Iterator[tuple[list[int], list[tuple[str, ...]]]]:
-    """Groups of records to compare with each other: (positions, the texts of each that must all be alike)."""
-    found: dict[tuple[str, ...], tuple[list[int], list[tuple[str, ...]]]] = defaultdict(lambda: ([], []))
+def _sides(record: Record) -> tuple[str, ...]:
+    """Texts of a record that must all be alike; none when it is not compared."""
+    if isinstance(record, Pair):
+        return record.source, record.target
+    if isinstance(record, Chat) and len(record.messages) > 1:
+        return "\n".join(m.content for m in record.prompt), record.answer
+    return (record.text,) if isinstance(record, Doc) else ()
+
+
+def _compared(records: Iterable[Record], cfg: Config) -> Iterator[Compared]:
+    """All records that are compared, by what they are compared with."""
+    from endonym.data.near_dup import Clusters
+
+    found: dict[tuple[str, ...], Compared] = {}
     for place, record in enumerate(records):
-        kind: tuple[str, ...]
-        sides: tuple[str, ...]
-        if isinstance(record, Pair):
-            kind, sides = ("pair", record.source_language, record.target_language), (record.source, record.target)
-        elif isinstance(record, Chat) and len(record.messages) > 1:
-            kind, sides = ("chat", "", ""), ("\n".join(m.content for m in record.prompt), record.answer)
-        elif isinstance(record, Doc) and not in_parallel(record):
-            kind, sides = ("doc", record.language, ""), (record.text,)
-        else:
+        sides = _sides(record)
+        if not sides or min(map(len, sides)) < cfg.min_chars:
             continue
-        if min(map(len, sides)) >= shortest:
-            places, texts = found[kind]
-            places.append(place)
-            texts.append(sides)
+        languages = [code for code, _ in record.texts()] if not isinstance(record, Chat) else []
+        key = (record.kind, *languages)
+        if key not in found:
+            found[key] = Compared([Clusters(cfg.threshold) for _ in sides])
+        compared = found[key]
+        compared.places.append(place)
+        compared.numbers.append(hash(tuple(tuple(re.findall(r"\d+", text)) for text in sides)))
+        compared.stays.append(in_parallel(record))
+        for side, text in zip(compared.sides, sides):
+            side.add(text)
     yield from found.values()
 
 
-def _repeats(places: list[int], sides: list[tuple[str, ...]], threshold: float) -> dict[int, tuple[int, float]]:
-    """Position -> (position of the earlier record it repeats, similarity of the less similar side)."""
-    from endonym.data.near_dup import clusters, jaccard, normalise, shingles
+def _repeats(compared: Compared, columns: list[list[int]], threshold: float) -> Dropped:
+    """What is dropped: in rounds, the first of each group that is still open stays, and all that are like it go."""
+    import numpy as np
 
-    columns = [clusters(texts, threshold) for texts in zip(*sides)]
-    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for i, key in enumerate(zip(*columns)):
-        groups[key, *map(_numbers, sides[i])].append(i)
-    found = {}
-    for members in groups.values():
-        kept: list[tuple[int, list[frozenset[str]]]] = []
-        for i in members if len(members) > 1 else ():
-            grams = [shingles(normalise(text)) for text in sides[i]]
-            best = max(((min(map(jaccard, grams, other)), j) for j, other in kept), default=(0.0, -1))
-            if best[0] >= threshold:
-                found[places[i]] = (places[best[1]], best[0])
-            else:
-                kept.append((i, grams))
+    keys = np.array([*columns, compared.numbers], dtype=np.int64)
+    keys[:, np.asarray(compared.stays, dtype=bool)] = -1 - np.flatnonzero(compared.stays)
+    _, group = np.unique(keys, axis=1, return_inverse=True)
+    group = group.ravel()
+    rest = np.flatnonzero(np.bincount(group)[group] > 1)
+    found: Dropped = {}
+    while len(rest):
+        _, first = np.unique(group[rest], return_index=True)
+        leader_of = np.zeros(group.max() + 1, np.int64)
+        leader_of[group[rest[first]]] = rest[first]
+        others = np.delete(rest, first)
+        leaders = leader_of[group[others]]
+        likeness = np.min([side.similarity(leaders, others) for side in compared.sides], axis=0)
+        for i in np.flatnonzero(likeness >= threshold).tolist():
+            found[compared.places[others[i]]] = (compared.places[leaders[i]], float(likeness[i]))
+        rest = others[likeness < threshold]
     return found
 
 
-def _numbers(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\d+", text))
+def _link(places: array[int], columns: list[list[int]], roots: dict[int, list[tuple[int, int]]]) -> None:
+    """Note for each record the clusters its sides are in, each by the place and side of its first text."""
+    for side, column in enumerate(columns):
+        sizes = Counter(column)
+        for i, root in enumerate(column):
+            if sizes[root] > 1:
+                roots.setdefault(places[i], []).append((places[root], side))
+
+
+def _taken_over(spool: Spool, dropped: Dropped) -> tuple[dict[int, Links], dict[int, str]]:
+    """By the place of what stays: the links of what goes, and where what stays stands."""
+    links: dict[int, Links] = {}
+    origins = dict.fromkeys((kept for kept, _ in dropped.values()), "")
+    for place, record in enumerate(spool):
+        if place in dropped:
+            links.setdefault(dropped[place][0], Links()).add(record)
+        elif place in origins:
+            origins[place] = record.origin
+    return links, origins

@@ -38,5 +38,8 @@ def prepare(records: Sequence[Record], cfg: Config) -> Mapping[str, list[str]]:
 
 
 def group(record: Record, cfg: Config, state: Mapping[str, list[str]]) -> list[str]:
-    """Numbers of the clusters that the texts of a record are in."""
-    return state.get(record.id, [])
+    """Numbers of the clusters that the texts of a record are in, and the names of those that cleaning found it in.
+
+    Cleaning saw records that are gone since: two that stayed may be alike only through one that was dropped.
+    """
+    return [*state.get(record.id, []), *(f"clean\0{name}" for name in record.meta.get("clusters", ()))]
