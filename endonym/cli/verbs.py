@@ -27,7 +27,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "export",
         ),
     ),
-    ("Look around", ("plan", "jobs", "sources", "models", "plugins", "doctor")),
+    ("Look around", ("plan", "preview", "jobs", "sources", "models", "plugins", "doctor")),
 )
 
 

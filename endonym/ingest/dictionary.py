@@ -66,6 +66,7 @@ class Config(BaseModel):
     definition_separator: str = Field(
         "", description="Text between several senses in one definition cell; one sense when empty."
     )
+    keep_rest: bool = Field(False, description="Keep what stands in other columns beside the entry or example.")
     bad_rows: Literal["error", "ledger"] = Field(
         "error", description="What a malformed row does: stop with the list of all, or go to the ledger."
     )

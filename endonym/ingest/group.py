@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from endonym.ingest.columns import guess
@@ -28,6 +29,8 @@ class Group:
     samples: list[Sample]
     reader: str
     settings: dict[str, Any] = field(default_factory=dict)
+    beside: list[Path] = field(default_factory=list)
+    """Further files that the reader reads with the main one, and that were not looked at."""
 
     @property
     def encodings(self) -> str:

@@ -17,7 +17,7 @@ HEAD_CHARS = 64_000
 NUM_ROWS = 200
 WHOLE = (".json", ".html", ".htm", ".xhtml")
 """Extensions of formats without lines, which are read whole."""
-XML = (".tmx", ".xml", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".eaf", ".flextext")
+XML = (".tmx", ".xml", ".lift", ".tei", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".eaf", ".flextext")
 """Extensions of formats without lines, which are streamed; so is what begins with an XML declaration."""
 
 

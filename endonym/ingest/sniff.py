@@ -21,6 +21,7 @@ from endonym.ingest.names import split_name
 from endonym.ingest.sample import Sample, take
 from endonym.ingest.source import Source, configure, records
 from endonym.ingest.table import Row, rows
+from endonym.ingest.together import together
 from endonym.types import Drop, Pair
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def look(
 ) -> list[Finding]:
     """Find out what each file is; one finding a source, and one for each file that cannot be read."""
     samples, findings = [], []
-    for path in paths:
+    paths = list(paths)
+    files = together(paths)
+    for path in files:
         try:
             sample = take(path)
             samples.append((sample, reader or choose(sample, project.path)))
@@ -78,6 +81,8 @@ def look(
             findings.append(Finding([name], problems=problems))
     known = Known(project.language, project.pivot)
     found = groups(samples, project.language, project.pivot)
+    for group in found:
+        group.beside = files[group.samples[0].path]
     # Sources whose language is written somewhere come first: they help to tell the others.
     for group in sorted(found, key=lambda group: not _says(group, known)):
         findings.append(_find(project, group, known, settings or {}))
@@ -107,7 +112,10 @@ def _says(group: Group, known: Known) -> bool:
 def _find(project: Project, group: Group, known: Known, settings: Mapping[str, Any]) -> Finding:
     first = group.samples[0]
     finding = Finding(
-        [shown(project, sample.path) for sample in group.samples], group.reader, group.encodings, first.delimiter
+        [shown(project, path) for path in (*(sample.path for sample in group.samples), *group.beside)],
+        group.reader,
+        group.encodings,
+        first.delimiter,
     )
     try:
         module = plugins.load("reader", group.reader, project.path)
@@ -169,7 +177,9 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
     sample, fields = group.samples[0], module.Config.model_fields
     role = guess(sample.columns, "language")
     codes = _values(sample, role) if role else Counter()
-    if group.reader in BY_NAME:
+    if hasattr(module, "languages"):
+        finding.languages = module.languages(sample, values, known)
+    elif group.reader in BY_NAME:
         _of_files(finding, group, values, known)
     elif group.reader == "lexicon":
         if len(group.samples) == 1 and any(language_of(column) for column in sample.columns):
@@ -341,13 +351,15 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
     scripts: Counter[str] = Counter()
     left_out: set[str] = set()
     examples, ruined, parallel = 0, 0, set()
+    beside: Counter[str] = Counter()
     for item in records(source, project.path):
         if isinstance(item, Drop):
             finding.records["left out"] += 1
             left_out.add(item.reason)
             continue
         finding.records[item.kind] += 1
-        examples += isinstance(item, Pair) and "entry" in item.meta
+        examples += isinstance(item, Pair) and "headwords" in item.meta
+        beside.update(list(item.meta.get("fields", ())))
         if item.meta.get("parallel"):
             parallel.add(getattr(item, "language", ""))
         for _, text in item.texts():
@@ -363,6 +375,9 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
         )
     if ruined:
         finding.notes.append(f"{ruined:,} characters were lost before it came here (U+FFFD stands for them)")
+    if beside:
+        named = ", ".join(f"{name} ({number:,})" for name, number in beside.most_common())
+        finding.notes.append(f"kept beside the entries (meta.fields), not learned: {named}")
     finding.good_for = good_for(finding.records, len(parallel) > 1, examples)
 
 

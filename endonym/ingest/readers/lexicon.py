@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from endonym.errors import DataError, Problem
 from endonym.ingest.columns import guess, sides
 from endonym.ingest.dictionary import Config, layout_of, resolved
@@ -79,7 +81,18 @@ class _Book:
     """Sense key -> entry keys."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Entry key -> why the entry is not used, for its examples to go with it."""
+    fields: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Entry key -> what stands in other columns of its senses, by column."""
     problems: list[Problem] = field(default_factory=list)
+
+    def rest(self, row: Row, columns: BaseModel, into: dict[str, list[str]] | None = None) -> dict[str, list[str]]:
+        """What stands in the columns of a row that play no part, when that is to be kept."""
+        found = {} if into is None else into
+        used = {*columns.model_dump().values(), *self.cfg.where}
+        for name in row.values if self.cfg.keep_rest else ():
+            if name not in used and _cell(row, name):
+                found.setdefault(name, []).append(_cell(row, name))
+        return found
 
     def rows(self, path: Path) -> Iterator[Row | Drop]:
         layout = None if is_json(path) else layout_of(path, self.cfg)
@@ -115,6 +128,7 @@ def _senses(book: _Book) -> Iterator[Drop]:
             )
         key = _cell(row, columns.id) if columns.id else ""
         for entry in keys:
+            book.rest(row, columns, book.fields.setdefault(entry, {}))
             book.senses[entry].append((key, definition))
             book.sense_lines.setdefault(entry, row.line)
             if key:
@@ -162,7 +176,10 @@ def _entry(row: Row, book: _Book, headword: str, key: str, other: str) -> Iterat
             beside.append(item)
     meanings = tuple(Sense(text, cfg.pivot) for text in texts if text.strip())
     ident = book.ids("entry", cfg.language, key or headword, *(() if key else (s.definition for s in meanings)))
-    origin, about = f"{book.path.name}:{row.line}", {"key": key} if key else {}
+    origin = f"{book.path.name}:{row.line}"
+    about: dict[str, Any] = {"key": key} if key else {}
+    rest = book.rest(row, columns, book.fields.get(key))
+    about |= {"fields": rest} if rest else {}
     entry = Entry(ident, headword, cfg.language, meanings, origin, _cell(row, columns.part_of_speech), about)
     reason = f"{other} is '{row.values.get(other, '')}', not '{cfg.where[other]}'" if other else ""
     yield Drop(entry, "lexicon.other_value", reason) if reason else entry
@@ -225,6 +242,8 @@ def _examples(book: _Book) -> Iterator[Record | Drop]:
         if linked:
             meta = {"entry": next(iter(linked.values()))[0], "entries": [ident for ident, _ in linked.values()],
                     "headwords": list(dict.fromkeys(word for _, word in linked.values()))}  # fmt: skip
+        rest = book.rest(row, columns)
+        meta |= {"fields": rest} if rest else {}
         if columns.dialect and _cell(row, columns.dialect):
             meta["dialect"] = _cell(row, columns.dialect)
         yield _pair(book, text, translation, origin, meta, "" if linked else left_out)

@@ -1,0 +1,187 @@
+"""Read a dictionary published as CLDF (as Dictionaria does): its metadata file and the tables of entries, senses and examples it names.
+
+Which column is what, which keys link the tables and which languages there are is read from the metadata. Columns without a part in it
+stand in the `meta` of their entry or example. Rows whose links lead nowhere go to the ledger: a published data set is not the reader's to
+repair.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.data.languages import language
+from endonym.errors import DataError, Problem
+from endonym.ingest import dictionary
+from endonym.ingest.finding import Said
+from endonym.ingest.sides import by_content
+from endonym.ingest.table import Row, rows
+from endonym.ingest.together import metadata
+from endonym.types import Drop, Record
+
+if TYPE_CHECKING:
+    from endonym.ingest.language import Known
+    from endonym.ingest.sample import Sample
+
+EXTENSIONS = (".json",)
+TERMS = "http://cldf.clld.org/v1.0/terms.rdf#"
+LOOK = 400
+"""Texts looked at to tell a language."""
+
+
+class Config(BaseModel):
+    """Settings of reading a CLDF dictionary."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str = Field("", description="Language of headwords and examples; the project's when empty.")
+    pivot: str = Field("", description="Language of definitions and translations; the project's pivot when empty.")
+    where: dict[str, str] = Field({}, description="Use only entries that have these values in these columns.")
+    bad_rows: Literal["error", "ledger"] = Field(
+        "ledger", description="What a malformed row does: stop with the list of all, or go to the ledger."
+    )
+
+
+def sniff(sample: Sample) -> float:
+    """High for the metadata file of a CLDF dictionary."""
+    return 0.97 if sample.path.suffix.lower() == ".json" and metadata(sample.path) else 0.0
+
+
+def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said]:
+    """The languages the tables name; several languages of entries are cut down to the project's."""
+    tables = _Tables(sample.path)
+    names = tables.languages()
+    column = tables.column("EntryTable", "languageReference")
+    listed = {key: names.get(key, key) for key in dict.fromkeys(tables.texts("EntryTable", column))} if column else {}
+    own = next((key for key, code in listed.items() if language(code).code == known.language), "")
+    if values.get("language"):
+        words = Said("headwords", str(values["language"]), "as set")
+    elif own or len(listed) == 1:
+        code = known.language if own else language(next(iter(listed.values()))).code
+        words = Said("headwords", code, f"the column {column} says so")
+    else:
+        words = Said("headwords", known.language, "taken from the project")
+    if own and len(listed) > 1 and not values.get("where"):
+        values["where"] = {column: own}
+    meanings = tables.texts("SenseTable", tables.column("SenseTable", "description"))
+    meanings += tables.texts("ExampleTable", tables.column("ExampleTable", "translatedText"))
+    said = by_content("definitions", meanings[:LOOK], known.pivot, known)
+    marks = [
+        names.get(key, key)
+        for key in tables.texts("ExampleTable", tables.column("ExampleTable", "metaLanguageReference"))
+    ]
+    if values.get("pivot"):
+        said = Said("definitions", str(values["pivot"]), "as set")
+    elif marks:
+        said = Said("definitions", language(max(set(marks), key=marks.count)).code, "the table of examples says so")
+    values["language"], values["pivot"] = words.language, said.language
+    return [words, said]
+
+
+def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
+    """Yield an `Entry` for every entry and a `Pair` for every example; of the tables themselves nothing. Raises DataError."""
+    from endonym.ingest.readers import lexicon
+
+    if path.suffix.lower() != ".json":
+        return
+    tables = _Tables(path)
+    yield from lexicon.read(tables.path("EntryTable"), tables.settings(cfg))
+
+
+class _Tables:
+    """The tables of a data set by the component they are."""
+
+    def __init__(self, path: Path):
+        self.main = path
+        about = metadata(path)
+        if about is None:
+            raise DataError(Problem(path.name, 0, "dc:conformsTo", "this is not the metadata of a CLDF dictionary",
+                                    "add the file whose tables have an EntryTable, such as cldf-metadata.json"))  # fmt: skip
+        self.tables = {str(table.get("dc:conformsTo", "")).removeprefix(TERMS): table for table in about["tables"]}
+        self.delimiter = str((about.get("dialect") or {}).get("delimiter", ""))
+
+    def path(self, component: str) -> Path:
+        """The file of a table. Raises DataError when it is not beside the metadata."""
+        name = str(self.tables[component].get("url", ""))
+        found = self.main.with_name(Path(name).name)
+        if not found.is_file():
+            packed = self.main.with_name(f"{Path(name).name}.zip")
+            repair = f"unpack {packed.name} there" if packed.is_file() else "put the whole data set into one folder"
+            raise DataError(Problem(self.main.name, 0, component, f"{name} is not beside it", repair))
+        return found
+
+    def columns(self, component: str) -> list[dict[str, Any]]:
+        """The columns as the metadata describe them."""
+        schema = self.tables.get(component, {}).get("tableSchema") or {}
+        return [column for column in schema.get("columns") or () if isinstance(column, dict)]
+
+    def column(self, component: str, *properties: str) -> str:
+        """Name of the column with one of these properties, `""` when there is none."""
+        for wanted in properties:
+            for column in self.columns(component):
+                if column.get("propertyUrl") == TERMS + wanted:
+                    return str(column.get("name", ""))
+        return ""
+
+    def link(self, component: str, other: str) -> str:
+        """Name of the column with keys of another table, by its foreign keys."""
+        schema = self.tables.get(component, {}).get("tableSchema") or {}
+        target = self.tables.get(other, {}).get("url")
+        for key in schema.get("foreignKeys") or ():
+            found = key.get("columnReference") or [""]
+            if (key.get("reference") or {}).get("resource") == target and target:
+                return str(found if isinstance(found, str) else found[0])
+        return ""
+
+    def separator(self, component: str, column: str) -> str:
+        """What stands between several values in a column."""
+        found = next((one.get("separator") for one in self.columns(component) if one.get("name") == column), None)
+        return str(found or "").strip()
+
+    def settings(self, cfg: Config) -> dictionary.Config:
+        """The settings of the reader of linked tables that the metadata amount to."""
+        senses, examples = dictionary.Senses(), dictionary.Examples()
+        marks = []
+        if "SenseTable" in self.tables:
+            entry = self.column("SenseTable", "entryReference") or self.link("SenseTable", "EntryTable")
+            marks.append(self.separator("SenseTable", entry))
+            senses = dictionary.Senses(file=self.path("SenseTable").name, id=self.column("SenseTable", "id"), entry=entry,
+                                       definition=self.column("SenseTable", "description"))  # fmt: skip
+        sense = self.column("ExampleTable", "senseReference") or self.link("ExampleTable", "SenseTable")
+        entry = self.column("ExampleTable", "entryReference") or self.link("ExampleTable", "EntryTable")
+        if "ExampleTable" in self.tables and (sense or entry):
+            marks.append(self.separator("ExampleTable", sense or entry))
+            dialect = next((str(c["name"]) for c in self.columns("ExampleTable") if c.get("name") == "Dialect"), "")
+            examples = dictionary.Examples(file=self.path("ExampleTable").name, sense=sense, entry=entry, dialect=dialect,
+                                           text=self.column("ExampleTable", "primaryText"),
+                                           translation=self.column("ExampleTable", "translatedText"))  # fmt: skip
+        entries = dictionary.Entries(id=self.column("EntryTable", "id"), headword=self.column("EntryTable", "headword"),
+                                     part_of_speech=self.column("EntryTable", "partOfSpeech"),
+                                     definition="" if senses.file else self.column("EntryTable", "description"))  # fmt: skip
+        return dictionary.Config(
+            language=cfg.language, pivot=cfg.pivot, delimiter=self.delimiter, entries=entries, senses=senses, examples=examples,
+            where=cfg.where, separator=next(filter(None, marks), ";"), keep_rest=True, bad_rows=cfg.bad_rows,
+        )  # fmt: skip
+
+    def languages(self) -> dict[str, str]:
+        """Key of a language in the tables -> its ISO 639-3 code."""
+        if "LanguageTable" not in self.tables:
+            return {}
+        key, code = self.column("LanguageTable", "id"), self.column("LanguageTable", "iso639P3code")
+        with self.path("LanguageTable").open(encoding="utf-8-sig", newline="") as file:
+            found = csv.DictReader(file, delimiter=self.delimiter or ",")
+            return {str(row.get(key, "")): str(row.get(code) or row.get(key, "")) for row in found}
+
+    def texts(self, component: str, column: str) -> list[str]:
+        """The texts of a column that are not empty."""
+        if component not in self.tables or not column:
+            return []
+        return [
+            str(row.values[column])
+            for row in rows(self.path(component))
+            if isinstance(row, Row) and row.values.get(column)
+        ]
