@@ -1,60 +1,74 @@
-"""Stream the elements of an XML file one by one as small trees, refusing what could exhaust the memory."""
+"""Stream the elements of an XML file that hold its records, each with its line, refusing what could exhaust memory or read other files."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
 from endonym.errors import DataError, Problem
+from endonym.ingest.packing import chunks
 
-CHUNK = 2**16
-MAX_ELEMENT = 4 * 2**20
-"""Characters in one element; more is a broken file."""
+MAX_UNIT = 32 * 2**20
+"""Characters in one element that is kept whole; more is a broken file."""
 MAX_DEPTH = 200
 MAX_ENTITY = 200
 """Characters an entity of the file may stand for: letters and marks, not texts."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Node:
-    """An element: its name without prefix, attributes (`xml:lang` with its prefix), line, and texts and elements in order."""
+    """One element: its content in order, and the start tags of the elements around it."""
 
     tag: str
     attributes: dict[str, str]
     line: int
-    parts: list[str | Node] = field(default_factory=list)
-
-    def children(self, *tags: str) -> list[Node]:
-        """The elements right inside, of these names or all."""
-        return [part for part in self.parts if isinstance(part, Node) and (not tags or part.tag in tags)]
-
-    def child(self, tag: str) -> Node | None:
-        """The first element of this name right inside."""
-        return next(iter(self.children(tag)), None)
+    above: tuple[Node, ...] = ()
+    content: list[Node | str] = field(default_factory=list)
 
     def get(self, name: str) -> str:
         """An attribute, `""` when it is not there."""
         return self.attributes.get(name, "")
 
+    def around(self, tag: str) -> Node | None:
+        """The nearest element of this tag around it."""
+        return next((node for node in reversed(self.above) if node.tag == tag), None)
+
+    def children(self, *tags: str) -> Iterator[Node]:
+        """Elements right inside, of these tags or of any."""
+        return (node for node in self.content if isinstance(node, Node) and (not tags or node.tag in tags))
+
+    def first(self, *tags: str) -> Node | None:
+        """The first element of these tags right inside."""
+        return next(self.children(*tags), None)
+
+    def inside(self, *tags: str) -> Iterator[Node]:
+        """Elements of these tags at any depth, in order."""
+        for node in self.children():
+            if node.tag in tags:
+                yield node
+            yield from node.inside(*tags)
+
     def text(self) -> str:
-        """All text inside; line breaks and indentation of the markup are one space."""
-        return fold("".join(self._texts()))
+        """All characters inside, those of elements too."""
+        return "".join(part if isinstance(part, str) else part.text() for part in self.content)
+
+    def folded(self) -> str:
+        """All characters inside; line breaks and indentation of the markup are one space."""
+        return fold(self.text())
 
     def own_text(self) -> str:
-        """The text right inside, without that of elements."""
-        return fold(" ".join(part for part in self.parts if isinstance(part, str)))
+        """The characters right inside, folded, without those of elements."""
+        return fold(" ".join(part for part in self.content if isinstance(part, str)))
 
-    def _texts(self) -> Iterator[str]:
-        for part in self.parts:
-            if isinstance(part, str):
-                yield part
-            else:
-                yield from part._texts()
+    def said(self, *tags: str) -> str:
+        """Text of the first element of these tags right inside, without white space around it."""
+        node = self.first(*tags)
+        return node.text().strip() if node else ""
 
 
 def fold(text: str) -> str:
@@ -62,87 +76,91 @@ def fold(text: str) -> str:
     return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
 
 
-def elements(path: Path, tags: Collection[str]) -> Iterator[Node]:
-    """Yield every outermost element of these names in order. Raises DataError on broken XML."""
+def nodes(path: Path, wanted: Collection[str], pieces: Iterable[bytes] | None = None) -> Iterator[Node]:
+    """Yield every element of the `wanted` tags when it ends; one inside another is part of the outer one.
+
+    Memory holds one such element at a time. The prefix of the root's name space is taken off the tags. Raises DataError with
+    the line for XML that is not well-formed, entities that stand for other entities, long texts or other files, and elements
+    that are too large. `pieces` are the file's bytes where they do not stand in `path` itself.
+    """
     parser = expat.ParserCreate()
-    builder = _Builder(path, parser, tags)
-    with path.open("rb") as file:
-        while True:
-            chunk = file.read(CHUNK)
-            try:
-                parser.Parse(chunk, not chunk)
-            except (expat.ExpatError, ValueError, LookupError) as error:
-                raise _broken(path, parser, error) from error
-            yield from builder.done
-            builder.done.clear()
-            if not chunk:
-                return
+    state = _State(path, parser, wanted)
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = state.start, state.end
+    parser.CharacterDataHandler = state.data
+    parser.EntityDeclHandler, parser.SkippedEntityHandler = state.declared, state.skipped
+    try:
+        for chunk in chunks(path) if pieces is None else pieces:
+            parser.Parse(chunk, False)
+            yield from state.done
+            state.done.clear()
+        parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        said = expat.ErrorString(error.code)
+        raise DataError(Problem(path.name, error.lineno, "", f"not well-formed XML: {said}",
+                                "repair the markup on this line, or export the file again")) from error  # fmt: skip
+    except (LookupError, ValueError) as error:
+        raise DataError(Problem(path.name, 1, "encoding", f"its encoding cannot be read: {error}",
+                                "save the file as UTF-8")) from error  # fmt: skip
+    yield from state.done
 
 
-def _broken(path: Path, parser: Any, error: Exception) -> DataError:
-    line = getattr(error, "lineno", 0) or parser.CurrentLineNumber
-    what = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else str(error)
-    return DataError(Problem(path.name, line, "", f"not well-formed XML: {what}",
-                             "repair the markup on this line, or export the file again"))  # fmt: skip
-
-
-class _Builder:
-    """Builds the tree of the element that is open, and none of what lies outside."""
-
-    def __init__(self, path: Path, parser: Any, tags: Collection[str]):
-        self.path, self.parser, self.tags = path, parser, tags
-        self.done: list[Node] = []
+class _State:
+    def __init__(self, path: Path, parser: Any, wanted: Collection[str]):
+        self.path, self.parser, self.wanted = path, parser, wanted
+        self.prefix = ""
         self.open: list[Node] = []
+        self.kept = 0
+        """Place in `open` of the element that is being kept, plus one; 0 outside of any."""
         self.size = 0
-        self.depth = 0
-        parser.buffer_text = True
-        parser.StartElementHandler, parser.EndElementHandler = self.start, self.end
-        parser.CharacterDataHandler = self.data
-        parser.EntityDeclHandler, parser.SkippedEntityHandler = self.entity, self.skipped
+        self.done: list[Node] = []
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
-        tag = name.rpartition(":")[2]
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self._problem(
-                tag, f"elements are nested more than {MAX_DEPTH} deep", "a closing tag is probably missing"
-            )
-        if self.open or tag in self.tags:
-            node = Node(tag, attributes, self.parser.CurrentLineNumber)
-            if self.open:
-                self.open[-1].parts.append(node)
-            self.open.append(node)
+    def problem(self, field: str, what: str, repair: str) -> DataError:
+        return DataError(Problem(self.path.name, self.parser.CurrentLineNumber, field, what, repair))
 
-    def end(self, name: str) -> None:
-        self.depth -= 1
-        if self.open:
-            node = self.open.pop()
-            if not self.open:
-                self.done.append(node)
-                self.size = 0
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        if not self.open:
+            self.prefix = tag.rpartition(":")[0]
+        if self.prefix and tag.startswith(self.prefix + ":"):
+            tag = tag[len(self.prefix) + 1 :]
+        node = Node(tag, attributes, self.parser.CurrentLineNumber)
+        if self.kept:
+            self.open[-1].content.append(node)
+            self.size += len(tag) + sum(map(len, attributes.values()))
+            self.check(tag)
+        elif tag in self.wanted:
+            node.above = tuple(self.open)
+            self.kept, self.size = len(self.open) + 1, 0
+        self.open.append(node)
+        if len(self.open) > MAX_DEPTH:
+            raise self.problem(tag, f"elements are nested more than {MAX_DEPTH} deep", "export the file again")
+
+    def end(self, tag: str) -> None:
+        node = self.open.pop()
+        if self.kept == len(self.open) + 1:
+            self.done.append(node)
+            self.kept = 0
 
     def data(self, data: str) -> None:
-        if not self.open:
-            return
-        self.open[-1].parts.append(data)
-        self.size += len(data)
-        if self.size > MAX_ELEMENT:
-            raise self._problem(self.open[0].tag, f"an element of more than {MAX_ELEMENT:,} characters",
-                                f"a closing </{self.open[0].tag}> is probably missing; repair it")  # fmt: skip
+        if self.kept:
+            self.open[-1].content.append(data)
+            self.size += len(data)
+            self.check(self.open[-1].tag)
 
-    def entity(self, name: str, parameter: int, value: str | None, *rest: Any) -> None:
-        # Parameter entities only steer a DTD, which is not read. Entities made of entities are how a small file becomes a huge one.
-        if not parameter and value is not None and ("&" in value or len(value) > MAX_ENTITY):
-            raise self._problem(name, "the file declares an entity that stands for other entities or a long text",
-                                "write the text itself where it is used, and take the declaration out")  # fmt: skip
+    def check(self, tag: str) -> None:
+        if self.size > MAX_UNIT:
+            raise self.problem(tag, f"an element of more than {MAX_UNIT:,} characters",
+                               "a closing tag is probably missing; repair it")  # fmt: skip
+
+    def declared(self, name: str, parameter: int, value: str | None, *_: Any) -> None:
+        # Parameter entities only steer a document type, which is not read.
+        if not parameter and (value is None or "&" in value or len(value) > MAX_ENTITY):
+            raise self.problem(name, f"the file declares an entity of its own (&{name};) for more than a few letters",
+                               "write the text instead of the entity, and take out the <!ENTITY ...> lines")  # fmt: skip
 
     def skipped(self, name: str, parameter: int) -> None:
         text = html.unescape(f"&{name};")
         if not parameter and text == f"&{name};":
-            raise self._problem(name, f"the entity &{name}; is declared nowhere in the file",
-                                "write the character itself instead")  # fmt: skip
+            raise self.problem(name, f"nothing says what the entity &{name}; stands for", "write the character itself")
         if not parameter:
             self.data(text)
-
-    def _problem(self, name: str, what: str, repair: str) -> DataError:
-        return DataError(Problem(self.path.name, self.parser.CurrentLineNumber, name, what, repair))

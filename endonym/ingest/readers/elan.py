@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from endonym.data.languages import language
 from endonym.errors import DataError, Problem
-from endonym.ingest.markup import Node, nodes
 from endonym.ingest.tiers import Annotation, Tier, TierConfig, read_tiers
+from endonym.ingest.xml_stream import Node, nodes
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:

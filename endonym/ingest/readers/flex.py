@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.data.languages import language
 from endonym.errors import DataError, Problem
 from endonym.ingest.ids import Ids
-from endonym.ingest.markup import Node, nodes
+from endonym.ingest.xml_stream import Node, nodes
 from endonym.types import Doc, Drop, Entry, Pair, Record, Sense, record_id
 
 if TYPE_CHECKING:

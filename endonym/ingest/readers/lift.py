@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.errors import DataError, Problem
 from endonym.ingest.article import Article, Example, Writer
 from endonym.ingest.sides import code_of, from_marks
-from endonym.ingest.xml_stream import Node, elements
+from endonym.ingest.xml_stream import Node, nodes
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     tags = values.get("tags") or {}
     words: dict[str, list[str]] = defaultdict(list)
     meanings: dict[str, list[str]] = defaultdict(list)
-    for entry in elements(sample.path, ("entry",)):
-        for tag, text in _forms(entry.child("citation")) or _forms(entry.child("lexical-unit")):
+    for entry in nodes(sample.path, ("entry",)):
+        for tag, text in _forms(entry.first("citation")) or _forms(entry.first("lexical-unit")):
             words[tag].append(text)
         for sense in _senses(entry):
             for tag, text in _meanings(sense):
@@ -69,8 +69,8 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def _articles(path: Path, cfg: Config) -> Iterator[Article]:
     seen: set[str] = set()
     fits = False
-    for entry in elements(path, ("entry",)):
-        tags = [tag for name in ("citation", "lexical-unit") for tag, _ in _forms(entry.child(name))]
+    for entry in nodes(path, ("entry",)):
+        tags = [tag for name in ("citation", "lexical-unit") for tag, _ in _forms(entry.first(name))]
         seen.update(tags)
         fits = fits or not tags or cfg.language in {code_of(tag, cfg.tags) for tag in tags}
         yield _article(entry, cfg)
@@ -81,7 +81,7 @@ def _articles(path: Path, cfg: Config) -> Iterator[Article]:
 
 def _article(entry: Node, cfg: Config) -> Article:
     article = Article(entry.line, key=entry.get("id"), homograph=entry.get("order"))
-    heads = [(name, *form) for name in ("citation", "lexical-unit") for form in _forms(entry.child(name))]
+    heads = [(name, *form) for name in ("citation", "lexical-unit") for form in _forms(entry.first(name))]
     own = [form for form in heads if code_of(form[1], cfg.tags) == cfg.language]
     # A phonetic form is marked as such (seh-fonipa); the one written as people write it is the headword.
     own.sort(key=lambda form: "fonipa" in form[1].lower() or ("-x-" in form[1].lower() and form[1] not in cfg.tags))
@@ -147,7 +147,7 @@ def _name(node: Node) -> str:
 
 
 def _value(node: Node) -> str:
-    return node.text() or node.get("value") or node.get("source") or node.get("href")
+    return node.folded() or node.get("value") or node.get("source") or node.get("href")
 
 
 def _senses(node: Node) -> Iterator[Node]:
@@ -159,7 +159,7 @@ def _senses(node: Node) -> Iterator[Node]:
 def _meanings(sense: Node) -> list[tuple[str, str]]:
     found = []
     for gloss in sense.children("gloss"):
-        text = gloss.text()
+        text = gloss.folded()
         found += [(gloss.get("lang"), text)] if gloss.get("lang") and text else _forms(gloss)
     for definition in sense.children("definition"):
         found += _forms(definition)
@@ -169,4 +169,4 @@ def _meanings(sense: Node) -> list[tuple[str, str]]:
 def _forms(node: Node | None) -> list[tuple[str, str]]:
     """The multilingual text of an element: `(mark, text)` of its forms that are not empty."""
     forms = node.children("form") if node else []
-    return [(form.get("lang"), form.text()) for form in forms if form.text()]
+    return [(form.get("lang"), form.folded()) for form in forms if form.folded()]

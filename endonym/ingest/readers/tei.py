@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.ingest.article import Article, Example, Writer
 from endonym.ingest.sides import by_content, code_of, from_marks, pair_in
-from endonym.ingest.xml_stream import Node, elements, fold
+from endonym.ingest.xml_stream import Node, fold, nodes
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     words: dict[str, list[str]] = defaultdict(list)
     meanings: dict[str, list[str]] = defaultdict(list)
     plain: list[str] = []
-    for entry in elements(sample.path, ENTRIES):
+    for entry in nodes(sample.path, ENTRIES):
         article = _Reading(Config()).article(entry)
         words[article.tag].append(article.headword)
         for tag, text, defined in article.raw:
@@ -86,7 +86,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 
 def _articles(path: Path, cfg: Config) -> Iterator[Article]:
-    for entry in elements(path, ENTRIES):
+    for entry in nodes(path, ENTRIES):
         reading = _Reading(cfg)
         article = reading.article(entry)
         homs = reading.parts
@@ -142,7 +142,7 @@ class _Reading:
             elif one.tag in ("hom", "re") or one.tag in ENTRIES:
                 self.parts.append(("hom" if one.tag == "hom" else "re", one))
             elif one.tag == "def":
-                self._mean(article, said, mark, one.text(), True)
+                self._mean(article, said, mark, one.folded(), True)
             elif one.tag == "trans" or (one.tag == "cit" and one.get("type").startswith(("trans", "equiv"))):
                 self._translation(one, article, said, mark)
             elif one.tag in ("cit", "eg"):
@@ -150,7 +150,7 @@ class _Reading:
             elif one.tag == "xr":
                 self._reference(one, article)
             else:
-                article.note(_named(one), one.text())
+                article.note(_named(one), one.folded())
         article.note(node.tag, node.own_text())
         for code, texts in said.items():
             article.mean(code, texts)
@@ -164,35 +164,35 @@ class _Reading:
             said[code_of(mark, self.cfg.tags) or usual].append(text)
 
     def _translation(self, node: Node, article: _Article, said: dict[str, list[str]], mark: str) -> None:
-        quotes = [one for one in node.children("quote", "tr", "orth", "def") if one.text()]
+        quotes = [one for one in node.children("quote", "tr", "orth", "def") if one.folded()]
         for one in quotes:
-            self._mean(article, said, _attribute(one, "lang") or mark, one.text(), False)
+            self._mean(article, said, _attribute(one, "lang") or mark, one.folded(), False)
         for one in node.children():
             if one.tag in ("cit", "eg"):
                 self._example(one, article)
             elif one not in quotes:
-                article.note(f"trans {_named(one)}", one.text())
+                article.note(f"trans {_named(one)}", one.folded())
         if quotes:
             article.note(node.tag, node.own_text())
         else:
             self._mean(article, said, mark, node.own_text(), False)
 
     def _example(self, node: Node, article: _Article) -> None:
-        texts = [one.text() for one in node.children("quote", "q") if one.text()]
+        texts = [one.folded() for one in node.children("quote", "q") if one.folded()]
         sides = []
         for one in node.children("cit", "trans"):
             for quote in one.children("quote", "tr"):
                 code = code_of(_attribute(quote, "lang") or _attribute(one, "lang"), self.cfg.tags)
-                sides.append((code or self.cfg.pivot, quote.text()))
+                sides.append((code or self.cfg.pivot, quote.folded()))
         for one in node.children():
             if one.tag not in ("quote", "q", "cit", "trans"):
-                article.note(f"example {_named(one)}", one.text())
+                article.note(f"example {_named(one)}", one.folded())
         article.note(f"example {node.tag}", node.own_text())
         if texts or sides:
             article.examples.append(Example(fold(" ".join(texts)), sides, node.line))
 
     def _form(self, node: Node, article: _Article) -> None:
-        written = [(_attribute(one, "lang") or _attribute(node, "lang"), one.text()) for one in node.children("orth")]
+        written = [(_attribute(one, "lang") or _attribute(node, "lang"), one.folded()) for one in node.children("orth")]
         inflected = node.get("type") in ("infl", "inflected", "variant", "abbrev")
         for mark, text in written:
             if not text:
@@ -207,24 +207,24 @@ class _Reading:
             elif one.tag == "gramGrp":
                 self._grammar(one, article)
             elif one.tag != "orth":
-                article.note(_named(one), one.text())
+                article.note(_named(one), one.folded())
         if node.own_text():
             article.headword, left = (article.headword, node.own_text()) if article.headword else (node.own_text(), "")
             article.note("form", left)
 
     def _grammar(self, node: Node, article: _Article) -> None:
-        parts = [one.text() for one in node.children("pos") if one.text()]
-        parts += [one.text() for one in node.children("gram") if one.get("type") == "pos" and one.text()]
+        parts = [one.folded() for one in node.children("pos") if one.folded()]
+        parts += [one.folded() for one in node.children("gram") if one.get("type") == "pos" and one.folded()]
         if parts:
             article.class_is("pos", ", ".join(parts))
         for one in node.children():
             if one.tag != "pos" and one.get("type") != "pos":
-                article.note(_named(one), one.text())
+                article.note(_named(one), one.folded())
         article.note("gramGrp", node.own_text())
 
     def _reference(self, node: Node, article: _Article) -> None:
-        words = [one.text() or one.get("target") for one in node.children("ref", "ptr")]
-        for word in filter(None, words or [node.text()]):
+        words = [one.folded() or one.get("target") for one in node.children("ref", "ptr")]
+        for word in filter(None, words or [node.folded()]):
             article.refer(node.get("type") or "xr", word.lstrip("#"))
         if words:
             article.note("xr", node.own_text())
