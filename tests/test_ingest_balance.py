@@ -91,7 +91,7 @@ def test_what_the_readers_leave_out_is_in_the_ledger(tmp_path):
     assert all(finding.ok for finding in found)
     data = run_ingest(Project(project.path))
     dropped = {line["reason"]: line["record"] for line in data.ledger()}
-    assert set(dropped) == {"lexicon.one_side", "text.code", "text.rule"}
+    assert set(dropped) == {"lexicon.one_side", "markdown.code", "markdown.marks", "markdown.rule"}
     balance_of = data.manifest["characters"]["Basic Latin"]
     assert balance_of["dropped"] >= len("lek te ha'la casa---")
     texts = " ".join(text for record in data.records() for _, text in record.texts())

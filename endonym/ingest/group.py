@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from endonym import plugins
 from endonym.ingest.columns import guess
+from endonym.ingest.document import Settings
 from endonym.ingest.names import split_ending, split_name
 from endonym.ingest.sample import Sample
 from endonym.ingest.table import Row, rows
@@ -18,8 +20,6 @@ LEAST_SHARED = 0.5
 
 BESIDE = ("subtitles", "moses")
 """Readers that read the files of two languages together; their setting `translation` names the second."""
-BY_NAME = ("text", "html", *BESIDE)
-"""Readers of files whose names say their language."""
 
 
 @dataclass
@@ -99,16 +99,28 @@ def split(sample: Sample, reader: str, language: str, pivot: str) -> tuple[str, 
 
 
 def _parallel(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) -> Iterator[Group]:
-    found: dict[tuple[str, str, str], dict[str, Sample]] = defaultdict(dict)
+    """One document in several languages: a group for each format it is in (a book may be a PDF here and a text there)."""
+    found: dict[tuple[str, str, bool], dict[str, tuple[Sample, str]]] = defaultdict(dict)
     for sample, reader in samples:
         name, code = split(sample, reader, language, pivot)
-        if reader in BY_NAME and code:
-            found[str(sample.path.parent), name, reader].setdefault(code, sample)
-    for (_, _, reader), sides in found.items():
-        if len(sides) > 1:
-            order = sorted(sides, key=lambda code: {language: 0, pivot: 1}.get(code, 2))
-            if reader in BESIDE:
-                first, second = (sides[code] for code in order[:2])
-                yield Group([first, second], reader, {"translation": second.path.name})
-            else:
-                yield Group([sides[code] for code in order], reader, {"parallel": True})
+        if code and (reader in BESIDE or is_document(reader)):
+            found[str(sample.path.parent), name, reader in BESIDE].setdefault(code, (sample, reader))
+    for (_, _, together), sides in found.items():
+        order = sorted(sides, key=lambda code: {language: 0, pivot: 1}.get(code, 2))
+        if len(order) < 2:
+            continue
+        if together:
+            (first, reader), (second, _) = (sides[code] for code in order[:2])
+            yield Group([first, second], reader, {"translation": second.path.name})
+            continue
+        for kind in dict.fromkeys(sides[code][1] for code in order):
+            yield Group([sides[code][0] for code in order if sides[code][1] == kind], kind, {"parallel": True})
+
+
+def is_document(reader: str) -> bool:
+    """Whether a reader of Endonym's own reads running text, whose files may be one document in several languages."""
+    plugin = plugins.available("reader").get(reader)
+    if plugin is None:
+        return False
+    config = getattr(plugins.load("reader", reader), "Config", None)
+    return isinstance(config, type) and issubclass(config, Settings)

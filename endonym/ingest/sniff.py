@@ -15,8 +15,8 @@ from endonym.data.scripts import count_scripts
 from endonym.errors import ConfigError, DataError, EndonymError, MissingError, Problem
 from endonym.ingest.columns import guess, language_of
 from endonym.ingest.finding import Finding, Said, good_for
-from endonym.ingest.group import BY_NAME, Group, groups, split
-from endonym.ingest.language import Known, identify
+from endonym.ingest.group import BESIDE, Group, groups, is_document, split
+from endonym.ingest.language import MOST_CHARS, Known, identify
 from endonym.ingest.names import split_name
 from endonym.ingest.sample import Sample, take
 from endonym.ingest.source import Source, configure, records
@@ -179,8 +179,8 @@ def _languages(finding: Finding, group: Group, module: ModuleType, values: dict[
     codes = _values(sample, role) if role else Counter()
     if hasattr(module, "languages"):
         finding.languages = module.languages(sample, values, known)
-    elif group.reader in BY_NAME:
-        _of_files(finding, group, values, known)
+    elif group.reader in BESIDE or is_document(group.reader):
+        _of_files(finding, group, module, values, known)
     elif group.reader == "lexicon":
         if len(group.samples) == 1 and any(language_of(column) for column in sample.columns):
             found = _columns(sample, values, known, codes, role)
@@ -274,15 +274,16 @@ def _say(
     known.learn(said.language, texts)
 
 
-def _of_files(finding: Finding, group: Group, values: dict[str, Any], known: Known) -> None:
+def _of_files(finding: Finding, group: Group, module: ModuleType, values: dict[str, Any], known: Known) -> None:
     for sample in group.samples:
+        texts = _beginning(module.head(sample.path)) if hasattr(module, "head") else [sample.head]
         _, code = split(sample, group.reader, known.language, known.pivot)
         if code:
             said = Said(sample.path.name, code, "the file's name says so")
         elif values.get("language"):
             said = Said(sample.path.name, values["language"], "as set")
         else:
-            guessed = identify([sample.head], known)
+            guessed = identify(texts, known)
             said = Said(
                 sample.path.name,
                 guessed.code or known.language,
@@ -290,7 +291,18 @@ def _of_files(finding: Finding, group: Group, values: dict[str, Any], known: Kno
             )
             values["language"] = said.language
         finding.languages.append(said)
-        known.learn(said.language, [sample.head])
+        known.learn(said.language, texts)
+
+
+def _beginning(texts: Iterable[str]) -> list[str]:
+    """As many texts as are needed to tell a language."""
+    found, size = [], 0
+    for text in texts:
+        found.append(text)
+        size += len(text)
+        if size >= MOST_CHARS:
+            break
+    return found
 
 
 def _columns(
@@ -349,13 +361,13 @@ def _complete(said: dict[str, Said], rest: list[str], known: Known) -> None:
 
 def _count(finding: Finding, source: Source, project: Project, known: Known) -> None:
     scripts: Counter[str] = Counter()
-    left_out: set[str] = set()
+    left_out: Counter[str] = Counter()
     examples, ruined, parallel = 0, 0, set()
     beside: Counter[str] = Counter()
     for item in records(source, project.path):
         if isinstance(item, Drop):
             finding.records["left out"] += 1
-            left_out.add(item.reason)
+            left_out[item.reason] += 1
             continue
         finding.records[item.kind] += 1
         examples += isinstance(item, Pair) and "headwords" in item.meta
@@ -378,6 +390,10 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
     if beside:
         named = ", ".join(f"{name} ({number:,})" for name, number in beside.most_common())
         finding.notes.append(f"kept beside the entries (meta.fields), not learned: {named}")
+    if left_out:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.most_common(6))
+        more = f" and {len(left_out) - 6} more reasons" if len(left_out) > 6 else ""
+        finding.notes.append(f"{left_out.total():,} records go to the ledger with their reason: {reasons}{more}")
     finding.good_for = good_for(finding.records, len(parallel) > 1, examples)
 
 
@@ -392,5 +408,3 @@ def _remark(finding: Finding, project: Project, known: Known) -> None:
         finding.notes.append(
             f"{', '.join(sorted(strange))} is neither the project's language nor its pivot ({project.language}, {project.pivot})"
         )
-    if finding.records["left out"]:
-        finding.notes.append(f"{finding.records['left out']:,} records go to the ledger with their reason")

@@ -1,0 +1,190 @@
+"""Read PDF files that have text, in reading order; headers, footers, page numbers and pages that are scans go to the ledger."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from endonym.errors import DataError, Problem
+from endonym.ingest.document import Block, Settings, records
+from endonym.ingest.glyphs import page_text
+from endonym.ingest.layout import Line, Paragraph, paragraphs, regions, went_on
+from endonym.ingest.running import Page, running
+from endonym.types import Drop, Record
+
+if TYPE_CHECKING:
+    from endonym.ingest.sample import Sample
+
+REQUIRES = {"pypdfium2": "documents"}
+EXTENSIONS = (".pdf",)
+AROUND = 6
+"""Pages before and after a page that are looked at for what comes again."""
+MOST_WORDS = 300_000
+"""Different words remembered, to tell hyphens that belong to a word; more are not counted."""
+
+
+class Config(Settings):
+    """Settings of reading PDF files."""
+
+    running: bool = Field(False, description="Keep headers, footers and page numbers in the text.")
+    pages: bool = Field(
+        False, description="Page N of one file translates page N of the other: sentences are paired page by page."
+    )
+
+
+def sniff(sample: Sample) -> float:
+    """High for a PDF whose first pages have text, low for one of scans."""
+    if sample.binary != "PDF":
+        return 0.0
+    try:
+        with opened(sample.path) as document:
+            for number in range(min(len(document), 8)):
+                if taken(document, number).lines:
+                    return 0.9
+    except DataError:
+        return 0.5
+    return 0.3
+
+
+def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
+    """Yield a `Doc` for every heading and paragraph page by page; `origin` names the page. Memory does not grow with the pages."""
+    with opened(path) as document:
+        blocks = _blocks(document, cfg)
+        yield from records(
+            path, "pdf", blocks, cfg, "", "its pages are scans or pictures: use a reader that recognises text (OCR)"
+        )
+
+
+def head(path: Path) -> Iterator[str]:
+    """The texts of the document in order, for a look at its language."""
+    with opened(path) as document:
+        yield from (block.text for block in _blocks(document, Config()) if not block.drop)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open a PDF. Raises DataError when it needs a password or is broken."""
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise DataError(Problem(path.name, 0, "", "the PDF is protected by a password",
+                                    "open it, and print or save it to a PDF without one")) from error  # fmt: skip
+        raise DataError(Problem(path.name, 0, "", f"not a PDF that can be read: {error}",
+                                "copy the file again, or open it in a viewer and print it to a new PDF")) from error  # fmt: skip
+    try:
+        if not len(document):
+            raise DataError(
+                Problem(path.name, 0, "", "the PDF has no pages", "save it again from the program that made it")
+            )
+        yield document
+    finally:
+        document.close()
+
+
+def _blocks(document: Any, cfg: Config) -> Iterator[Block]:
+    """The blocks page by page; a paragraph that the end of a page cuts is put together again."""
+    words = _Words()
+    waiting: list[tuple[int, Paragraph]] = []
+    """The last paragraph of the pages so far, which the next page may go on with."""
+    sizes: deque[float] = deque(maxlen=2000)
+    for page, around in _pages(document, words):
+        left_out = {} if cfg.running else running(page, around, len(document))
+        yield from _beside(page, left_out)
+        lines = [line for line in page.lines if line not in left_out]
+        rtl = _is_rtl(lines)
+        found = [pair for region in regions(lines, rtl) for pair in enumerate(paragraphs(region, words.counts, rtl))]
+        sizes.extend(line.size for line in lines)
+        usual = sorted(sizes)[len(sizes) // 2] if sizes else 0.0
+        for number, paragraph in found:
+            # Only the first of a column or page may go on with what the one before it left open.
+            if not number and waiting and went_on(waiting[-1][1], paragraph, words.counts):
+                continue
+            yield from _finished(waiting, usual, cfg, page.unreadable)
+            waiting = [(page.number, paragraph)]
+        for text in page.odd:
+            yield from _finished(waiting, usual, cfg, page.unreadable)
+            waiting = [(page.number, Paragraph(text, usual))]
+    yield from _finished(waiting, 0.0, cfg, False)
+
+
+def _finished(waiting: list[tuple[int, Paragraph]], usual: float, cfg: Config, unreadable: bool) -> Iterator[Block]:
+    for number, paragraph in waiting:
+        big = paragraph.size / usual if usual else 1.0
+        level = (1 if big > 1.45 else 2) if big > 1.15 and paragraph.lines <= 3 else 0
+        about: dict[str, Any] = {"page": number, **({"section": f"page {number}"} if cfg.pages else {})}
+        drop = "no_unicode" if unreadable else ""
+        detail = (
+            "its font does not say which characters its shapes are; recognise the page as a picture" if drop else ""
+        )
+        yield Block(number, paragraph.text, 0 if drop else level, drop, detail, about=about)
+        if paragraph.hyphens:
+            yield Block(
+                number, " ".join(paragraph.hyphens), drop="hyphen", detail=", ".join(paragraph.joins), about=about
+            )
+
+
+def _beside(page: Page, left_out: dict[Line, tuple[str, str]]) -> Iterator[Block]:
+    about = {"page": page.number}
+    if page.scan:
+        what = "the page is a scan: it has a picture and no text; recognise it (OCR)"
+        yield Block(page.number, "", drop="no_text_layer", detail=what, about=about)
+    if page.controls:
+        what = f"{len(page.controls)} control characters that stand for no letter"
+        yield Block(page.number, page.controls, drop="control", detail=what, about=about)
+    for line, (reason, detail) in left_out.items():
+        yield Block(page.number, line.text, drop=reason, detail=detail, about=about)
+
+
+class _Words:
+    """How often each word stands in the document so far."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def learn(self, lines: list[Line]) -> None:
+        for line in lines:
+            # The last word of a line may be the half of one.
+            for word in re.findall(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*", line.text.casefold())[:-1]:
+                if word in self.counts or len(self.counts) < MOST_WORDS:
+                    self.counts[word] = self.counts.get(word, 0) + 1
+
+
+def _pages(document: Any, words: _Words) -> Iterator[tuple[Page, list[Page]]]:
+    """Each page with those around it, of which only so many are held."""
+    window: deque[Page] = deque(maxlen=2 * AROUND + 1)
+    total = len(document)
+    for number in range(total + AROUND):
+        if number < total:
+            window.append(taken(document, number))
+            words.learn(window[-1].lines)
+        elif len(window) > 1 and window[0].number < number + 1 - 2 * AROUND:
+            window.popleft()
+        here = number - AROUND + 1
+        page = next((page for page in window if page.number == here), None)
+        if page is not None:
+            yield page, list(window)
+
+
+def taken(document: Any, number: int) -> Page:
+    """The lines of one page (counted from 0) with their places; the page itself is let go."""
+    page = document[number]
+    try:
+        return page_text(page, number + 1)
+    finally:
+        page.close()
+
+
+def _is_rtl(lines: list[Line]) -> bool:
+    """Whether most letters belong to scripts written from right to left."""
+    kinds = [unicodedata.bidirectional(char) for line in lines for char in line.text[:40]]
+    return sum(kind in ("R", "AL") for kind in kinds) > sum(kind == "L" for kind in kinds)
