@@ -92,7 +92,7 @@ class Project:
 
     @property
     def sources(self) -> list[dict[str, Any]]:
-        """The `[[sources]]` tables: `files`, `reader`, `licence`, `attribution`, `settings`."""
+        """The `[[sources]]` tables: `files`, `reader`, `licence`, `attribution`, `consent`, `restrictions`, `settings`."""
         return list(self.settings.get("sources", []))
 
     @property

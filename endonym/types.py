@@ -25,7 +25,8 @@ class Doc:
     origin: str
     """Where it came from, as `file:line` relative to the project folder."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Standard keys: `document` (name shared by all parts of one document), `part` (order inside it), `licence`."""
+    """Standard keys: `document` (name shared by all parts of one document), `part` (order inside it), and the rights
+    of its source: `licence`, `attribution`, `consent`, `restrictions` (list)."""
 
     def texts(self) -> tuple[tuple[str, str], ...]:
         """Every user text with its language: `((language, text), ...)`."""
@@ -44,7 +45,7 @@ class Pair:
     target_language: str
     origin: str
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Standard keys: `headwords` (list), `entry`, `document`, `confidence` (0 to 1), `licence`."""
+    """Standard keys: `headwords` (list), `entry`, `document`, `confidence` (0 to 1), and rights as in `Doc`."""
 
     def texts(self) -> tuple[tuple[str, str], ...]:
         return ((self.source_language, self.source), (self.target_language, self.target))

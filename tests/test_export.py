@@ -83,6 +83,7 @@ class FakeJob:
                 "language": "tzh",
                 "pivot": "spa",
                 "sources": [],
+                "ancestry": lambda folder: {},
             },
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.rights import together
 from endonym.data.scripts import count_blocks
 from endonym.types import Doc, Drop, Entry, Keep, Link, Pair, record_id
 
@@ -222,9 +223,7 @@ def _pair(document: str, left: _Sentences, right: _Sentences, link: Link, number
         "document": document, "part": first.meta.get("part", 0), "sentence": number, "confidence": round(link.confidence, 3),
         "sentences": [len(link.source), len(link.target)], "target_origin": second.origin,
     }  # fmt: skip
-    licences = [str(doc.meta["licence"]) for doc in (first, second) if doc.meta.get("licence")]
-    if licences:
-        meta["licence"] = " / ".join(dict.fromkeys(licences))
+    meta |= together((first.meta, second.meta))
     identity = record_id(first.id, second.id, str(number), source, target)
     return Pair(identity, source, target, first.language, second.language, first.origin, meta)
 

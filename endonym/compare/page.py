@@ -15,6 +15,7 @@ from endonym import __version__
 from endonym.compare import charts, samples, words
 from endonym.compare.facts import Facts
 from endonym.compare.significance import Comparison
+from endonym.data.rights import says
 
 HERE = Path(__file__).parent
 ORDER = ("tuned", "tuned (no hints)", "base", "base (no hints)", "memory", "dictionary", "copy", "ppm")
@@ -60,7 +61,7 @@ def render(
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
-        own_name=own_name, base=Path(about["base"]).name, base_licence=base_licence, target_of=words.target_of, source_of=words.source_language, beside=beside,
+        own_name=own_name, base=Path(about["base"]).name, base_licence=base_licence, target_of=words.target_of, source_of=words.source_language, beside=beside, restriction=says,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.rights import with_rights
 from endonym.errors import ConfigError
 from endonym.types import Drop
 
@@ -55,7 +56,7 @@ def run(cfg: Config, job: Job) -> None:
                 made = 0
                 for task in job.plugins:
                     for chat in context.compose(record, task):
-                        out.keep(chat, split)
+                        out.keep(with_rights(chat, record), split)
                         counts[f"{split} {task}"] += 1
                         made += 1
                 if not made:

@@ -140,6 +140,7 @@ class DatasetWriter:
         self._read = Tally()
         self._num_read = 0
         self._licences: Counter[str] = Counter()
+        self._restrictions: Counter[str] = Counter()
         self._files: dict[str, IO[str]] = {}
 
     def __enter__(self) -> DatasetWriter:
@@ -164,6 +165,7 @@ class DatasetWriter:
         licence = record.meta.get("licence")
         if licence:
             self._licences[str(licence)] += 1
+        self._restrictions.update(record.meta.get("restrictions", ()))
 
     def drop(self, drop: Drop) -> None:
         """Write a dropped record and its reason to the ledger."""
@@ -223,6 +225,7 @@ class DatasetWriter:
             "dropped": dict(self._reasons.most_common()),
             "dropped_examples": self._examples,
             "licences": dict(self._licences),
+            "restrictions": dict(self._restrictions),
             "characters": characters,
             **self.about,
         }

@@ -173,14 +173,16 @@ class Identifier:
         return (1 / np.exp(scaled).sum(axis=1)).tolist()
 
 
-def learn(own: Mapping[str, Sequence[str]], others: bool = True) -> Identifier:
+def learn(own: Mapping[str, Sequence[str]], others: bool = True, without: Sequence[str] = ()) -> Identifier:
     """Learn the project's languages from its texts, by code; 200 lines of each do.
 
     Languages of the Declaration that are the project's under another code, or so near to one of them that its text passes for it,
-    are no rivals: between those no line can be drawn. Without `others` nothing but `own` is learned.
+    are no rivals: between those no line can be drawn. Without `others` nothing but `own` is learned; `without`
+    names languages of the Declaration that are to stay unknown.
     """
     texts = {code: lines for code, given in own.items() if (lines := _sample(given))}
-    strange = {code: text for code, text in declaration().items() if code not in _same(texts)} if others else {}
+    out = _same([*texts, *without])
+    strange = {code: text for code, text in declaration().items() if code not in out} if others else {}
     world = _world() if others else counted([line for lines in texts.values() for line in lines])
     names = [*texts, ""]
     halves = [Profiles(names, [*(counted(lines[i::2] or lines) for lines in texts.values()), world]) for i in (0, 1)]
@@ -228,7 +230,7 @@ def _world() -> tuple[Ints, Ints]:
     return counted(list(declaration().values()))
 
 
-def _same(codes: Mapping[str, Sequence[str]]) -> set[str]:
+def _same(codes: Sequence[str]) -> set[str]:
     """Codes of the Declaration that are one of `codes`, or share its entry in the table of languages."""
     wanted = {language(code).code for code in codes} | set(codes)
     return {code for code in declaration() if code in wanted or language(code).code in wanted}

@@ -19,6 +19,7 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from endonym.data.folding import fold
 from endonym.data.union_find import UnionFind
 
 SHINGLE = 5
@@ -35,8 +36,12 @@ Numbers = NDArray[np.int64]
 
 
 def normalise(text: str) -> str:
-    """Reduce a text to what is compared: NFKC, case folded, letters, marks and digits only; itself when it has none of them."""
-    return _NOT_TEXT.sub("", unicodedata.normalize("NFKC", text).casefold()) or text.strip()
+    """Reduce a text to what is compared: NFKC, case folded, letters, marks and digits only; itself when it has none of them.
+
+    Ethiopic letters of one sound in Amharic count as one: two copies of a text often differ in nothing else.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _NOT_TEXT.sub("", folded if folded.isascii() else fold(folded, "amh")) or text.strip()
 
 
 def shingles(normalised: str) -> frozenset[str]:

@@ -25,7 +25,7 @@ from endonym.store.files import write_json
 
 KIND = "metric"
 CHOICE = "many"
-DEFAULT = ["chrf", "bleu", "bits_per_byte", "exact", "forgetting", "memorisation"]
+DEFAULT = ["chrf", "chrf_folded", "bleu", "bits_per_byte", "exact", "forgetting", "memorisation"]
 INPUTS = {"dataset": "split", "chats": "chats", "model": "model?"}
 PRODUCES = "scores"
 

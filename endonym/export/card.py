@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from endonym import __version__
+from endonym.data.rights import says
 from endonym.export.source import Source
 
 
@@ -73,4 +74,8 @@ def _licence(model: Source) -> str:
     if model.base.get("licence"):
         lines.append(f"- base model: {model.base['licence']}")
     lines += [f"- training data: {licence}" for licence in model.data_licences]
+    named = sorted({name for material in model.materials for name in material.get("restrictions", ())})
+    lines += [f"- restriction `{name}`: {says(name)}" for name in named]
+    consents = dict.fromkeys(str(material["consent"]) for material in model.materials if material.get("consent"))
+    lines += [f"- consent: {consent}" for consent in consents]
     return "\n".join(lines)

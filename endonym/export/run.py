@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset
-from endonym.errors import ParityError
+from endonym.data.rights import forbids_publication, learned_from, says
+from endonym.errors import ParityError, UsageError
 from endonym.export.parity import Tolerance, certify
 from endonym.export.source import Source
 from endonym.jobs.job import Job
@@ -30,6 +31,10 @@ class Config(BaseModel):
 
     parity_rows: int = Field(16, ge=1, description="Held-out rows the export is compared on.")
     parity_tokens: int = Field(24, ge=1, description="Greedy tokens generated per row for the comparison.")
+    despite_restrictions: bool = Field(
+        False,
+        description="Export a model though a source it learned from forbids publication: for use at home, or once its owners agreed.",
+    )
 
 
 def run(cfg: Config, job: Job) -> None:
@@ -38,8 +43,10 @@ def run(cfg: Config, job: Job) -> None:
 
     name, (module, settings) = next(iter(job.plugins.items()))
     chats = Dataset.of(job, "chats")
+    materials = learned_from(job.project, Path(str(job.inputs["model"])))
+    check_restrictions(materials, cfg.despite_restrictions, job)
     rows, split = held_out(chats, cfg.parity_rows)
-    source = _source(job, load_artifact(Path(str(job.inputs["model"])), dtype="float32"), chats)
+    source = _source(job, load_artifact(Path(str(job.inputs["model"])), dtype="float32"), chats, materials)
     draft = job.folder / "uncertified"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -64,6 +71,24 @@ def run(cfg: Config, job: Job) -> None:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     job.summary(format=name, megabytes=round(_size(job.output) / 1e6, 1), **in_short(certificate))
+
+
+def check_restrictions(materials: Sequence[dict[str, Any]], despite: bool, job: Job) -> None:
+    """Raise UsageError when the owners of a material that the model learned from forbid to pass it on; warn of other restrictions."""
+    closed = {name: ", ".join(material["files"]) for material in materials for name in material.get("restrictions", ())
+              if forbids_publication(name)}  # fmt: skip
+    if closed and not despite:
+        told = "; ".join(f"{files} is '{name}' ({says(name)})" for name, files in closed.items())
+        files = next(iter(closed.values())).split(", ")[0]
+        raise UsageError(
+            f"this model learned from material that may not be published: {told}",
+            "For use at home, or when its owners agreed: add --despite-restrictions. Else take it out and train again: "
+            f"endonym sources remove {files}",
+        )
+    named = sorted({name for material in materials for name in material.get("restrictions", ())})
+    if named:
+        asked = "; ".join(f"{name}: {says(name)}" for name in named)
+        job.event("warning", text=f"who gets this model must know its restrictions, which are in its card: {asked}")
 
 
 def held_out(chats: Dataset, num_rows: int) -> tuple[list[Chat], str]:
@@ -100,7 +125,7 @@ def in_short(certificate: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _source(job: Job, loaded: Any, chats: Dataset) -> Source:
+def _source(job: Job, loaded: Any, chats: Dataset, materials: Sequence[dict[str, Any]]) -> Source:
     about = job.project.about
     return Source(
         loaded=loaded,
@@ -109,7 +134,8 @@ def _source(job: Job, loaded: Any, chats: Dataset) -> Source:
         language=job.project.language,
         pivot=job.project.pivot,
         licence=str(about.get("licence", "")),
-        data_licences=_licences(chats, job.project.sources),
+        data_licences=_licences(chats, materials or job.project.sources),
+        materials=tuple(materials),
         scores=_scores(job),
     )
 

@@ -30,6 +30,8 @@ class Source:
     pivot: str = ""
     licence: str = ""
     data_licences: tuple[str, ...] = ()
+    materials: tuple[Mapping[str, Any], ...] = ()
+    """The sources the model learned from, with the rights of each."""
     scores: Mapping[str, Any] = field(default_factory=dict)
 
     @property

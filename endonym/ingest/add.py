@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from endonym.errors import Problem
+from endonym.data.rights import known as known_restrictions
+from endonym.data.rights import problems_of
+from endonym.errors import Problem, UsageError
 from endonym.ingest.finding import Finding
 from endonym.ingest.sniff import look, shown
 from endonym.project import SETTINGS_FILE, STATE_FOLDER
@@ -25,19 +27,26 @@ def add(
     settings: Mapping[str, Any] | None = None,
     licence: str = "",
     attribution: str = "",
+    consent: str = "",
+    restrictions: Iterable[str] = (),
 ) -> list[Finding]:
     """Add files (of a folder: all in it) as sources. A file that cannot be read does not stop the others.
 
     What belongs to the project itself (its settings, runs and plugins) is passed over: a run holds the sealed test. Files
     outside the project are copied into its `raw/`. Findings with `problems` were not added; those already in endonym.toml are
-    left as they are.
+    left as they are. Raises UsageError for a restriction that is none.
     """
+    named = list(dict.fromkeys(restrictions))
+    problems = problems_of({"restrictions": named})
+    if problems:
+        raise UsageError(problems[0], f"There are: {', '.join(known_restrictions())}.")
     files = [path for path in dict.fromkeys(_files(paths)) if not _own(project, path)]
     present = {str(name) for source in project.sources for name in source["files"]}
     known = [path for path in files if shown(project, path) in present]
     findings = [Finding([shown(project, path)], good_for="already a source; nothing changed") for path in known]
     for finding in look(project, [path for path in files if path not in known], reader, settings):
         finding.licence, finding.attribution = licence, attribution
+        finding.consent, finding.restrictions = consent, named
         if finding.ok:
             _bring(project, finding)
         if finding.ok:

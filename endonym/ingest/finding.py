@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from endonym.data.languages import name
+from endonym.data.rights import KEYS
 from endonym.errors import Problem
 
 
@@ -39,6 +40,8 @@ class Finding:
     settings: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     attribution: str = ""
+    consent: str = ""
+    restrictions: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     added: bool = False
@@ -50,7 +53,7 @@ class Finding:
     def table(self) -> dict[str, Any]:
         """The `[[sources]]` table of this source."""
         table: dict[str, Any] = {"files": self.files, "reader": self.reader}
-        for key in ("licence", "attribution", "settings"):
+        for key in (*KEYS, "settings"):
             if getattr(self, key):
                 table[key] = getattr(self, key)
         return table

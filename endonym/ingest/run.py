@@ -46,7 +46,8 @@ def _write(cfg: Config, job: Job) -> None:
     sources, problems, hints = _open_all(job)
     counts: Counter[str] = Counter()
     seen: dict[str, str] = {}
-    with DatasetWriter(job.output) as out:
+    about = [{"files": source.files, **source.about} for source in sources]
+    with DatasetWriter(job.output, sources=about) as out:
         out.keep_empty()
         for number, source in enumerate(sources):
             try:

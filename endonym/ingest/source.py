@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from endonym import plugins
 from endonym.config import Layer, raise_problems, validate
+from endonym.data import rights
 from endonym.errors import DataError, Problem
 from endonym.ingest.ids import Ids
 from endonym.types import Drop, Record, record_id
@@ -31,7 +32,7 @@ class Source:
     module: ModuleType
     config: Any
     about: Mapping[str, Any]
-    """`licence`, `attribution` and `source` (its name): put into the meta of every record, so that credit goes where it goes."""
+    """`licence`, `attribution`, `consent`, `restrictions` and `source` (its name): put into the meta of every record."""
 
 
 def open_source(project: Project, table: Mapping[str, Any], number: int = 0) -> Source:
@@ -44,15 +45,15 @@ def open_source(project: Project, table: Mapping[str, Any], number: int = 0) -> 
     if missing:
         raise DataError([Problem(name, 0, "", "the file is not there", f"put it back, or: endonym sources remove {name}")
                          for name in missing])  # fmt: skip
-    known = {"files", "reader", "settings", "licence", "attribution", "name"}
+    known = {"files", "reader", "settings", "name", *rights.KEYS}
     problems = [f"endonym.toml [[sources]] {number or files[0]}: unknown setting '{key}'. It knows: {', '.join(sorted(known))}."
                 for key in table if key not in known]  # fmt: skip
+    problems += [f"endonym.toml [[sources]] {number or files[0]}: {problem}" for problem in rights.problems_of(table)]
     reader = str(table.get("reader", "")) or _sniffed(project, files[0])
     module = plugins.load("reader", reader, project.path)
     config = configure(module, table.get("settings", {}), project, problems)
     raise_problems(problems, "Correct the table in endonym.toml, or: endonym sources remove " + files[0])
-    about = {key: str(table[key]) for key in ("licence", "attribution") if table.get(key)}
-    about["source"] = str(table.get("name") or Path(files[0]).name)
+    about = {**rights.rights_of(table), "source": str(table.get("name") or Path(files[0]).name)}
     return Source(files, reader, module, config, about)
 
 

@@ -19,6 +19,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--reader", metavar="NAME", default="", help="Read them with this reader. (default: found)")
     group.add_argument("--licence", metavar="TEXT", default="", help="Licence of the material, kept with every record.")
     group.add_argument("--attribution", metavar="TEXT", default="", help="Whom to credit; goes into the model card.")
+    group.add_argument(
+        "--consent", metavar="TEXT", default="", help="Who agreed to this use and on what terms, in words."
+    )
+    group.add_argument(
+        "--restriction", metavar="NAME", action="append", default=[], dest="restrictions",
+        help="What its owners ask for, such as no-commercial or no-publication; may be given more than once.",
+    )  # fmt: skip
     parser.epilog = (
         "What was found is written to endonym.toml as a [[sources]] table: correct it there. Files outside the project are "
         "copied into its raw/ folder. A file that cannot be read is named with a repair and does not stop the others."
@@ -30,7 +37,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from endonym.ingest.add import add
 
     project = open_project(args)
-    found = add(project, args.files, reader=args.reader, licence=args.licence, attribution=args.attribution)
+    found = add(project, args.files, reader=args.reader, licence=args.licence, attribution=args.attribution,
+                consent=args.consent, restrictions=args.restrictions)  # fmt: skip
     added = [finding for finding in found if finding.ok]
     text = "\n\n".join("\n".join(finding.lines()) for finding in added)
     console.result({"findings": [finding.as_json() for finding in found]}, text)

@@ -2,7 +2,8 @@
 
 Learned with IBM model 1 on the training pairs together with the dictionary's headwords and glosses, so that a word has a
 translation when the dictionary gives one or when the examples make it plain. A word never seen takes those of the
-known word most like it (inflected forms share most of their character n-grams).
+word it is another spelling of (letters of one sound, apostrophes), else of the known word most like it (inflected forms share
+most of their character n-grams).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data.folding import fold
 from endonym.data.glosses import glosses
 from endonym.data.lexicon import Lexicon, words
 from endonym.retrieve.indexes.memory import MemoryIndex, groups_of
@@ -60,6 +62,7 @@ class WordIndex:
         self.cfg = cfg
         self._lexicons: dict[tuple[str, str, int], Lexicon] = {}
         self._vocabularies: dict[tuple[str, str], MemoryIndex] = {}
+        self._spellings: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._fold_of = {key: fold_of(row["groups"], cfg.folds) for row in self.rows for key in row["groups"][:1]}
 
     @classmethod
@@ -82,6 +85,8 @@ class WordIndex:
                 continue
             seen.add(word)
             best = [t for t, p in lexicon.best(word, k) if p >= self.cfg.least]
+            for other in () if best else self._spelt(word, source_language, target_language):
+                best = best or [t for t, p in lexicon.best(other, k) if p >= self.cfg.least]
             if not best:
                 known = self._known(source_language, target_language)
                 for likeness, at in known.search(word, 3):
@@ -120,6 +125,15 @@ class WordIndex:
             vocabulary = {w for a, _ in self._texts(source, target, -1) for w in words(a)}
             self._vocabularies[source, target] = MemoryIndex(sorted(vocabulary))
         return self._vocabularies[source, target]
+
+    def _spelt(self, word: str, source: str, target: str) -> list[str]:
+        """Source words that differ from `word` only in letters that the language writes one for another."""
+        if (source, target) not in self._spellings:
+            found: dict[str, list[str]] = {}
+            for known in self._known(source, target).texts:
+                found.setdefault(fold(known, source), []).append(known)
+            self._spellings[source, target] = found
+        return self._spellings[source, target].get(fold(word, source), [])
 
     def _texts(self, source: str, target: str, without_fold: int) -> list[tuple[str, str]]:
         pairs = []
