@@ -79,12 +79,7 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
         with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
                 for column, text in row.items():
-                    if (
-                        column
-                        and text
-                        and column != "id"
-                        and (known(column) or (len(column) == 3 and column.islower() and "document" in row))
-                    ):
+                    if column and text and column != "id" and known(column):
                         yield column, f": {row['document']}" if row.get("document") else "", text
     elif file.name == "examples.csv":
         with file.open(encoding="utf-8", newline="") as lines:

@@ -28,6 +28,7 @@ DEFAULT = [
     "length",
     "ratio",
     "script",
+    "language",
     "duplicate",
     "near_duplicate",
 ]

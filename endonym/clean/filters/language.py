@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.texts import in_parallel
 from endonym.data.languages import name
-from endonym.types import Drop, Entry, Keep, Record
+from endonym.types import Chat, Drop, Entry, Keep, Record
 
 if TYPE_CHECKING:
     from endonym.data.langid import Identifier, Verdict
@@ -59,9 +59,8 @@ def _learned(head: Sequence[Record], cfg: Config) -> Identifier | None:
 
     own: dict[str, list[str]] = defaultdict(list)
     for record in head:
-        for code, text in record.texts():
-            if code and not isinstance(record, Entry):
-                own[code].append(text)
+        for code, text in _texts(record):
+            own[code].append(text)
     own = {code: lines for code, lines in own.items() if len(lines) >= LEAST_LINES}
     if not own:
         return None
@@ -77,8 +76,8 @@ def _faults(
     batch: Sequence[Record], identifier: Identifier, cfg: Config, seen: dict[str, Counter[str]]
 ) -> dict[int, str]:
     """What is wrong, by the record's place in the batch."""
-    asked = [(number, code, text) for number, record in enumerate(batch) if not isinstance(record, Entry)
-             for code, text in record.texts() if code in identifier.codes]  # fmt: skip
+    asked = [(number, code, text) for number, record in enumerate(batch) for code, text in _texts(record)
+             if code in identifier.codes]  # fmt: skip
     faults: dict[int, str] = {}
     for (number, code, text), verdict in zip(asked, identifier.identify([text for _, _, text in asked])):
         if _letters(text) >= cfg.min_letters:
@@ -98,6 +97,13 @@ def _other(code: str, text: str, verdict: Verdict, identifier: Identifier, cfg: 
     if verdict.code == code or verdict.probability < cfg.sure or _letters(text) < cfg.min_letters:
         return False
     return verdict.known > 0.5 if verdict.code in identifier.codes else verdict.known < 0.5
+
+
+def _texts(record: Record) -> list[tuple[str, str]]:
+    """Texts whose language is known: of a chat those that answer, for a question may be in another."""
+    if isinstance(record, Chat):
+        return [(record.language, m.content) for m in record.messages if m.role == "assistant" and record.language]
+    return [] if isinstance(record, Entry) else [(code, text) for code, text in record.texts() if code]
 
 
 def _letters(text: str) -> int:
