@@ -11,6 +11,7 @@ from endonym.data.rights import known as known_restrictions
 from endonym.data.rights import problems_of
 from endonym.errors import Problem, UsageError
 from endonym.ingest.finding import Finding
+from endonym.ingest.review import FILE
 from endonym.ingest.sniff import look, shown
 from endonym.project import SETTINGS_FILE, STATE_FOLDER
 from endonym.store.files import file_hash
@@ -68,7 +69,11 @@ def _own(project: Project, path: Path) -> bool:
     """Whether a file is the project's own and no material."""
     full = path.resolve()
     own = (project.runs, project.path / STATE_FOLDER, project.path / "plugins")
-    return any(folder in full.parents for folder in own) or (full.name == SETTINGS_FILE and full.is_file())
+    return (
+        any(folder in full.parents for folder in own)
+        or (full.name == SETTINGS_FILE and full.is_file())
+        or full == project.path / FILE
+    )
 
 
 def _bring(project: Project, finding: Finding) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from endonym import plugins
 from endonym.ingest.columns import guess
 from endonym.ingest.document import Settings
+from endonym.ingest.encoding import Encoding
 from endonym.ingest.names import split_ending, split_name
 from endonym.ingest.sample import Sample
 from endonym.ingest.table import Row, rows
@@ -41,11 +44,43 @@ def groups(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) -> 
     """Put files together that are one source; the rest stand alone."""
     left = list(samples)
     found = []
-    for group in [*_linked(left), *_parallel(left, language, pivot)]:
-        used = {id(sample) for sample in group.samples}
-        left = [(sample, reader) for sample, reader in left if id(sample) not in used]
-        found.append(group)
+    for find in (_with_sidecars, _linked, partial(_parallel, language=language, pivot=pivot)):
+        for group in list(find(left)):
+            used = {id(sample) for sample in group.samples}
+            left = [(sample, reader) for sample, reader in left if id(sample) not in used]
+            found.append(group)
     return found + [Group([sample], reader) for sample, reader in left]
+
+
+def _with_sidecars(samples: Sequence[tuple[Sample, str]]) -> Iterator[Group]:
+    """Scanned pages of one name but for its number, in their order; and with each page or recording what was typed from it.
+
+    Readers that read other files along say which: `beside(path)`. These files come in too when nobody named them.
+    """
+    given = {sample.path: sample for sample, _ in samples}
+    used: set[Path] = set()
+    found: dict[tuple[Path, str, str], list[Sample]] = defaultdict(list)
+    for sample, reader in samples:
+        if sample.form and not is_document(reader):
+            name = re.sub(r"[\W_]*\d+[A-Za-z]?$", "", sample.path.stem) or sample.path.parent.name
+            alone = sample.form == "PDF"
+            found[sample.path.parent, sample.path.stem if alone else name, reader].append(sample)
+    for (_, name, reader), main in found.items():
+        main.sort(key=lambda sample: _natural(sample.path.name))
+        group = Group(main, reader, {"document": name} if len(main) > 1 else {})
+        module = plugins.load("reader", reader, None) if reader in plugins.available("reader") else None
+        beside = getattr(module, "beside", None)
+        for sample in list(main) if beside else []:
+            for path in beside(sample.path):
+                if path not in used:
+                    used.add(path)
+                    group.samples.append(given.get(path) or Sample(path, Encoding("utf-8", "UTF-8"), ""))
+        yield group
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts `page 2` before `page 10`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _linked(samples: Sequence[tuple[Sample, str]]) -> Iterator[Group]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ def _write(cfg: Config, job: Job) -> None:
                     f"{', '.join(source.files)} ({source.reader}): " + ", ".join(f"{n:,} {k}" for k, n in found.items())
                 )
                 counts += found
+                for line in _measured(source, job):
+                    job.log(line)
             except DataError as error:
                 problems += error.problems
                 hints.append(error.hint)
@@ -64,20 +67,27 @@ def _write(cfg: Config, job: Job) -> None:
         if problems:
             hint = next((hint for hint in hints if hint), "")
             raise DataError(problems, hint or "Repair them, or take the source out: endonym sources remove FILE")
-        if not any(number for kind, number in counts.items() if kind != "left out"):
+        if (
+            not any(number for kind, number in counts.items() if kind not in ("left out", "waiting"))
+            and not counts["waiting"]
+        ):
             raise DataError(
                 Problem("endonym.toml", 0, "sources", "the sources hold no record", "look at them: endonym sources")
             )
     job.tick(1, 1)
+    if counts["waiting"]:
+        job.log(f"{counts['waiting']:,} passages wait for a person: endonym review")
     job.summary(sources=len(sources), **{key.replace(" ", "_"): n for key, n in sorted(counts.items())})
 
 
 def _write_source(
     source: Source, cfg: Config, job: Job, out: DatasetWriter, seen: dict[str, str], share: float
 ) -> Counter[str]:
+    from endonym.ingest.review import waits
     from endonym.ingest.source import records
 
     found: Counter[str] = Counter()
+    looked = time.monotonic()
     for number, item in enumerate(records(source, job.project.path), 1):
         record = item.record if isinstance(item, Drop) else item
         if record.id in seen:
@@ -87,16 +97,25 @@ def _write_source(
         if isinstance(item, Drop):
             out.drop(item)
             found["left out"] += 1
+            found["waiting"] += waits(item.reason)
         else:
             out.keep(record)
             found[record.kind] += 1
-        if number % 1000 == 0:
+        if number % 1000 == 0 or time.monotonic() - looked > 1:
+            looked = time.monotonic()
             job.tick(share, 1, records=number)
             if job.cancelled():
                 break
         if number == cfg.most:
             break
     return found
+
+
+def _measured(source: Source, job: Job) -> list[str]:
+    """Error rates where a person's text stands beside what was recognised."""
+    if not hasattr(source.module, "measured"):
+        return []
+    return [said for name in source.files if (said := source.module.measured(job.project.path / name, source.config))]
 
 
 def _open_all(job: Job) -> tuple[list[Source], list[Problem], list[str]]:

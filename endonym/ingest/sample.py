@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from endonym.errors import DataError, Problem
-from endonym.ingest.archive import kind_of, opened
+from endonym.ingest.archive import OLD_OFFICE, kind_of, opened
 from endonym.ingest.encoding import Encoding, declared, detect
+from endonym.ingest.forms import form
 from endonym.ingest.packing import head as unpacked_head
 from endonym.ingest.packing import packing
 from endonym.ingest.table import DELIMITERS, Bad, Layout, Row, find_layout, is_json, rows
@@ -20,8 +21,6 @@ WHOLE = (".json", ".html", ".htm", ".xhtml")
 """Extensions of formats without lines, which are read whole."""
 XML = (".tmx", ".xml", ".lift", ".tei", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".eaf", ".flextext")
 """Extensions of formats without lines, which are streamed; so is what begins with an XML declaration."""
-BINARY = {b"PK\x03\x04": "ZIP", b"%PDF-": "PDF", b"\xd0\xcf\x11\xe0": "OLE"}
-"""First bytes of formats that are no text and have readers."""
 DOCUMENTS = (".docx", ".docm", ".odt", ".epub", ".pdf")
 
 
@@ -38,8 +37,8 @@ class Sample:
     rows: list[dict[str, Any]] = field(default_factory=list)
     packed: bool = False
     """Whether the file is packed with gzip, bzip2 or xz; `head` is unpacked."""
-    binary: str = ""
-    """What kind of file it is when it is no text (`ZIP`, `PDF`); its reader looks into it itself."""
+    form: str = ""
+    """What kind of file it is by its first bytes when it is no text (`PDF`, `ZIP`, `PNG`); its reader looks into it itself."""
 
     @property
     def delimiter(self) -> str:
@@ -56,8 +55,8 @@ def take(path: Path) -> Sample:
     if kind := packing(path):
         head = unpacked_head(path, 4 * HEAD_CHARS).decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
         return Sample(path, Encoding("utf-8", f"packed with {kind}"), head, packed=True)
-    if binary := _binary(path):
-        return Sample(path, Encoding("", ""), "", binary=binary)
+    if kind := form(path) or _document(path):
+        return Sample(path, Encoding("", kind), "", form=kind)
     suffix = ".xml" if _is_xml(path) else path.suffix.lower()
     encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
     with path.open(encoding=encoding.name, errors="replace", newline=None) as file:
@@ -92,23 +91,22 @@ def _is_xml(path: Path) -> bool:
     return start.startswith(b"<?xml") and b"<html" not in start.lower()
 
 
-def _binary(path: Path) -> str:
-    """Kind of a file that is no text and that a reader may know. Raises DataError for what cannot be one of them."""
+def _document(path: Path) -> str:
+    """`ZIP` for an archive that is a document. Raises DataError for what is called a document and is none, and for other archives."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)
     except OSError:
         return ""
-    kind = next((kind for start, kind in BINARY.items() if head.startswith(start)), "")
-    if not kind and b"%PDF-" in head and path.suffix.lower() == ".pdf":
-        kind = "PDF"
-    if kind == "ZIP" and not kind_of(path):
+    if path.suffix.lower() == ".pdf" and b"%PDF-" in head:
+        return "PDF"
+    if head.startswith(b"PK\x03\x04") and kind_of(path):
+        return "ZIP"
+    named = path.suffix.lower() in DOCUMENTS and b"\0" in head
+    if head.startswith((b"PK\x03\x04", OLD_OFFICE)) or named:
         with opened(path):
             return ""
-    if kind == "OLE" or (head and not kind and path.suffix.lower() in DOCUMENTS and b"\0" in head):
-        with opened(path):
-            return ""
-    return kind
+    return ""
 
 
 def _rows(path: Path, encoding: str, layout: Layout | None) -> list[dict[str, Any]]:

@@ -13,11 +13,14 @@ from endonym.config import Layer, raise_problems, validate
 from endonym.data import rights
 from endonym.errors import DataError, Problem
 from endonym.ingest.ids import Ids
+from endonym.ingest.review import Decisions
 from endonym.types import Drop, Record, record_id
 
 if TYPE_CHECKING:
     from endonym.project import Project
 
+GLANCED = 40
+"""Files of one source that `add` looks at when reading each takes long."""
 LINKS = ("entry", "entries")
 """Keys of `meta` that hold ids of other records of the same source."""
 
@@ -66,16 +69,26 @@ def configure(module: ModuleType, settings: Mapping[str, Any], project: Project,
     return validate(module.Config, [Layer("endonym.toml", filled)], "sources.settings", problems)
 
 
-def records(source: Source, project: Path) -> Iterator[Record | Drop]:
+def records(source: Source, project: Path, glance: bool = False) -> Iterator[Record | Drop]:
     """Yield what the reader finds, with ids that are unique in the project, origins relative to it, and the licence.
 
+    What a person decided in review is put in its place. With `glance`, readers that take long show their beginning only.
     Raises DataError whose problems name the files relative to the project.
     """
+    found = _read(source, project, glance)
+    yield from Decisions(project).apply(found)
+
+
+def _read(source: Source, project: Path, glance: bool) -> Iterator[Record | Drop]:
+    read = source.module.read
+    names = source.files
+    if glance and hasattr(source.module, "glance"):
+        read, names = source.module.glance, names[:GLANCED]
     folders = {Path(name).name: name for name in source.files}
-    for name in source.files:
+    for name in names:
         ids = Ids()
         try:
-            for item in source.module.read(project / name, source.config):
+            for item in read(project / name, source.config):
                 if isinstance(item, Drop):
                     yield replace(item, record=_stamped(item.record, source, name, folders, ids))
                 else:

@@ -153,6 +153,8 @@ def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[
         parts["read"] = read
     if not stage.inputs:
         parts["sources"] = [_source_hash(project, source) for source in project.sources]
+        if (review := project.path / "review.jsonl").is_file():
+            parts["review"] = file_hash(review)
         parts["readers"] = [file_hash(path) for path in sorted((project.path / "plugins" / "reader").glob("*.py"))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 

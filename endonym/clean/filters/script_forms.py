@@ -22,6 +22,7 @@ Repair = Literal["arabic_forms", "tatweel", "ethiopic_stops", "dandas"]
 _TATWEEL = regex.compile(r"(?<=[\p{Arabic}])\u0640+|\u0640+(?=\p{Arabic})")
 _ETHIOPIC_STOP = regex.compile(r"(?<=\p{Ethiopic}\s?)(?:፡\s?፡|::)(?![፡:])")
 _BARS = regex.compile(r"(?<=[\p{Devanagari}0-9]\s?)\|{1,2}(?!\|)(?=\s|$|\p{Devanagari}|[0-9])")
+_DEVANAGARI = regex.compile(r"\p{Devanagari}")
 FORMS: dict[str, Callable[[str], str]] = {
     "arabic_forms": plain_arabic,
     "tatweel": lambda text: _TATWEEL.sub("", text),
@@ -30,7 +31,6 @@ FORMS: dict[str, Callable[[str], str]] = {
         _BARS.sub(lambda bar: "॥" if len(bar.group()) == 2 else "।", text) if _DEVANAGARI.search(text) else text
     ),
 }
-_DEVANAGARI = regex.compile(r"\p{Devanagari}")
 
 
 class Config(BaseModel):

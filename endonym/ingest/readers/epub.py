@@ -32,7 +32,7 @@ class Config(Settings):
 
 def sniff(sample: Sample) -> float:
     """High where an archive holds an e-book, whatever its name."""
-    return 0.95 if sample.binary and kind_of(sample.path) == "epub" else 0.0
+    return 0.95 if sample.form and kind_of(sample.path) == "epub" else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:

@@ -51,7 +51,7 @@ class Config(Settings):
 
 def sniff(sample: Sample) -> float:
     """High for text with Markdown's extensions."""
-    if sample.binary or sample.path.suffix.lower() not in EXTENSIONS:
+    if sample.form or sample.path.suffix.lower() not in EXTENSIONS:
         return 0.0
     return 0.3 if _TAGS.match(sample.head.lstrip()) else 0.92
 

@@ -39,7 +39,7 @@ class Config(Settings):
 
 def sniff(sample: Sample) -> float:
     """High where an archive holds OpenDocument text, whatever its name."""
-    return 0.95 if sample.binary and kind_of(sample.path) == "odt" else 0.0
+    return 0.95 if sample.form and kind_of(sample.path) == "odt" else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:

@@ -41,7 +41,7 @@ class Config(Settings):
 
 def sniff(sample: Sample) -> float:
     """High for a PDF whose first pages have text, low for one of scans."""
-    if sample.binary != "PDF":
+    if sample.form != "PDF":
         return 0.0
     try:
         with opened(sample.path) as document:

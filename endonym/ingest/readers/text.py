@@ -39,7 +39,7 @@ def sniff(sample: Sample) -> float:
         return 0.9
     if sample.layout is not None or sample.columns or sample.head.lstrip().startswith(("<", "{", "[")):
         return 0.05
-    return 0.0 if sample.binary else 0.6 if sample.path.suffix.lower() in EXTENSIONS else 0.3
+    return 0.0 if sample.form else 0.6 if sample.path.suffix.lower() in EXTENSIONS else 0.3
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:

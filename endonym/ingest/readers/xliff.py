@@ -148,8 +148,8 @@ def _segments(unit: Node) -> Iterator[_Segment]:
         for whole in (cut, target):
             rest = _between(whole) if whole else ""
             if whole and rest.strip():
-                own = (rest, "") if whole is cut else ("", rest)
-                yield _segment(whole, *own, about, "", False)
+                texts = (rest, "") if whole is cut else ("", rest)
+                yield _segment(whole, *texts, about, "", False)
     elif source or target:
         line = source or target
         assert line
