@@ -34,9 +34,18 @@ READERS = {
     "preferences.jsonl": "preference",
     "translation.xlf": "xliff", "film.tzh.srt": "subtitles", "recording.eaf": "elan", "recording.TextGrid": "textgrid",
     "story.flextext": "flex", "interview.cha": "cha", "corpus.tzh": "moses",
+    "dictionary.lift": "lift", "dictionary.sfm": "toolbox", "dictionary.tei": "tei", "structured.txt": "structured",
+    "cldf/cldf-metadata.json": "cldf", "stardict/tseltal-spanish.ifo": "stardict", "dictd/freedict-tzh-spa.index": "dictd",
 }  # fmt: skip
-SETTINGS = {"pairs.tsv": {"text": "column 1", "translation": "column 2"}, "corpus.tzh": {"translation": "corpus.spa"}}
-SHOWN = ("document", "parallel", "part", "section", "heading", "headwords", "context", "key")
+SETTINGS = {
+    "corpus.tzh": {"translation": "corpus.spa"},
+    "pairs.tsv": {"text": "column 1", "translation": "column 2"},
+    "dictionary.sfm": {"languages": {"n": "spa"}},
+    "cldf/cldf-metadata.json": {"where": {"Lect": "north"}},
+}
+SHOWN = (
+    "document", "parallel", "part", "section", "heading", "headwords", "context", "key", "main", "homograph", "variants", "references", "fields",
+)  # fmt: skip
 
 
 def compact(item) -> dict:

@@ -7,6 +7,7 @@ a headword or without a meaning in the pivot language, meanings and translations
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,9 +79,9 @@ class Article:
 
 
 def joined(texts: Iterable[str]) -> str:
-    """Texts that say one meaning as one text; what stands inside another of them word for word is not repeated."""
+    """Texts that say one meaning as one text; a gloss that a definition begins with is not said twice."""
     given = list(dict.fromkeys(filter(None, (text.strip() for text in texts))))
-    kept = [one for one in given if not any(one != other and f" {one} " in f" {other} " for other in given)]
+    kept = [one for one in given if not any(re.match(re.escape(one) + r"\s*[,;.:(]", other) for other in given)]
     return "; ".join(kept)
 
 

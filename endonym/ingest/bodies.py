@@ -27,13 +27,16 @@ def add_plain(article: Article, text: str, language: str) -> None:
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n")]
     lines = [line for line in lines if line.strip()]
     if lines:
-        lines[0] = _head(article, lines[0].strip())
+        lines[0] = _head(article, lines[0].strip(), len(lines) == 1)
     for meaning in _meanings([line for line in lines if line]):
         article.mean(language, [meaning])
 
 
-def _head(article: Article, line: str) -> str:
-    """Take headword, pronunciation and part of speech off the first line; returns what is left of it."""
+def _head(article: Article, line: str, alone: bool) -> str:
+    """Take headword, pronunciation and part of speech off the first line; returns what is left of it.
+
+    An abbreviation after the headword is the part of speech when the meanings come on lines of their own.
+    """
     word = article.headword
     if line.casefold().startswith(word.casefold()) and not line[len(word) : len(word) + 1].isalnum():
         line = line[len(word) :].strip()
@@ -41,6 +44,9 @@ def _head(article: Article, line: str) -> str:
         if said:
             article.note("pronunciation", said[1])
             line = line[said.end() :]
+        if not alone and re.fullmatch(r"[^\W\d][\w ./]{0,14}\.", line):
+            article.class_is("grammar", line)
+            return ""
     part = re.match(r"<([^<>]{1,40})>\s*", line)
     if part:
         article.class_is("grammar", part[1])
@@ -65,10 +71,13 @@ def _meanings(lines: list[str]) -> list[str]:
     return found
 
 
-def add_markup(article: Article, text: str, language: str, pivot: str) -> None:
-    """Read an article of HTML, Pango or XDXF: its text as plain text is read, and what XDXF marks as something else beside it."""
-    page = _Markup(article, pivot)
-    page.feed(text)
+def add_markup(article: Article, text: str, language: str, folded: bool) -> None:
+    """Read an article of markup: its text as plain text is read, and what XDXF marks as something else beside it.
+
+    `folded`: line breaks of the file are none of the text, as in HTML; in Pango and XDXF they are.
+    """
+    page = _Markup(article, language)
+    page.feed(re.sub(r"\s+", " ", text) if folded else text)
     page.close()
     page.finish()
     add_plain(article, "".join(page.text), language)
@@ -138,7 +147,7 @@ class _Markup(HTMLParser):
         elif role == "reference":
             self.article.refer("see", text)
             if not self.roles:
-                self.text.append(text)
+                self.text.append(f" {text} ")
         elif role in ("original", "translated") and any(part == "example" for _, part, _ in self.roles):
             self.example.append(text)
         elif role == "example" and len(self.example) == 2:

@@ -147,7 +147,7 @@ def _name(node: Node) -> str:
 
 
 def _value(node: Node) -> str:
-    return node.folded() or node.get("value") or node.get("source") or node.get("href")
+    return " ".join(filter(None, (node.get("value") or node.get("source") or node.get("href"), node.folded())))
 
 
 def _senses(node: Node) -> Iterator[Node]:

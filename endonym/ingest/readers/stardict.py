@@ -163,7 +163,7 @@ def _add(article: Article, kind: str, raw: bytes, cfg: Config) -> None:
         return
     text = raw.rstrip(b"\0").decode(cfg.encoding if kind == "l" else "utf-8", errors="replace")
     if kind in "hgxk":
-        add_markup(article, text, cfg.pivot, cfg.pivot)
+        add_markup(article, text, cfg.pivot, kind == "h")
     elif kind in "ty":
         article.note("pronunciation", text.strip())
     elif kind == "r":
