@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str]] = {
     # kind: (folder inside the package, the one function a plugin of this kind has)
     "reader": ("ingest/readers", "read"),
     "filter": ("clean/filters", "sift"),
+    "part": ("clean/parts", "fit"),
     "aligner": ("align/aligners", "align"),
     "grouper": ("split/groupers", "group"),
     "scorer": ("score/scorers", "score"),

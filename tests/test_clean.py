@@ -22,9 +22,9 @@ from endonym.data.scripts import count_blocks
 from endonym.ingest.add import add
 from endonym.jobs.job import Job
 from endonym.project import Project
-from endonym.store import jobs as job_rows
 from endonym.split.components import join
 from endonym.split.groupers import near_duplicate as split_near_duplicate
+from endonym.store import jobs as job_rows
 from endonym.types import Chat, Doc, Drop, Entry, Keep, Message, Pair, Sense, record_id
 
 NFC = unicode.Config(language="tzh")

@@ -31,6 +31,7 @@ DEFAULT = [
     "language",
     "duplicate",
     "near_duplicate",
+    "quality",
 ]
 INPUTS = {"dataset": "raw"}
 PRODUCES = "clean"

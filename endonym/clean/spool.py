@@ -14,7 +14,6 @@ class Spool:
     """Records written once to a file without a name, and read again as often as needed; use as a context manager."""
 
     def __init__(self) -> None:
-        # Closed by __exit__, with the last reader.
         self._file = tempfile.TemporaryFile("w+", encoding="utf-8", prefix="endonym-", errors="surrogatepass")  # noqa: SIM115
         self._size = 0
 

@@ -6,9 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
 
+from endonym.data.foreign import classify, identifier
 from endonym.data.languages import language, name
 from endonym.data.scripts import count_scripts
 
@@ -118,19 +117,5 @@ def similarity(one: Mapping[str, int], other: Mapping[str, int]) -> float:
     return shared / norm if norm else 0.0
 
 
-def classify(text: str) -> tuple[str, float]:
-    """ISO 639-3 code and probability by py3langid among all languages it knows."""
-    short, sure = _identifier().classify(text)
-    return language(short).code, float(sure)
-
-
 def _unknown(code: str) -> bool:
-    return code not in {language(short).code for short in _identifier().nb_classes}
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    # Takes a second to load, hence only when the names and the scripts have not told.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return code not in {language(short).code for short in identifier().nb_classes}

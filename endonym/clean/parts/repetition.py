@@ -1,0 +1,50 @@
+"""Share of a text that says again what it has said: the 5-grams of letters that come more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.clean.batch import LEAST_TEXTS, Batch, Floats, Scale
+from endonym.data.near_dup import SHINGLE, normalise, shingle_hashes
+
+
+class Config(BaseModel):
+    """Settings of the repetition part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tail: float = Field(0.002, ge=0, lt=0.5, description="Share of trusted texts that may lie beyond the edge.")
+
+
+def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
+    """As Gopher's duplicate n-grams (Rae et al. 2021), on letters, so that words need no spaces, and against the language's own text.
+
+    A longer text repeats more without being worse, so the 5-grams said again are set against the square root of their number.
+    """
+    again = _again(sample.texts)
+    scales = {}
+    for code, places in sample.of_language().items():
+        trusted = again[places[sample.trusted[sample.owners[places]]]]
+        if len(trusted) >= LEAST_TEXTS:
+            fitted = Scale.fitted(trusted, cfg.tail, 1.5)
+            # In short texts hardly anything is said twice, and the little that is must not count for much.
+            scales[code] = Scale(max(fitted.usual, 0.5), max(fitted.edge, 4.0))
+
+    def measure(batch: Batch) -> Floats:
+        again, values = _again(batch.texts), np.full(len(batch.texts), np.nan)
+        for code, places in batch.of_language().items():
+            if code in scales:
+                values[places] = scales[code].grade(again[places])
+        return batch.worst(values)
+
+    return measure
+
+
+def _again(texts: list[str]) -> Floats:
+    plain = [normalise(text) for text in texts]
+    _, different = shingle_hashes(plain)
+    number = np.maximum(np.fromiter(map(len, plain), np.int64, len(plain)) - SHINGLE + 1, 1)
+    return np.asarray((number - different) / np.sqrt(number))
