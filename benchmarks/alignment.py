@@ -21,8 +21,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from endonym import plugins
+from endonym.types import Link
 
 Bead = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -67,7 +69,7 @@ def measure(name: str, sets: dict[str, list[Document]]) -> Iterator[dict]:
     module = plugins.load("aligner", name)
     for title, documents in sets.items():
         started = time.perf_counter()
-        found = [list(module.align(d.source, d.target, module.Config())) for d in documents]
+        found = together(module, documents)
         seconds = time.perf_counter() - started
         beads = [[(link.source, link.target) for link in links] for links in found]
         judged = [
@@ -78,6 +80,21 @@ def measure(name: str, sets: dict[str, list[Document]]) -> Iterator[dict]:
             "set": title, "aligner": name, "gold": sum(bool(s and t) for d in documents for s, t in d.gold),
             **score([d.gold for d in documents], beads), "auroc": auroc(judged), "seconds": round(seconds, 2),
         }  # fmt: skip
+
+
+def together(module: ModuleType, documents: Sequence[Document]) -> list[list[Link]]:
+    """The links of each document, aligned one after the other as one text, as the stage `align` does with a project's."""
+    source, target = ([s for d in documents for s in side(d)] for side in (lambda d: d.source, lambda d: d.target))
+    ends = [(sum(len(d.source) for d in documents[:k]), sum(len(d.target) for d in documents[:k])) for k in range(len(documents) + 1)]
+    found: list[list[Link]] = [[] for _ in documents]
+    at, number = (0, 0), 0
+    for link in module.align(source, target, module.Config(), anchors=ends[1:-1]):
+        while at == ends[number + 1]:
+            number += 1
+        i, j = ends[number]
+        found[number].append(Link(tuple(a - i for a in link.source), tuple(b - j for b in link.target), link.confidence))
+        at = at[0] + len(link.source), at[1] + len(link.target)
+    return found
 
 
 def score(gold: Sequence[Sequence[Bead]], found: Sequence[Sequence[Bead]]) -> dict[str, dict[str, float]]:

@@ -25,6 +25,9 @@ DEFAULT = "lexicon"
 INPUTS = {"dataset": "clean"}
 PRODUCES = "aligned"
 
+Documents = dict[str, tuple[list[Doc], list[Doc]]]
+MOST_CHARACTERS = 20_000_000
+"""Characters, of both sides, of documents that are aligned together."""
 SAME_PARAGRAPHS = 0.9
 """Share of paragraphs that must fall on the one of the same number before paragraph ends are trusted."""
 
@@ -66,25 +69,29 @@ def run(cfg: Config, job: Job) -> None:
                 out.keep(record)
                 copied.update(count_blocks(record.text))
                 counts["plain_texts"] += 1
-        for done, (document, (source, target)) in enumerate(parallel.items(), 1):
-            lexicon = known_words(dataset, source[0].language, target[0].language)
-            for made in pair_up(document, source, target, cfg, module, settings, lexicon):
-                if isinstance(made, Drop):
-                    out.drop(made)
-                else:
-                    out.keep(made.record)
-                counts[_kind(made)] += 1
-                confidences += [made.record.meta["confidence"]] if isinstance(made.record, Pair) else []
-            job.log(f"{document}: {len(source)} and {len(target)} paragraphs, {counts['pairs']} pairs so far")
-            job.tick(done, len(parallel), "documents")
-            if job.cancelled():
-                return
+        done = 0
+        for documents in batches(parallel):
+            languages = [side[0].language for side in next(iter(documents.values()))]
+            lexicon = known_words(dataset, *languages)
+            for document, found in pair_up(documents, cfg, module, settings, lexicon):
+                for made in found:
+                    if isinstance(made, Drop):
+                        out.drop(made)
+                    else:
+                        out.keep(made.record)
+                    counts[_kind(made)] += 1
+                    confidences += [made.record.meta["confidence"]] if isinstance(made.record, Pair) else []
+                source, target = documents[document]
+                job.log(f"{document}: {len(source)} and {len(target)} paragraphs, {counts['pairs']} pairs so far")
+                job.tick(done := done + 1, len(parallel), "documents")
+                if job.cancelled():
+                    return
         out.about["copied"] = dict(copied)
     mean = sum(confidences) / len(confidences) if confidences else 0.0
     job.summary(documents=len(parallel), mean_confidence=round(mean, 3), **counts)
 
 
-def find_parallel(dataset: Dataset, wanted: set[str]) -> dict[str, tuple[list[Doc], list[Doc]]]:
+def find_parallel(dataset: Dataset, wanted: set[str]) -> Documents:
     """Documents in two languages that share `meta["parallel"]`, or their name, each side in reading order.
 
     Of three or more languages the project's two are aligned; without both of them the first two that come.
@@ -121,20 +128,58 @@ def known_words(dataset: Dataset, source_language: str, target_language: str) ->
     return Lexicon.learn(pairs) if pairs else None
 
 
+def batches(parallel: Documents) -> Iterator[Documents]:
+    """Documents that are aligned together, so that what one teaches of the words serves all: of the same two languages, and no
+    more characters than memory likes."""
+    by_language: dict[tuple[str, str], Documents] = defaultdict(dict)
+    for name, sides in parallel.items():
+        by_language[sides[0][0].language, sides[1][0].language][name] = sides
+    for documents in by_language.values():
+        batch: Documents = {}
+        size = 0
+        for name, sides in documents.items():
+            characters = sum(len(doc.text) for side in sides for doc in side)
+            if batch and size + characters > MOST_CHARACTERS:
+                yield batch
+                batch, size = {}, 0
+            batch[name] = sides
+            size += characters
+        yield batch
+
+
 def pair_up(
-    document: str,
-    source: Sequence[Doc],
-    target: Sequence[Doc],
-    cfg: Config,
-    module: ModuleType,
-    settings: Any,
-    lexicon: Lexicon | None,
+    documents: Documents, cfg: Config, module: ModuleType, settings: Any, lexicon: Lexicon | None
+) -> Iterator[tuple[str, list[Keep | Drop]]]:
+    """Align documents one after the other as one text; every sentence of theirs comes out once, in a pair or in a document of its own."""
+    sides = {name: (_Sentences(source), _Sentences(target)) for name, (source, target) in documents.items()}
+    texts: tuple[list[str], list[str]] = ([], [])
+    anchors: list[tuple[int, int]] = []
+    for left, right in sides.values():
+        start = len(texts[0]), len(texts[1])
+        anchors += [start] if any(start) else []
+        anchors += [(start[0] + i, start[1] + j) for i, j in (anchors_of(left, right) if cfg.paragraphs else [])]
+        texts[0].extend(left.texts)
+        texts[1].extend(right.texts)
+    links = iter(module.align(*texts, settings, lexicon=lexicon, anchors=anchors))
+    start = (0, 0)
+    for name, (left, right) in sides.items():
+        end = start[0] + len(left.texts), start[1] + len(right.texts)
+        at, mine = start, []
+        while at != end:
+            link = next(links)
+            mine.append(
+                Link(tuple(i - start[0] for i in link.source), tuple(j - start[1] for j in link.target), link.confidence)
+            )
+            at = at[0] + len(link.source), at[1] + len(link.target)
+        yield name, list(_records(name, left, right, mine, cfg.floor))
+        start = end
+
+
+def _records(
+    document: str, left: _Sentences, right: _Sentences, links: Sequence[Link], floor: float
 ) -> Iterator[Keep | Drop]:
-    """Align two documents; every sentence of both comes out once, in a pair or in a document of its own."""
-    left, right = _Sentences(source), _Sentences(target)
-    anchors = anchors_of(left, right) if cfg.paragraphs else []
     number = 0
-    for link in module.align(left.texts, right.texts, settings, lexicon=lexicon, anchors=anchors):
+    for link in links:
         for side, places in ((left, link.source), (right, link.target)):
             if not (link.source and link.target) and places:
                 yield Keep(side.alone(places))
@@ -143,8 +188,8 @@ def pair_up(
             number += 1
             if not any(c.isalpha() for c in pair.source + pair.target):
                 yield Drop(pair, "align.no_words", "numbers and signs alone teach no language")
-            elif link.confidence < cfg.floor:
-                yield Drop(pair, "align.low_confidence", f"{link.confidence:.2f}, floor {cfg.floor:.2f}")
+            elif link.confidence < floor:
+                yield Drop(pair, "align.low_confidence", f"{link.confidence:.2f}, floor {floor:.2f}")
             else:
                 yield Keep(pair)
 

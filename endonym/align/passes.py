@@ -1,0 +1,130 @@
+"""Align two texts in passes: find the best beads, learn from them which words translate each other, and find them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from endonym.align.beads import Floats, around, in_segments, lengths, logistic
+from endonym.align.evidence import Evidence, Ints, Side, Singles
+from endonym.align.lattice import Shape
+from endonym.align.learn import Bead, Pairings, learned
+from endonym.align.potentials import Text, Weights
+from endonym.align.search import Found, made_sure, search
+from endonym.types import Link
+
+UNSURE_RATIO = 0.2
+"""Log of the ratio of lengths from which it may come from a passage that one text lacks."""
+SHORT = 1000.0
+"""Characters of beads that say as much about the ratio of lengths of a part as all other parts do."""
+SURE = 0.5
+"""Chance from which a bead counts towards the ratio of lengths."""
+
+
+ENDS = (".。।॥።։۔᠃…", "?？؟፧՞", "!！՜", ";；؛፤", ":：፦፡", ",，、،፣")
+"""Signs that end a sentence or a piece of it, by kind: full stop, question, exclamation, semicolon, colon, comma."""
+_KIND_OF_END = {sign: kind for kind, signs in reversed(list(enumerate(ENDS, 1))) for sign in signs}
+_CLOSING = " \t\n\r\u00a0\u202f»«›‹”“’‘\"')]}）」』】"
+
+
+class Texts:
+    """Two texts that are aligned between anchors, in passes."""
+
+    def __init__(
+        self,
+        source: Sequence[str],
+        target: Sequence[str],
+        known: Weights,
+        anchors: Sequence[Shape] = (),
+        vectors: tuple[Singles, Singles] | None = None,
+    ):
+        self.known, self.vectors = known, vectors
+        self.lengths = lengths(source), lengths(target)
+        self.ends = ends_of(source), ends_of(target)
+        self.parts = list(in_segments(len(source), len(target), anchors))
+        self.ratio = 1.0
+        self.ratios = self._ratios([[((s.start, s.stop), (t.start, t.stop))] for s, t in self.parts])
+        self.evidence: Evidence | None = None
+        self.found: list[Found] = []
+
+    def look(self) -> None:
+        """Find the beads of every part with what is known."""
+        self.found = [self._look(k) for k in range(len(self.parts))]
+        self.ratios = self._ratios()
+
+    def _look(self, k: int) -> Found:
+        """The beads of a part.
+
+        Before anything is known, the ratio of the lengths of its whole sides is right unless one lacks a long passage: then it
+        makes every true bead look wrong. So where it is far from that of all parts, or from 1, that is tried too, and the better way is believed.
+        """
+        part, tried = self.parts[k], []
+        other = self.ratio if len(self.parts) > 1 else 1.0
+        unlikely = not self.found and abs(np.log(self.ratios[k] / other)) > UNSURE_RATIO
+        for ratio in (self.ratios[k], other) if unlikely else (self.ratios[k],):
+            text = self._text(part, ratio)
+            way, score = search(text, self.known, lambda n, ratio=ratio: self._text(part, ratio, n))
+            tried.append((score, ratio, way))
+        _, ratio, way = max(tried)
+        return made_sure(self._text(part, ratio), self.known, way)
+
+    def learn(self, source: Side, target: Side, given: Pairings) -> None:
+        """Take `given` and what the beads found suggest as the words that translate each other."""
+        sure = np.array([chance for found in self.found for chance in found.chances])
+        suggested = learned(source, target, self.beads(), sure)
+        self.evidence = suggested.best_of(given, len(target.numbers)).between(source, target)
+
+    def beads(self) -> list[Bead]:
+        """The beads found, with positions in the whole texts."""
+        return [
+            ((s.start + a, s.start + b), (t.start + c, t.start + d))
+            for found, (s, t) in zip(self.found, self.parts)
+            for (a, c), (b, d) in zip(found.points, found.points[1:])
+        ]
+
+    def links(self) -> Iterator[Link]:
+        """The beads found with their confidence: that the texts correspond here at all, and that the cuts are right."""
+        beads = iter(self.beads())
+        for found in self.found:
+            scores, chance = np.array(found.scores), np.clip(np.array(found.chances), 1e-6, 1 - 1e-6)
+            cut = logistic(self.known.cut, [np.log(chance / (1 - chance))])
+            corresponding = logistic(self.known.corresponding, [scores, around(scores)])
+            for a, b in zip(cut, corresponding):
+                (i, j), (k, m) = next(beads)
+                yield Link(tuple(range(i, j)), tuple(range(k, m)), round(a * b, 4))
+
+    def _text(self, part: tuple[slice, slice], ratio: float, size: int = 1) -> Text:
+        """A part of both texts, with each `size` sentences joined to one."""
+        s, t = part
+        x, y = self.lengths[0][s], self.lengths[1][t]
+        vectors = (self.vectors[0][s], self.vectors[1][t]) if self.vectors else None
+        if size == 1:
+            return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), (self.ends[0][s], self.ends[1][t]))
+        evidence = self.evidence.joined(s, t, size) if self.evidence else None
+        sums = tuple(_sums(side, size) for side in vectors) if vectors else None
+        return Text((_sums(x, size), _sums(y, size)), ratio, evidence, sums)
+
+    def _ratios(self, beads: Sequence[Sequence[Bead]] | None = None) -> list[float]:
+        """Ratio of lengths of each part over its surest beads, drawn to that of all parts where they are short."""
+        if beads is None:
+            beads = [
+                [((a + s.start, b + s.start), (c + t.start, d + t.start))
+                 for (a, c), (b, d), chance in zip(found.points, found.points[1:], found.chances)
+                 if chance >= SURE and a < b and c < d]
+                for found, (s, t) in zip(self.found, self.parts)
+            ]  # fmt: skip
+        sums = np.array([[sum(float(side[b[k][0] : b[k][1]].sum()) for b in part) for part in beads] for k, side in enumerate(self.lengths)])
+        if sums.sum(1).all():
+            self.ratio = float(sums[1].sum() / sums[0].sum())
+        return [float((y + SHORT * self.ratio) / (x + SHORT)) for x, y in sums.T]
+
+
+def _sums(values: Floats, size: int) -> Floats:
+    """Sums of each `size` values or rows, and of what is left."""
+    return np.add.reduceat(values, np.arange(0, len(values), size), axis=0) if len(values) else values
+
+
+def ends_of(sentences: Sequence[str]) -> Ints:
+    """The kind of sign each sentence ends in, in whatever script, quotation marks and brackets left out."""
+    return np.array([_KIND_OF_END.get(s.rstrip(_CLOSING)[-1:], 0) for s in sentences], dtype=np.int64)

@@ -1,0 +1,79 @@
+"""Find the best beads of two texts, long ones first in blocks of sentences and then near the way found there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from endonym.align.lattice import Band, Shape, band, best, posterior
+from endonym.align.potentials import Text, Weights, scores_of
+
+WHOLE = 500
+"""Sentences of the longer side up to which all ways are looked at."""
+BLOCK = 6
+"""Sentences that are one block where there are more."""
+NEAR = 3 * BLOCK + 12
+"""Sentences looked at to either side of the way found in blocks."""
+SURE = 16
+"""The same when beads are made sure of."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Positions the best way passes; of each bead between them its score and how likely it is."""
+
+    points: list[Shape]
+    scores: list[float]
+    chances: list[float]
+
+
+def search(text: Text, known: Weights, in_blocks: Callable[[int], Text], size: int = 1) -> tuple[list[Shape], float]:
+    """Positions the best way passes, and its score. `in_blocks(n)` is the same text with each n sentences taken as one."""
+    n, m = text.size
+    shapes = tuple(known.shapes)
+    if not n or not m:
+        return [(i, 0) for i in range(n + 1)] + [(n, j) for j in range(1, m + 1)], 0.0
+    if max(n, m) <= WHOLE:
+        everything = _near([(0, 0), (n, m)], text, m)
+        return best(shapes, everything, scores_of(text, known, everything))
+    coarse, _ = search(in_blocks(size * BLOCK), known, in_blocks, size * BLOCK)
+    points = [(min(n, i * BLOCK), min(m, j * BLOCK)) for i, j in coarse]
+    half = NEAR
+    while True:
+        near = _near(points, text, half)
+        way, score = best(shapes, near, scores_of(text, known, near))
+        if half > m or not _touches(way, near):
+            return way, score
+        half *= 2
+
+
+def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
+    """The best way near `points`, with the probability of each of its beads over all ways near them."""
+    near = _near(points, text, SURE)
+    scores = list(scores_of(text, known, near))
+    shapes = tuple(known.shapes)
+    chances, _ = posterior(shapes, near, scores)
+    way, _ = best(shapes, near, scores)
+    number = {shape: k for k, shape in enumerate(shapes)}
+    at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in zip(way, way[1:])]
+    return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
+
+
+def _near(points: Sequence[Shape], text: Text, half: int) -> Band:
+    """The band around a way through these points."""
+    i, j = np.array(points).T
+    at = np.unique(i)
+    rows = np.arange(text.size[0] + 1)
+    # A row where the way skips target sentences holds all of them; between points the way is straight.
+    first = np.interp(rows, at, j[np.searchsorted(i, at, "left")])
+    last = np.interp(rows, at, j[np.searchsorted(i, at, "right") - 1])
+    return band(first.astype(np.int64), last.astype(np.int64), text.size[1], half)
+
+
+def _touches(way: Sequence[Shape], near: Band) -> bool:
+    """Whether the way runs along an edge of the band that is no edge of the text."""
+    i, j = np.array(way).T
+    low, high = near.low[i], near.high[i]
+    return bool(np.any((j <= low + 1) & (low > 0) | (j >= high - 2) & (high <= near.num_target)))
