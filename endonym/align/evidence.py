@@ -110,7 +110,9 @@ def _covered(side: Side, a: int, b: int, other: Side, c: int, d: int, table: Row
     low = np.searchsorted(there, said, "left")
     counts = np.searchsorted(there, said, "right") - low
     best = np.zeros((len(kinds), d - c), np.float32)
-    np.maximum.at(best.ravel(), np.repeat(kind, counts) * (d - c) + column[spread(low, counts)], np.repeat(score, counts))
+    np.maximum.at(
+        best.ravel(), np.repeat(kind, counts) * (d - c) + column[spread(low, counts)], np.repeat(score, counts)
+    )
     tokens = best[which.ravel()]
     owners = np.repeat(np.arange(b - a), np.diff(side.starts[a : b + 1]))
     weighed = np.zeros((b - a, len(here)), np.float32)

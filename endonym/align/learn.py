@@ -84,9 +84,7 @@ def learned(source: Side, target: Side, beads: Sequence[Bead], sure: Floats, ite
     return Pairings(kinds[good] // width, kinds[good] % width, scores[good].astype(np.float32))
 
 
-def _model1(
-    place: Ints, explained: Ints, owner: Ints, weight: Floats, nothing: float, iterations: int
-) -> Floats:
+def _model1(place: Ints, explained: Ints, owner: Ints, weight: Floats, nothing: float, iterations: int) -> Floats:
     """Probability of each kind of pairing given its `owner`.
 
     `place` is the kind of each pairing met, and `explained` the place of the word that pairings compete for; a word that every

@@ -114,7 +114,12 @@ class Texts:
                  if chance >= SURE and a < b and c < d]
                 for found, (s, t) in zip(self.found, self.parts)
             ]  # fmt: skip
-        sums = np.array([[sum(float(side[b[k][0] : b[k][1]].sum()) for b in part) for part in beads] for k, side in enumerate(self.lengths)])
+        sums = np.array(
+            [
+                [sum(float(side[b[k][0] : b[k][1]].sum()) for b in part) for part in beads]
+                for k, side in enumerate(self.lengths)
+            ]
+        )
         if sums.sum(1).all():
             self.ratio = float(sums[1].sum() / sums[0].sum())
         return [float((y + SHORT * self.ratio) / (x + SHORT)) for x, y in sums.T]

@@ -110,7 +110,9 @@ def _rectangle(text: Text, known: Weights, top: int, bottom: int, left: int, rig
             i, j = np.arange(top + a, bottom), np.arange(left + b, right)
             here, there = text.x[i] - text.x[i - n], text.y[j] - text.y[j - m]
             deviation = np.abs(there[None] - text.ratio * here[:, None])
-            deviation /= np.sqrt(VARIANCE * text.ratio * np.maximum(1.0, (here[:, None] + there[None] / text.ratio) / 2))
+            deviation /= np.sqrt(
+                VARIANCE * text.ratio * np.maximum(1.0, (here[:, None] + there[None] / text.ratio) / 2)
+            )
             score += length[np.minimum(deviation / _STEP, len(length) - 1).astype(np.int32)]
             for name, measure in (("words", shared), ("vectors", meaning)):
                 if measure is not None:
@@ -177,11 +179,15 @@ class _Shared:
         for k in range(n):
             part = self.source[m - 1][here.start - k : here.stop - k, there]
             said += part
-            least = np.minimum(least, (part + 0.2 * SHORT) / (self.weights[0][here.start - k : here.stop - k, None] + SHORT))
+            least = np.minimum(
+                least, (part + 0.2 * SHORT) / (self.weights[0][here.start - k : here.stop - k, None] + SHORT)
+            )
         for k in range(m):
             part = self.target[n - 1][here, there.start - k : there.stop - k]
             said += part
-            least = np.minimum(least, (part + 0.2 * SHORT) / (self.weights[1][there.start - k : there.stop - k] + SHORT))
+            least = np.minimum(
+                least, (part + 0.2 * SHORT) / (self.weights[1][there.start - k : there.stop - k] + SHORT)
+            )
         i, j = np.arange(top, bottom) + self.start[0], np.arange(left, right) + self.start[1]
         x, y = self.sides[0].weight_before, self.sides[1].weight_before
         weight = (x[i] - x[np.maximum(i - n, 0)])[:, None] + (y[j] - y[np.maximum(j - m, 0)])[None]
@@ -215,7 +221,9 @@ class _Meaning:
             one = sum(self.product[start - k : start - k + height, start - q : start - q + wide] for q in range(m))
             least = np.minimum(least, one / (source[0][np.maximum(i - k, 0), None] * y))
         for k in range(m if m > 1 else 0):
-            least = np.minimum(least, rows[:, start - k : start - k + wide] / (x * target[0][None, np.maximum(j - k, 0)]))
+            least = np.minimum(
+                least, rows[:, start - k : start - k + wide] / (x * target[0][None, np.maximum(j - k, 0)])
+            )
         return total / (x * y), least
 
 

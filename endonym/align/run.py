@@ -168,7 +168,9 @@ def pair_up(
         while at != end:
             link = next(links)
             mine.append(
-                Link(tuple(i - start[0] for i in link.source), tuple(j - start[1] for j in link.target), link.confidence)
+                Link(
+                    tuple(i - start[0] for i in link.source), tuple(j - start[1] for j in link.target), link.confidence
+                )
             )
             at = at[0] + len(link.source), at[1] + len(link.target)
         yield name, list(_records(name, left, right, mine, cfg.floor))
@@ -195,7 +197,7 @@ def _records(
 
 
 def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
-    """Sentence positions that correspond: ends of sections of the same names, and inside them ends of paragraphs.
+    """Sentence positions that correspond: verses of one number, else ends of sections of one name and of their paragraphs.
 
     In sections of one name, paragraphs are tied where both sides have as many. Without sections their lengths must agree too:
     equal counts over a whole document prove little, since one may lack at the top and another be added below.
@@ -207,6 +209,8 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
     x, y = (lengths([doc.text for doc in side.docs]) for side in (left, right))
     if not x.sum() or not y.sum():
         return []
+    if verses := _verse_anchors(left, right):
+        return verses
     first, second = left.sections(), right.sections()
     named = bool(first) and list(first) == list(second)
     if not named:
@@ -221,6 +225,22 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
                 anchors += [(left.ends[here.start + k], right.ends[there.start + k]) for k in range(count - 1)]
         anchors.append((left.ends[here.stop - 1], right.ends[there.stop - 1]))
     return anchors[:-1]
+
+
+def _verse_anchors(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
+    """Where the verses that both sides have begin and end; none when fewer than half of them are in both."""
+    first, second = left.verses(), right.verses()
+    shared = [verse for verse in first if verse in second]
+    if 2 * len(shared) < max(1, min(len(first), len(second))):
+        return []
+    anchors: list[tuple[int, int]] = []
+    here = there = 0
+    for verse in shared:
+        a, b = first[verse], second[verse]
+        if a.start >= here and b.start >= there:
+            anchors += [(a.start, b.start), (a.stop, b.stop)]
+            here, there = a.stop, b.stop
+    return sorted({anchor for anchor in anchors if anchor not in ((0, 0), (len(left.texts), len(right.texts)))})
 
 
 class _Sentences:
@@ -246,6 +266,20 @@ class _Sentences:
         found = {names[a]: slice(a, b) for a, b in zip(starts, [*starts[1:], len(names)])}
         return found if len(found) == len(starts) and "" not in found else {}
 
+    def verses(self) -> dict[str, slice]:
+        """The sentences of each numbered verse; one that comes back later counts where it came first."""
+        found: dict[str, slice] = {}
+        before = ""
+        for i, doc in enumerate(self.docs):
+            verse = str(doc.meta.get("verse", ""))
+            start = self.ends[i - 1] if i else 0
+            if verse and verse == before:
+                found[verse] = slice(found[verse].start, self.ends[i])
+            elif verse and verse not in found:
+                found[verse] = slice(start, self.ends[i])
+            before = verse if found.get(verse, slice(0, 0)).stop == self.ends[i] else ""
+        return found
+
     def text(self, places: Sequence[int]) -> str:
         """Sentences as one text; a paragraph that ends inside a link leaves a space."""
         joined = ""
@@ -267,6 +301,7 @@ def _pair(document: str, left: _Sentences, right: _Sentences, link: Link, number
     meta: dict[str, Any] = {
         "document": document, "part": first.meta.get("part", 0), "sentence": number, "confidence": round(link.confidence, 3),
         "sentences": [len(link.source), len(link.target)], "target_origin": second.origin,
+        **({"verse": first.meta["verse"]} if first.meta.get("verse") else {}),
     }  # fmt: skip
     meta |= together((first.meta, second.meta))
     identity = record_id(first.id, second.id, str(number), source, target)

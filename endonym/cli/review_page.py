@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Answer what the page asks for; its own three files need no token, because they hold nothing of the project."""
         parts = urlsplit(self.path)
         if not self._may_pass(parts.path in FILES, parts.query):
@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._send_json(404, {"error": "there is nothing here"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         """Keep a decision."""
         from endonym.ingest.review import decide
 

@@ -1,4 +1,4 @@
-"""Take apart senses and examples that stand inside the JSON object of a dictionary entry."""
+"""Reach into JSON objects: fields by dotted path, and the senses and examples inside a dictionary entry."""
 
 from __future__ import annotations
 
@@ -23,6 +23,41 @@ class Other:
 
     text: str
     language: str
+
+
+MOST_PATHS = 300
+
+
+def at(values: Mapping[str, Any], path: str) -> Any:
+    """The value of a field; `translation.spa` is one inside another, `turns.0.text` one of a list, None when there is none.
+
+    A path into a list without a number gives the values of all its objects.
+    """
+    if path in values:
+        return values[path]
+    now: Any = values
+    for part in path.split(".") if path else ("",):
+        if isinstance(now, list) and part.isdigit():
+            now = now[int(part)] if int(part) < len(now) else None
+        elif isinstance(now, list):
+            now = [item[part] for item in now if isinstance(item, dict) and part in item] or None
+        elif isinstance(now, dict):
+            now = now.get(part)
+        else:
+            return None
+    return now
+
+
+def paths(values: Mapping[str, Any]) -> list[str]:
+    """Names of all fields of an object, those inside others by their dotted path."""
+    found: list[str] = []
+    waiting = [(str(key), value) for key, value in values.items()]
+    while waiting and len(found) < MOST_PATHS:
+        name, value = waiting.pop(0)
+        found.append(name)
+        if isinstance(value, dict):
+            waiting += [(f"{name}.{key}", item) for key, item in value.items()]
+    return found
 
 
 def words(value: Any) -> str:

@@ -11,6 +11,7 @@ from endonym.errors import DataError, Problem
 from endonym.ingest.archive import OLD_OFFICE, kind_of, opened
 from endonym.ingest.encoding import Encoding, declared, detect
 from endonym.ingest.forms import form
+from endonym.ingest.nested import at, paths
 from endonym.ingest.packing import head as unpacked_head
 from endonym.ingest.packing import packing
 from endonym.ingest.table import DELIMITERS, Bad, Layout, Row, find_layout, is_json, rows
@@ -47,7 +48,8 @@ class Sample:
 
     def column(self, name: str) -> list[str]:
         """The texts of one column of the sample."""
-        return [str(row[name]) for row in self.rows if row.get(name)]
+        found = [at(row, name) for row in self.rows]
+        return [str(value) for value in found if value]
 
 
 def take(path: Path) -> Sample:
@@ -76,7 +78,7 @@ def take(path: Path) -> Sample:
         found = _rows(path, encoding.name, layout)
     else:
         return Sample(path, encoding, head)
-    columns = list(layout.header) if layout else list(dict.fromkeys(key for row in found for key in row))
+    columns = list(layout.header) if layout else list(dict.fromkeys(key for row in found for key in paths(row)))
     return Sample(path, encoding, head, layout, columns, found)
 
 

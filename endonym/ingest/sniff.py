@@ -172,7 +172,11 @@ def _unused(finding: Finding, group: Group, values: Mapping[str, Any]) -> None:
         mapping = values.get(role, {}) if group.reader == "lexicon" else values
         used = {value for value in mapping.values() if isinstance(value, str)} | set(values.get("where", {}))
         used |= {guess(sample.columns, "language"), *([guess(sample.columns, "id")] if role == "examples" else [])}
-        left = [column for column in sample.columns if column not in used and sample.column(column)]
+        left = [
+            column for column in sample.columns
+            if not any(name == column or name.startswith(f"{column}.") or column.startswith(f"{name}.") for name in used)
+            and sample.column(column)
+        ]  # fmt: skip
         if left:
             where = f" of {sample.path.name}" if len(group.samples) > 1 else ""
             finding.notes.append(f"columns{where} that are not read: {', '.join(left)}")

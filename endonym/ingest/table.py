@@ -55,10 +55,13 @@ def is_json(path: Path) -> bool:
     return path.suffix.lower() in (".json", ".jsonl", ".ndjson")
 
 
-def rows(path: Path, encoding: str = "", layout: Layout | None = None) -> Iterator[Row | Bad]:
-    """Stream the rows of a CSV, TSV, JSON or JSONL file; `layout` is found when it is not given. Raises DataError."""
+def rows(path: Path, encoding: str = "", layout: Layout | None = None, items: str = "") -> Iterator[Row | Bad]:
+    """Stream the rows of a CSV, TSV, JSON or JSONL file; `layout` is found when it is not given. Raises DataError.
+
+    `items` is the dotted path of the list of objects in a JSON file, which is found when it is not given.
+    """
     if path.suffix.lower() == ".json":
-        return _json_rows(path, encoding)
+        return _json_rows(path, encoding, items)
     if is_json(path):
         return _jsonl_rows(path, encoding)
     return _delimited_rows(path, encoding, layout or find_layout(path, encoding))
@@ -267,7 +270,7 @@ def _flat(value: dict[str, Any]) -> dict[str, Any]:
     return {**{key: item for key, item in value.items() if key != "translation"}, **inner}
 
 
-def _json_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
+def _json_rows(path: Path, encoding: str, wanted: str = "") -> Iterator[Row | Bad]:
     """Objects of a JSON array, of the one array inside an object, or of an object of headword and definition."""
     text = whole_text(path, encoding).lstrip("\ufeff")
     try:
@@ -280,10 +283,13 @@ def _json_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
             return
         raise DataError(Problem(path.name, error.lineno, "", f"not JSON: {error.msg}, column {error.colno}",
                                 "repair the JSON there; a comma or a closing bracket is often missing")) from None  # fmt: skip
-    if isinstance(value, dict):
+    if wanted:
+        value = _wanted(path, value, wanted)
+    elif isinstance(value, dict):
         arrays = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
-        if len(arrays) == 1:
-            value = arrays[0]
+        deeper = [] if arrays else _arrays(value)
+        if len(arrays) == 1 or len(deeper) == 1:
+            value = (arrays or deeper)[0]
         elif value and all(isinstance(item, str | list) for item in value.values()):
             value = [{"headword": key, "definition": item} for key, item in value.items()]
         else:
@@ -294,6 +300,27 @@ def _json_rows(path: Path, encoding: str) -> Iterator[Row | Bad]:
         else:
             what = f"item {number} is a {type(item).__name__}, not an object"
             yield Bad(Problem(path.name, 0, "", what, "write a list of objects"), json.dumps(item, ensure_ascii=False))
+
+
+def _wanted(path: Path, value: Any, wanted: str) -> Any:
+    from endonym.ingest.nested import at, paths
+
+    found = at(value, wanted) if isinstance(value, dict) else None
+    if not isinstance(found, list):
+        known = ", ".join(paths(value)[:20]) if isinstance(value, dict) else "a list at the top"
+        raise DataError(Problem(path.name, 0, "items", f"there is no list at '{wanted}'",
+                                f"name the list of objects by its path; the file has: {known}"))  # fmt: skip
+    return found
+
+
+def _arrays(value: dict[str, Any]) -> list[list[Any]]:
+    """Lists of objects inside the objects of an object that is only an envelope: it has no text of its own to be learned."""
+    found: list[list[Any]] = []
+    for item in value.values():
+        if isinstance(item, dict):
+            inner = [part for part in item.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
+            found += inner or _arrays(item)
+    return found
 
 
 def usable(items: Iterator[Row | Bad], bad_rows: str, reason: str) -> Iterator[Row | Drop]:

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.errors import Problem
 from endonym.ingest.ids import Ids
+from endonym.ingest.nested import at, paths
 from endonym.ingest.table import Bad, Row, rows, usable
-from endonym.ingest.turns import EXTRAS, LISTS, QUESTIONS, asked, listed
+from endonym.ingest.turns import EXTRAS, LISTS, QUESTIONS, Naming, asked, listed
 from endonym.types import Chat, Drop, Message, Record
 
 if TYPE_CHECKING:
@@ -29,8 +30,19 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: str = Field("", description="Language of the answers; the project's when empty.")
-    prompt: str = Field("", description="Field with the prompt; found by its name when empty.")
-    response: str = Field("", description="Field with the response; found by its name when empty.")
+    prompt: str = Field(
+        "", description="Field with the prompt, or its path (data.question); found by its name when empty."
+    )
+    response: str = Field("", description="Field with the response, or its path; found by its name when empty.")
+    messages: str = Field("", description="Field with the list of turns, or its path; found by its name when empty.")
+    role: str = Field("", description="Field of a turn that says who speaks; found by its name when empty.")
+    content: str = Field(
+        "", description="Field of a turn with what is said, or its path; found by its name when empty."
+    )
+    roles: dict[str, str] = Field({}, description="Names of further speakers: system, user or assistant for each.")
+    items: str = Field(
+        "", description="Path of the list of objects in a JSON file, such as data.items; found when empty."
+    )
     encoding: str = Field("", description="Encoding of the file; found when empty.")
     bad_rows: Literal["error", "ledger"] = Field(
         "error", description="What a malformed row does: stop with the list of all, or go to the ledger."
@@ -68,7 +80,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 
 def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
-    for row in rows(path, cfg.encoding):
+    for row in rows(path, cfg.encoding, items=cfg.items):
         if isinstance(row, Bad):
             yield row
             continue
@@ -84,18 +96,19 @@ def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
 
 def _messages(values: dict[str, Any], cfg: Config) -> tuple[Message, ...]:
     """The turns of one object; raises ValueError(what, repair) when it has none."""
-    turns = None if cfg.prompt else listed(values)
+    naming = Naming(cfg.messages, cfg.role, cfg.content, cfg.roles)
+    turns = None if cfg.prompt else listed(values, naming)
     if turns is not None:
         return turns
     fields = _fields(values, cfg)
     if fields is None:
-        known = ", ".join(f"'{key}'" for key in values)
+        known = ", ".join(f"'{key}'" for key in paths(values))
         raise ValueError(
             f"no prompt and response among its fields: {known}",
             'name them in the settings: prompt = "...", response = "..."',
         )
     question, answer = fields
-    return (*asked(values, question), Message("assistant", str(values[answer])))
+    return (*asked(values, question), Message("assistant", str(at(values, answer))))
 
 
 def _fields(values: dict[str, Any], cfg: Config) -> tuple[str, str] | None:
@@ -103,10 +116,15 @@ def _fields(values: dict[str, Any], cfg: Config) -> tuple[str, str] | None:
     lower = {key.lower(): key for key, value in values.items() if isinstance(value, str)}
     question = cfg.prompt or next((lower[key] for key in QUESTIONS if key in lower), "")
     answer = cfg.response or next((lower[key] for key in ANSWERS if key in lower and lower[key] != question), "")
-    return (question, answer) if question in values and answer in values else None
+    both = at(values, question) is not None and at(values, answer) is not None
+    return (question, answer) if question and answer and both else None
 
 
 def fields_read(sample: Sample, cfg: Config) -> set[str]:
     """The fields whose texts are in the records."""
-    found = {"system", *ABOUT, *LISTS} if any(key in sample.columns for key in LISTS) else {"system", *ABOUT, *EXTRAS}
+    found = (
+        {"system", *ABOUT, *LISTS, cfg.messages}
+        if any(key in sample.columns for key in LISTS)
+        else {"system", *ABOUT, *EXTRAS}
+    )
     return found.union(*(_fields(row, cfg) or () for row in sample.rows[:50]))

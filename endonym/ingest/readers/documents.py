@@ -13,6 +13,7 @@ from endonym.data import languages
 from endonym.errors import Problem
 from endonym.ingest.columns import guess
 from endonym.ingest.ids import Ids
+from endonym.ingest.nested import at, paths
 from endonym.ingest.table import Bad, Row, rows, usable
 from endonym.types import Doc, Drop, Record
 
@@ -31,7 +32,14 @@ class Config(BaseModel):
     language: str = Field("", description="Language of objects that name none; the project's when empty.")
     languages: list[str] = Field([], description="Languages to take; the project's language and pivot when empty.")
     pivot: str = Field("", description="Pivot language, taken too; the project's when empty.")
-    text: str = Field("", description="Field with the text or the list of paragraphs; found by its name when empty.")
+    text: str = Field(
+        "",
+        description="Field with the text or list of paragraphs, or its path (page.body); found by its name when empty.",
+    )
+    items: str = Field(
+        "", description="Path of the list of objects in a JSON file, such as data.items; found when empty."
+    )
+    section: str = Field("", description="Field that names the section or chapter; found by its name when empty.")
     language_field: str = Field("", description="Field with the language code; found by its name when empty.")
     document: str = Field("", description="Field that names the document; the whole file is one when empty.")
     parallel: bool = Field(True, description="Whether texts of one document in several languages translate each other.")
@@ -82,26 +90,27 @@ def fields_read(sample: Sample, cfg: Config) -> set[str]:
 
 
 def _checked(path: Path, cfg: Config) -> Iterator[Row | Bad]:
-    for row in rows(path, cfg.encoding):
+    for row in rows(path, cfg.encoding, items=cfg.items):
         if isinstance(row, Bad):
             yield row
             continue
         values = row.values
         field = cfg.text or guess(values, "text")
-        value = values.get(field)
+        value = at(values, field)
         if isinstance(value, str):
             value = [part.strip() for part in value.split("\n")]
         if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
             what = (
                 f"'{field}' is no text and no list of texts"
-                if field in values
+                if value is not None
                 else f"it has no field '{field or 'text'}'"
             )
-            repair = f'name the field in the settings (text = "..."); it has: {", ".join(values)}'
+            repair = f'name the field in the settings (text = "..."); it has: {", ".join(paths(values))}'
             yield Bad(Problem(path.name, row.line, field, what, repair), str(values))
             continue
-        code = str(values.get(cfg.language_field or guess(values, "language")) or cfg.language)
-        name = str(values.get(cfg.document) or "") if cfg.document else ""
-        section = next((str(values[key]) for key in SECTIONS if values.get(key)), "")
+        code = str(at(values, cfg.language_field or guess(values, "language")) or cfg.language)
+        name = str(at(values, cfg.document) or "") if cfg.document else ""
+        keys = [cfg.section] if cfg.section else SECTIONS
+        section = next((str(found) for key in keys if (found := at(values, key))), "")
         yield Row(row.line, {"language": languages.language(code).code, "document": name, "section": section,
                              "paragraphs": [part for part in value if part.strip()]})  # fmt: skip

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.errors import DataError, Problem
 from endonym.ingest.columns import guess, language_of, need, sides
 from endonym.ingest.ids import Ids
+from endonym.ingest.nested import at, paths
 from endonym.ingest.table import Layout, Row, find_layout, is_json, rows, usable
 from endonym.types import Drop, Pair, Record
 
@@ -27,12 +28,17 @@ class Config(BaseModel):
 
     language: str = Field("", description="Language of the column `text`; the project's when empty.")
     pivot: str = Field("", description="Language of the column `translation`; the project's pivot when empty.")
-    text: str = Field("", description="Column with the sentence in the language; guessed when empty.")
+    text: str = Field(
+        "", description="Column with the sentence in the language; in JSON a path such as text.tzh; guessed when empty."
+    )
     translation: str = Field("", description="Column with the sentence in the pivot language; guessed when empty.")
     header: Literal["auto", "yes", "no"] = Field("auto", description="Whether the first line names the columns.")
     document: str = Field("", description="Column that names the document a pair is from; kept with the pair.")
     dialect: str = Field("", description="Column that names the dialect; kept with the pair.")
     confidence: str = Field("", description="Column with the confidence (0 to 1) that the two sides match.")
+    items: str = Field(
+        "", description="Path of the list of objects in a JSON file, such as data.items; found when empty."
+    )
     where: dict[str, str] = Field({}, description="Use only rows that have these values in these columns.")
     encoding: str = Field("", description="Encoding of the file; found when empty.")
     delimiter: str = Field("", description="Character between fields; found when empty.")
@@ -57,7 +63,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     layout = None if is_json(path) else layout_of(path, cfg)
     ids = Ids()
     problems: list[Problem] = []
-    for row in usable(rows(path, cfg.encoding, layout), cfg.bad_rows, "pairs"):
+    for row in usable(rows(path, cfg.encoding, layout, cfg.items), cfg.bad_rows, "pairs"):
         if isinstance(row, Drop):
             yield row
             continue
@@ -66,9 +72,11 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
                 if column and _cell(row, column)}  # fmt: skip
         pair = Pair(ids("pair", cfg.language, source, cfg.pivot, target), source, target, cfg.language, cfg.pivot,
                     f"{path.name}:{row.line}", {**meta, **_confidence(path, row, cfg, problems)})  # fmt: skip
-        other = next((c for c, value in cfg.where.items() if str(row.values.get(c, "")) != value), "")
+        other = next((c for c, value in cfg.where.items() if str(at(row.values, c) or "") != value), "")
         if other:
-            yield Drop(pair, "pairs.other_value", f"{other} is '{row.values.get(other, '')}', not '{cfg.where[other]}'")
+            yield Drop(
+                pair, "pairs.other_value", f"{other} is '{at(row.values, other) or ''}', not '{cfg.where[other]}'"
+            )
         elif source and target:
             yield pair
         else:
@@ -108,9 +116,9 @@ def resolved(path: Path, cfg: Config) -> Config:
 
 def _keys(path: Path, cfg: Config) -> list[str]:
     found: dict[str, None] = {}
-    for number, row in enumerate(rows(path, cfg.encoding)):
+    for number, row in enumerate(rows(path, cfg.encoding, items=cfg.items)):
         if isinstance(row, Row):
-            found.update(dict.fromkeys(row.values))
+            found.update(dict.fromkeys(paths(row.values)))
         if number >= 100:
             break
     return list(found)
@@ -130,5 +138,5 @@ def _confidence(path: Path, row: Row, cfg: Config, problems: list[Problem]) -> d
 
 
 def _cell(row: Row, column: str) -> str:
-    value = row.values.get(column)
+    value = at(row.values, column)
     return "" if value is None else str(value).strip()
