@@ -57,7 +57,7 @@ def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     chances, _ = posterior(shapes, near, scores)
     way, _ = best(shapes, near, scores)
     number = {shape: k for k, shape in enumerate(shapes)}
-    at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in zip(way, way[1:])]
+    at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in itertools.pairwise(way)]
     return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
 
 

@@ -19,6 +19,8 @@ EXTRAS = {
     "qlora": ("bitsandbytes",),
     "gguf": ("gguf", "xllamacpp"),
     "serve": ("fastapi", "uvicorn"),
+    "ocr": ("PIL", "pypdfium2", "tesserocr"),
+    "audio": ("av", "faster_whisper"),
 }
 """Optional modules by the extra that installs them."""
 

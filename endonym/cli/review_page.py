@@ -98,6 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         if not self._may_pass(False, parts.query):
             return
+        if parts.path != "/decide":
+            self._send_json(404, {"error": "there is nothing here"})
+            return
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > MAX_BODY:
             self._send_json(413, {"error": "too large"})

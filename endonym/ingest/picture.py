@@ -17,7 +17,6 @@ DPI = 300
 """Resolution at which pages of a PDF are drawn."""
 MAX_PIXELS = 120_000_000
 """Pixels of one page: A3 at 600 dpi has 70 million. A picture that says more may be made to fill the memory."""
-FORMS = {"PNG": "PNG", "JPEG": "JPEG", "TIFF": "TIFF", "MPO": "JPEG"}
 
 
 def count(path: Path) -> int:
@@ -46,6 +45,8 @@ def page(path: Path, number: int) -> Image:
     with _opened(path) as image:
         try:
             image.seek(number - 1)
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path)
             image.load()
         except (EOFError, OSError, SyntaxError, ValueError) as error:
             raise _broken(path, number, str(error)) from error
@@ -121,13 +122,21 @@ def _opened(path: Path) -> Image:
     except UnidentifiedImageError as error:
         raise DataError(Problem(path.name, 0, "", "this is no PNG, JPEG or TIFF that can be opened",
                                 "save the picture again in one of these formats")) from error  # fmt: skip
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise _broken(path, 1, str(error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise DataError(Problem(path.name, 1, "", f"a page of {image.width:,} x {image.height:,} pixels is too large",
-                                f"scale it down to at most {MAX_PIXELS // 1_000_000} million pixels"))  # fmt: skip
+        raise _too_large(path)
     return image
+
+
+def _too_large(path: Path) -> DataError:
+    most = MAX_PIXELS // 1_000_000
+    return DataError(
+        Problem(path.name, 1, "", f"a page of more than {most} million pixels is too large", "scale it down")
+    )
 
 
 def _broken(path: Path, number: int, why: str) -> DataError:

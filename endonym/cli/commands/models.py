@@ -33,10 +33,12 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 
 def _ls(console: Console) -> None:
+    from endonym.models import speech
     from endonym.models.weights import cache_folder, cached, catalog
 
-    entries = catalog()
-    data = [{"name": name, **entry, "path": str(cached(name) or "") or None} for name, entry in entries.items()]
+    data = [{"name": name, **entry, "path": str(cached(name) or "") or None} for name, entry in catalog().items()]
+    heard = speech.catalog().items()
+    data += [{"name": name, **entry, "path": str(speech.cached(name) or "") or None} for name, entry in heard]
     rows = [
         (
             m["name"],
@@ -56,6 +58,7 @@ def _ls(console: Console) -> None:
 
 
 def _get(args: argparse.Namespace, console: Console) -> None:
+    from endonym.models import speech
     from endonym.models.weights import get
 
     said: dict[str, Any] = {"what": "", "at": 0.0}
@@ -67,7 +70,8 @@ def _get(args: argparse.Namespace, console: Console) -> None:
             console.say(f"  {what}{share}")
 
     started = time.monotonic()
-    folder = get(args.model, offline=args.offline, progress=progress)
+    fetch = speech.get if args.model in speech.catalog() else get
+    folder = fetch(args.model, offline=args.offline, progress=progress)
     if said["what"]:
         console.say(f"  ready after {seconds(time.monotonic() - started)}")
     console.result({"model": args.model, "path": str(folder)}, near(folder))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.errors import DataError, Problem
+from endonym.ingest.forms import form
 from endonym.ingest.ids import Ids
 from endonym.ingest.names import split_name
 from endonym.types import Doc, Drop, Record
@@ -233,7 +234,7 @@ def _readings(path: Path, cfg: Config, most: int) -> Iterator[tuple[int, Reading
 
 
 def _is_truth(path: Path) -> bool:
-    return path.suffix.lower() not in EXTENSIONS
+    return form(path) not in (*PICTURES, "PDF")
 
 
 def _order(path: Path) -> int:
