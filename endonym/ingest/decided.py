@@ -21,7 +21,7 @@ def decide(finding: Finding, group: Group, module: ModuleType, values: dict[str,
     sample, fields = group.samples[0], module.Config.model_fields
     role = guess(sample.columns, "language")
     codes = _values(sample, role) if role else Counter()
-    if hasattr(module, "languages"):
+    if callable(getattr(module, "languages", None)):
         finding.languages = module.languages(sample, values, known)
     elif group.reader in BESIDE or is_document(group.reader):
         _of_files(finding, group, module, values, known)
