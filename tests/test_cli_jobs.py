@@ -236,29 +236,31 @@ def test_the_commands_of_the_page_parse(extended, monkeypatch):
             resolve(load_stage(verb), args.plugin_name, [Layer("command line", args.settings)], extended)
 
 
-SFM = """\\_sh v3.0  400  MDF
+PHRASES = """== Ta ch'iwich
 
-\\lx na
-\\ps s
-\\gn casa
-\\xv Ay jna ta
-Jobel.
-\\xn Tengo mi casa en San Cristóbal.
+¿jayebix ora?
+¿Qué hora es?
 
-\\lx ixim
-\\ps s
+lek te ixime
+El maíz
+está bueno.
+
+solo
 """
 
 
 def test_own_reader_reads(extended):
-    path = extended / "raw" / "dictionary.sfm"
-    path.write_text(SFM, encoding="utf-8")
-    reader = plugins.load("reader", "sfm", extended)
-    entry, pair, drop = reader.read(path, reader.Config(language="tzh", pivot="spa", gloss="gn", translation="xn"))
-    assert (entry.headword, entry.senses[0].definition, entry.part_of_speech) == ("na", "casa", "s")
-    assert (pair.text("tzh"), pair.text("spa")) == ("Ay jna ta Jobel.", "Tengo mi casa en San Cristóbal.")
-    assert pair.meta["entry"] == entry.id
-    assert drop.reason == "sfm.no_gloss" and drop.record.headword == "ixim"
+    path = extended / "raw" / "market.phrases"
+    path.write_text(PHRASES, encoding="utf-8")
+    reader = plugins.load("reader", "phrasebook", extended)
+    first, second, drop = reader.read(path, reader.Config(language="tzh", pivot="spa", heading="=="))
+    assert (first.text("tzh"), first.text("spa"), first.origin) == (
+        "¿jayebix ora?",
+        "¿Qué hora es?",
+        "market.phrases:3",
+    )
+    assert (second.target, second.meta["heading"]) == ("El maíz está bueno.", "Ta ch'iwich")
+    assert drop.reason == "phrasebook.no_translation" and drop.record.source == "solo"
 
 
 def test_own_recipe_trains_through_cli_and_api(extended):

@@ -127,6 +127,8 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
     try:
         module = plugins.load("reader", group.reader, project.path)
         values: dict[str, Any] = {**group.settings, **settings}
+        # Settings that are wrong are said before anything is read with them.
+        _configure(module, values, project)
         decide(finding, group, module, values, known)
         config = _configure(module, values, project)
         values = _mapping(module, config, first, values)

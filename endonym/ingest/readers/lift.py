@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".lift",)
+AUDIO = re.compile(r"zxxx|audio", re.I)
+"""In the mark of forms that name a recording: `seh-Zxxx-x-audio`."""
 _ID = re.compile(r"_?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$", re.I)
 
 
@@ -51,7 +53,8 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     meanings: dict[str, list[str]] = defaultdict(list)
     for entry in nodes(sample.path, ("entry",)):
         for tag, text in _forms(entry.first("citation")) or _forms(entry.first("lexical-unit")):
-            words[tag].append(text)
+            if "fonipa" not in tag.lower():
+                words[tag].append(text)
         for sense in _senses(entry):
             for tag, text in _meanings(sense):
                 meanings[tag].append(text)
@@ -92,6 +95,8 @@ def _article(entry: Node, cfg: Config) -> Article:
     _beside(entry, article, cfg)
     for sense in _senses(entry):
         _sense(sense, article, cfg)
+    for name in _recordings(entry):
+        article.note("media", name)
     return article
 
 
@@ -169,4 +174,12 @@ def _meanings(sense: Node) -> list[tuple[str, str]]:
 def _forms(node: Node | None) -> list[tuple[str, str]]:
     """The multilingual text of an element: `(mark, text)` of its forms that are not empty."""
     forms = node.children("form") if node else []
-    return [(form.get("lang"), form.folded()) for form in forms if form.folded()]
+    return [(form.get("lang"), form.folded()) for form in forms if form.folded() and not AUDIO.search(form.get("lang"))]
+
+
+def _recordings(node: Node) -> Iterator[str]:
+    for one in node.children():
+        if one.tag == "media" or AUDIO.search(one.get("lang")):
+            yield one.get("href") or one.folded()
+        else:
+            yield from _recordings(one)
