@@ -29,7 +29,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("The pattern")
     group.add_argument("--pattern", action="append", default=[], metavar="TEXT",
                        help="Compare with this pattern; of several, the first that fits a line. (default: the source's, else the built-in one)")  # fmt: skip
-    group.add_argument("--settings", type=Path, metavar="FILE",
+    group.add_argument("--settings", dest="toml", type=Path, metavar="FILE",
                        help='A TOML file with `pattern = "..."`; watched while it is edited. (default: endonym.toml)')  # fmt: skip
     group = parser.add_argument_group("What is shown")
     group.add_argument(
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 def settings_file(args: argparse.Namespace) -> Path | None:
     """The TOML file that says how the file is written: the one given, else the project's when it stands in one."""
-    if args.settings:
-        return Path(args.settings)
+    if args.toml:
+        return Path(args.toml)
     try:
         return open_project(args).file
     except EndonymError:
@@ -108,7 +108,7 @@ def _read(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     for source in data.get("sources", ()):
         if any((path.parent / name).resolve() == args.file.resolve() for name in source.get("files", ())):
             return dict(source.get("settings", {}))
-    return data if args.settings and "pattern" in data else {}
+    return data if args.toml and "pattern" in data else {}
 
 
 def _colour() -> bool:
