@@ -36,6 +36,7 @@ READERS = {
     "story.flextext": "flex", "interview.cha": "cha", "corpus.tzh": "moses",
     "dictionary.lift": "lift", "dictionary.sfm": "toolbox", "dictionary.tei": "tei", "structured.txt": "structured",
     "cldf/cldf-metadata.json": "cldf", "stardict/tseltal-spanish.ifo": "stardict", "dictd/freedict-tzh-spa.index": "dictd",
+    "wiki.xml": "mediawiki", "site.warc": "warc",
 }  # fmt: skip
 SETTINGS = {
     "corpus.tzh": {"translation": "corpus.spa"},

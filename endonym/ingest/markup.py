@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import groupby
 
@@ -28,14 +28,26 @@ NOTES = frozenset(("footnote", "endnote", "rearnote", "doc-footnote", "doc-endno
 _EMPTY = re.compile(r"<(a|div|iframe|p|script|span|style|textarea|title)\b([^<>]*)/>", re.I)
 
 
-def take_apart(text: str) -> tuple[list[Block], str]:
-    """The blocks of a page with the line each begins on, and the language that the page names."""
+@dataclass(frozen=True)
+class Page:
+    """What stands on a page."""
+
+    blocks: list[Block]
+    """Each with the line it begins on."""
+    language: str
+    """As the page names it."""
+    licence: str
+    """Address behind `rel="license"`."""
+
+
+def take_apart(text: str) -> Page:
+    """The blocks of a page of HTML, and what it says of itself."""
     page = _Page()
     # <script/> is whole in XHTML; a reader of HTML would take all that follows for its content.
     page.feed(_EMPTY.sub(r"<\1\2></\1>", text))
     page.close()
     page.flush()
-    return page.finished(), page.lang
+    return Page(page.finished(), page.lang, page.licence)
 
 
 class _Found:
@@ -50,6 +62,7 @@ class _Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found: list[_Found] = []
         self.lang = ""
+        self.licence = ""
         self._text: list[str] = []
         self._line = 0
         self._level = 0
@@ -66,6 +79,8 @@ class _Page(HTMLParser):
         values = {key: value or "" for key, value in attrs}
         if tag in ("html", "body"):
             self.lang = self.lang or values.get("lang") or values.get("xml:lang") or ""
+        if "license" in values.get("rel", "").lower().split():
+            self.licence = self.licence or values.get("href", "")
         if tag in SILENT:
             self._silent.append(tag)
             return

@@ -37,7 +37,7 @@ class Sample:
     """Column names of a table, keys of JSON objects; empty for other files."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     packed: bool = False
-    """Whether the file is packed with gzip, bzip2 or xz; `head` is unpacked."""
+    """Whether the file is packed with gzip, bzip2 or xz (`head` is unpacked) or holds packed pages: for readers with `PACKED`."""
     form: str = ""
     """What kind of file it is by its first bytes when it is no text (`PDF`, `ZIP`, `PNG`); its reader looks into it itself."""
 
@@ -54,11 +54,12 @@ class Sample:
 
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
-    if kind := packing(path):
-        head = unpacked_head(path, 4 * HEAD_CHARS).decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
-        return Sample(path, Encoding("utf-8", f"packed with {kind}"), head, packed=True)
-    if kind := form(path) or _document(path):
-        return Sample(path, Encoding("", kind), "", form=kind)
+    kind, start = packing(path), unpacked_head(path, 4 * HEAD_CHARS) if path.is_file() else b""
+    if kind or start.startswith(b"WARC/"):
+        head = start.decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
+        return Sample(path, Encoding("utf-8", f"packed with {kind}" if kind else "a web archive"), head, packed=True)
+    if other := form(path) or _document(path):
+        return Sample(path, Encoding("", other), "", form=other)
     suffix = ".xml" if _is_xml(path) else path.suffix.lower()
     encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
     with path.open(encoding=encoding.name, errors="replace", newline=None) as file:

