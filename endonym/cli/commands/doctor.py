@@ -85,6 +85,7 @@ def _all(project: Project | None) -> Iterator[Finding]:
     yield _modules("training", ("transformers", "peft", "tokenizers", "safetensors"), "train", BAD)
     yield _modules("GGUF export", ("gguf", "xllamacpp"), "gguf", BAD)
     yield _modules("server", ("fastapi", "uvicorn"), "serve", NOTE)
+    yield from _materials(project)
     yield _base(project)
     yield _processor()
     yield _memory()
@@ -130,6 +131,36 @@ def _torch() -> Iterator[Finding]:
         yield Finding(
             "PyTorch", OK, f"{torch.__version__}, no GPU found: trains on the processor with {threads} threads"
         )
+
+
+def _materials(project: Project | None) -> Iterator[Finding]:
+    """What reading scans and recordings needs; it is missing only where the project has some."""
+    from endonym.data.languages import name
+    from endonym.ingest import tesseract
+    from endonym.models import speech
+
+    readers = {str(source.get("reader", "")) for source in project.sources} if project else set()
+    scans, sound = (BAD if reader in readers else NOTE for reader in ("scan", "audio"))
+    yield _modules("scans", ("tesserocr", "pypdfium2"), "ocr", scans)
+    codes = [project.language, project.pivot] if project else []
+    lacking = tesseract.missing(codes)
+    if lacking:
+        said = f"no language data for {', '.join(map(name, lacking))}"
+        yield Finding(
+            "Tesseract", scans if project and project.language in lacking else NOTE, said, tesseract.command(lacking)
+        )
+    elif not tesseract.installed():
+        yield Finding("Tesseract", NOTE, "no language data here", tesseract.command(["eng"]))
+    else:
+        have = tesseract.candidates(codes) if codes else sorted(tesseract.installed())
+        yield Finding("Tesseract", OK, f"language data {', '.join(have)} in {tesseract.folder()}")
+    # Sound is decoded by PyAV, which brings FFmpeg's libraries: the program ffmpeg is not needed.
+    yield _modules("recordings", ("faster_whisper", "av"), "audio", sound)
+    here = [one for one in speech.catalog() if speech.cached(one)]
+    if here:
+        yield Finding("speech model", OK, ", ".join(here))
+    else:
+        yield Finding("speech model", sound, "none on this computer", "endonym models get whisper-base")
 
 
 def _processor() -> Finding:
