@@ -29,7 +29,7 @@ TSELTAL = DATA / "tseltal"
 GOLDEN = json.loads((FIXTURES / "golden.json").read_text(encoding="utf-8"))
 READERS = {
     "page.html": "html", "memory.tmx": "tmx", "messages.po": "po", "notes.md": "markdown", "poem.txt": "text", "udhr.docx": "docx",
-    "udhr.odt": "odt", "udhr.epub": "epub", "columns.pdf": "pdf", "chats.jsonl": "chat",
+    "udhr.odt": "odt", "udhr.epub": "epub", "columns.pdf": "pdf", "matthew.usfm": "usfm", "chats.jsonl": "chat",
     "documents.jsonl": "documents", "wordlist.csv": "lexicon", "dictionary.json": "lexicon", "pairs.tsv": "pairs",
     "preferences.jsonl": "preference",
     "translation.xlf": "xliff", "film.tzh.srt": "subtitles", "recording.eaf": "elan", "recording.TextGrid": "textgrid",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from endonym.ingest.columns import language_of
-from endonym.ingest.language import Known, identify
+from endonym.ingest.language import LEAST_CHARS, MOST_CHARS, SURE, WIDELY_WRITTEN, Known, classify, identify
 
 LEAST_FILLED = 0.5
 """Share of rows in which both cells must hold letters."""
@@ -40,9 +40,19 @@ def find_sides(rows: Sequence[Sequence[str]], language: str, pivot: str) -> Side
     known = Known(language, pivot)
     found: dict[str, list[int]] = {}
     for k in worded:
-        found.setdefault(identify(texts[k], known).code, []).append(k)
+        found.setdefault(_language(texts[k], known), []).append(k)
     first, second = found.get(language, []), found.get(pivot, [])
     return _checked(rows, Sides(first[0], second[0], False)) if len(first) == len(second) == 1 else None
+
+
+def _language(texts: Sequence[str], known: Known) -> str:
+    """Language of a column; a script alone does not prove it, since others are written in it too."""
+    code, text = identify(texts, known).code, " ".join(texts)[:MOST_CHARS]
+    if code and len(text) >= LEAST_CHARS:
+        other, sure = classify(text)
+        if sure >= SURE and other in WIDELY_WRITTEN and other not in (known.language, known.pivot):
+            return ""
+    return code
 
 
 def _named(cell: str, language: str, pivot: str) -> str:

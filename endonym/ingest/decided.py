@@ -122,7 +122,12 @@ def _of_files(finding: Finding, group: Group, module: ModuleType, values: dict[s
     for sample in group.samples:
         texts = _beginning(module.head(sample.path)) if hasattr(module, "head") else [sample.head]
         _, code = split(sample, group.reader, known.language, known.pivot)
-        if code:
+        if not code and hasattr(module, "facing") and not values.get("facing"):
+            values["facing"] = module.facing(sample.path, known.language, known.pivot)
+        if values.get("facing"):
+            said = Said(f"{values['facing']} pages", known.language, "the pages on the other side are in the pivot")
+            values["language"] = known.language
+        elif code:
             said = Said(sample.path.name, code, "the file's name says so")
         elif values.get("language"):
             said = Said(sample.path.name, values["language"], "as set")

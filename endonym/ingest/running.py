@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from endonym.ingest.layout import Line, rows_of
 
@@ -12,6 +13,8 @@ EDGE_ROWS = 3
 """Rows from the top and from the foot of a page that may belong to the page rather than to the text."""
 NEAR = 8.0
 """How far apart, in points, a line may stand on two pages and still be the same one."""
+APART = 1.15
+"""Distance of a running line from the text, in usual distances from row to row."""
 LEAST_PAGES = 2
 """Other pages around that must have the line; 1 in a document of three pages or fewer."""
 _ROMAN = re.compile(r"(?=[ivxlc])(c{0,3})(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})", re.I)
@@ -49,11 +52,17 @@ class Page:
 
     controls: str = ""
     """Control characters, which stand for no letter."""
+    num_rows: int = 0
+    step: float = 0.0
+    """The usual distance from row to row."""
 
     def __post_init__(self) -> None:
         rows = rows_of(self.lines)
-        self.top = [_edge(row) for row in rows[:EDGE_ROWS]]
-        self.foot = [_edge(row) for row in rows[: -EDGE_ROWS - 1 : -1]]
+        self.num_rows = len(rows)
+        steps = sorted(a[0].base - b[0].base for a, b in pairwise(rows))
+        self.step = steps[len(steps) // 2] if steps else 0.0
+        self.top = [_edge(row) for row in rows[: EDGE_ROWS + 1]]
+        self.foot = [_edge(row) for row in rows[: -EDGE_ROWS - 2 : -1]]
 
 
 def running(page: Page, around: Sequence[Page], num_pages: int) -> dict[Line, tuple[str, str]]:
@@ -61,20 +70,25 @@ def running(page: Page, around: Sequence[Page], num_pages: int) -> dict[Line, tu
     found: dict[Line, tuple[str, str]] = {}
     least = LEAST_PAGES if num_pages > 3 else 1
     for name in ("top", "foot"):
-        for edge in getattr(page, name):
-            if any(line in found for line in edge.lines):
-                continue
-            same = [other.number for other in around if other is not page
+        edges = getattr(page, name)
+        here: dict[Line, tuple[str, str]] = {}
+        for number, edge in enumerate(edges[:EDGE_ROWS]):
+            # Pages that have nothing but this line show nothing: it may be all they say.
+            same = [other.number for other in around if other is not page and other.num_rows > number + 1
                     and any(_same(edge, one, other.number - page.number) for one in getattr(other, name))]  # fmt: skip
             own = edge.bare and edge.numbers[0] == page.number
             if len(same) < (1 if edge.bare else least) and not own:
                 # What stands further in belongs to the text when this does.
+                found.update(here)
                 break
             reason = "page_number" if edge.bare else "running_header" if name == "top" else "running_footer"
             pages = ", ".join(map(str, same[:4]))
-            found.update(
-                dict.fromkeys(edge.lines, (reason, f"page {page.number}" + (f"; also on {pages}" if pages else "")))
-            )
+            detail = f"page {page.number}" + (f"; also on {pages}" if pages else "")
+            here.update(dict.fromkeys(edge.lines, (reason, detail)))
+            inner = edges[number + 1] if number + 1 < len(edges) else None
+            # Where all lines come again, so does the text: what runs above or below it stands apart from it.
+            if edge.bare or inner is None or abs(edge.y - inner.y) > APART * page.step:
+                found.update(here)
     return found
 
 

@@ -133,7 +133,7 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         config = _configure(module, values, project)
         values = _mapping(module, config, first, values)
         _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
-        finding.settings = values
+        finding.settings = {key: value for key, value in values.items() if value != ""}
         if hasattr(module, "measured"):
             finding.notes += filter(
                 None, [module.measured(project.path / name, config) for name in finding.files[:GLANCED]]
@@ -218,6 +218,11 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
         reasons = f" ({', '.join(sorted(left_out))})" if left_out else ""
         raise DataError(
             Problem(finding.files[0], 0, "", what + reasons, "complete the file, or name another reader with --reader")
+        )
+    if scans:
+        pages = ", ".join(scans[:8]) + (" and more" if len(scans) > 8 else "")
+        finding.notes.append(
+            f"{len(scans):,} pages are scans without text ({pages}): recognise them (OCR) and add what comes of it"
         )
     if ruined:
         finding.notes.append(f"{ruined:,} characters were lost before it came here (U+FFFD stands for them)")

@@ -119,6 +119,9 @@ def _keys(path: Path, cfg: Config) -> list[str]:
     for number, row in enumerate(rows(path, cfg.encoding, items=cfg.items)):
         if isinstance(row, Row):
             found.update(dict.fromkeys(paths(row.values)))
+            # A path may also lead into a list, where there is no end of names.
+            given = (cfg.text, cfg.translation, cfg.document, cfg.dialect, cfg.confidence, *cfg.where)
+            found.update(dict.fromkeys(path for path in given if path and at(row.values, path) is not None))
         if number >= 100:
             break
     return list(found)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ REQUIRES = {"pypdfium2": "documents"}
 EXTENSIONS = (".pdf",)
 AROUND = 6
 """Pages before and after a page that are looked at for what comes again."""
+FACING_PAGES, FACING_CHARS = 12, 200
+"""Pages looked at to tell whether left and right pages translate each other, and the text a page must have for it."""
 MOST_WORDS = 300_000
 """Different words remembered, to tell hyphens that belong to a word; more are not counted."""
 
@@ -36,6 +38,11 @@ class Config(Settings):
     running: bool = Field(False, description="Keep headers, footers and page numbers in the text.")
     pages: bool = Field(
         False, description="Page N of one file translates page N of the other: sentences are paired page by page."
+    )
+
+    facing: Literal["", "left", "right"] = Field(
+        "",
+        description="Side in `language` of a book whose left (even) and right pages translate each other; none when empty.",
     )
 
 
@@ -56,7 +63,7 @@ def sniff(sample: Sample) -> float:
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     """Yield a `Doc` for every heading and paragraph page by page; `origin` names the page. Memory does not grow with the pages."""
     with opened(path) as document:
-        blocks = _blocks(document, cfg)
+        blocks = _blocks(document, cfg, cfg.document or path.stem)
         yield from records(
             path, "pdf", blocks, cfg, "", "its pages are scans or pictures: use a reader that recognises text (OCR)"
         )
@@ -65,7 +72,23 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def head(path: Path) -> Iterator[str]:
     """The texts of the document in order, for a look at its language."""
     with opened(path) as document:
-        yield from (block.text for block in _blocks(document, Config()) if not block.drop)
+        yield from (block.text for block in _blocks(document, Config(), "") if not block.drop)
+
+
+def facing(path: Path, language: str, pivot: str) -> str:
+    """The side in `language`, when left and right pages are in the two languages by what stands on the first of them."""
+    from endonym.ingest.language import Known, identify
+
+    sides: dict[bool, list[str]] = {True: [], False: []}
+    with opened(path) as document:
+        for number in range(1, min(len(document), FACING_PAGES + 1)):
+            text = " ".join(line.text for line in taken(document, number).lines)
+            if len(text) >= FACING_CHARS:
+                sides[number % 2 == 1].append(identify([text], Known(language, pivot)).code)
+    for left, right, side in ((language, pivot, "left"), (pivot, language, "right")):
+        if min(map(len, sides.values())) >= 2 and set(sides[True]) == {left} and set(sides[False]) == {right}:
+            return side
+    return ""
 
 
 @contextmanager
@@ -91,12 +114,13 @@ def opened(path: Path) -> Iterator[Any]:
         document.close()
 
 
-def _blocks(document: Any, cfg: Config) -> Iterator[Block]:
+def _blocks(document: Any, cfg: Config, name: str) -> Iterator[Block]:
     """The blocks page by page; a paragraph that the end of a page cuts is put together again."""
     words = _Words()
     waiting: list[tuple[int, Paragraph]] = []
     """The last paragraph of the pages so far, which the next page may go on with."""
     sizes: deque[float] = deque(maxlen=2000)
+    usual = 0.0
     for page, around in _pages(document, words):
         left_out = {} if cfg.running else running(page, around, len(document))
         yield from _beside(page, left_out)
@@ -107,30 +131,39 @@ def _blocks(document: Any, cfg: Config) -> Iterator[Block]:
         usual = sorted(sizes)[len(sizes) // 2] if sizes else 0.0
         for number, paragraph in found:
             # Only the first of a column or page may go on with what the one before it left open.
-            if not number and waiting and went_on(waiting[-1][1], paragraph, words.counts):
+            before = waiting[-1][1] if waiting and not number and not (cfg.facing or cfg.pages) else None
+            if before and went_on(before, paragraph, words.counts):
                 continue
-            yield from _finished(waiting, usual, cfg, page.unreadable)
+            yield from _finished(waiting, usual, cfg, page.unreadable, name)
             waiting = [(page.number, paragraph)]
         for text in page.odd:
-            yield from _finished(waiting, usual, cfg, page.unreadable)
+            yield from _finished(waiting, usual, cfg, page.unreadable, name)
             waiting = [(page.number, Paragraph(text, usual))]
-    yield from _finished(waiting, 0.0, cfg, False)
+    yield from _finished(waiting, usual, cfg, False, name)
 
 
-def _finished(waiting: list[tuple[int, Paragraph]], usual: float, cfg: Config, unreadable: bool) -> Iterator[Block]:
+def _finished(
+    waiting: list[tuple[int, Paragraph]], usual: float, cfg: Config, unreadable: bool, name: str
+) -> Iterator[Block]:
     for number, paragraph in waiting:
         big = paragraph.size / usual if usual else 1.0
         level = (1 if big > 1.45 else 2) if big > 1.15 and paragraph.lines <= 3 else 0
         about: dict[str, Any] = {"page": number, **({"section": f"page {number}"} if cfg.pages else {})}
+        language = ""
+        if cfg.facing:
+            # Page 2 lies beside page 3; what the two sides say stands in one section for the alignment.
+            about |= {"section": f"pages {number // 2 * 2} and {number // 2 * 2 + 1}", "parallel": name}
+            language = cfg.language if (number % 2 == 0) == (cfg.facing == "left") else cfg.pivot
+            level = 0
         drop = "no_unicode" if unreadable else ""
         detail = (
             "its font does not say which characters its shapes are; recognise the page as a picture" if drop else ""
         )
-        yield Block(number, paragraph.text, 0 if drop else level, drop, detail, about=about)
+        level = 0 if drop else level
+        yield Block(number, paragraph.text, level, drop, detail, language, about=about)
         if paragraph.hyphens:
-            yield Block(
-                number, " ".join(paragraph.hyphens), drop="hyphen", detail=", ".join(paragraph.joins), about=about
-            )
+            marks, joins = " ".join(paragraph.hyphens), ", ".join(paragraph.joins)
+            yield Block(number, marks, drop="hyphen", detail=joins, language=language, about=about)
 
 
 def _beside(page: Page, left_out: dict[Line, tuple[str, str]]) -> Iterator[Block]:
