@@ -194,10 +194,13 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
     left_out: Counter[str] = Counter()
     examples, ruined, parallel = 0, 0, set()
     beside: Counter[str] = Counter()
+    scans: list[str] = []
     for item in records(source, project.path, glance=True):
         if isinstance(item, Drop):
             finding.records["left out"] += 1
             left_out[item.reason] += 1
+            if item.reason.endswith(".no_text_layer"):
+                scans.append(item.record.origin.rpartition(":")[2])
             finding.records["waiting"] += waits(item.reason)
             continue
         finding.records[item.kind] += 1
