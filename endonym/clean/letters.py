@@ -82,7 +82,8 @@ class Letters:
                 seen = self.tables[fold, k - 1, runs.contexts[k - 1]]
             chance = (self.tables[fold, k, runs.places[k]] + PRIOR * chance) / (np.maximum(seen, 0) + PRIOR)
         bits = np.bincount(runs.owners, -np.log2(np.minimum(chance, 1)), runs.num_texts)
-        return bits, np.bincount(runs.owners, minlength=runs.num_texts)
+        letters = np.bincount(runs.owners, minlength=runs.num_texts)
+        return np.asarray(bits, np.float64), np.asarray(letters, np.int64)
 
 
 def folds_of(texts: Sequence[str]) -> NDArray[np.int64]:

@@ -119,10 +119,8 @@ class Profiles:
         places = np.arange(total) + np.repeat(first - (ends - lengths), lengths)
         cells = np.repeat(texts.owners * len(self.codes), lengths) + self._columns[places]
         size = len(texts.sizes) * len(self.codes)
-        scores: Floats = np.bincount(cells, weights=self._gains[places].astype(np.float64), minlength=size).reshape(
-            len(texts.sizes), -1
-        )
-        return scores
+        scores = np.bincount(cells, weights=self._gains[places].astype(np.float64), minlength=size)
+        return np.asarray(scores, np.float64).reshape(len(texts.sizes), -1)
 
 
 def counted(texts: Sequence[str]) -> tuple[Ints, Ints]:
@@ -150,7 +148,7 @@ class Identifier:
         verdicts = [Verdict(self.codes[j], p, k) for j, p, k in zip(best, self._chance(gains[:, :-1]), known.tolist())]
         doubtful = np.flatnonzero(known < PLAIN)
         if len(doubtful) and self._other.codes:
-            some = grams([texts[i] for i in doubtful])
+            some = grams([texts[i] for i in doubtful.tolist()])
             # A project's text is in its own languages until much speaks against it; the rest share one chance in twenty.
             rare = math.log(20 * len(self._other.codes) / len(self.codes)) / self._sharpness
             both = np.concatenate([gains[doubtful, :-1], self._other.gains(some) - rare], axis=1)
