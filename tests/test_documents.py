@@ -219,6 +219,17 @@ def test_verses_of_two_files_are_paired_by_their_numbers(tmp_path):
     assert [pair.meta["verse"] for pair in pairs][:3] == ["1:1", "1:2", "1:4"]
 
 
+def test_paragraphs_in_the_other_script_are_in_the_other_language(tmp_path, amharic):
+    """They are no translations of the rest unless the source says `parallel`: a foreword is none."""
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(text for pair in amharic[:4] for text in pair), encoding="utf-8")
+    docs = read(path, "text", language="amh", pivot="eng")
+    assert [doc.language for doc in docs] == ["eng", "amh"] * 4
+    assert {(doc.language, doc.meta["document"]) for doc in docs} == {("amh", "a"), ("eng", "a (eng)")}
+    assert {doc.meta["parallel"] for doc in read(path, "text", language="amh", pivot="eng", parallel=True)} == {"a"}
+    assert {doc.language for doc in read(path, "text")} == {"tzh"}
+
+
 def test_numbered_sections_are_no_verses(tmp_path):
     body = "\n\n".join(f"1.{n} Lugares\n\nEl texto de la sección es largo.\n\nY sigue aquí." for n in range(1, 9))
     (tmp_path / "a.txt").write_text(body, encoding="utf-8")

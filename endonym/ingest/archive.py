@@ -49,7 +49,7 @@ class Archive:
                         raise self.problem(name, f"it unpacks to more than {done // 2**20} MiB, far more than a text does",
                                            "this may be a ZIP bomb; if it is a real document, save it in smaller files")  # fmt: skip
                     yield chunk
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
             raise self.problem(
                 name, f"this part is broken: {error}", "copy the file again, or save it again"
             ) from error
@@ -160,7 +160,7 @@ def kind_of(path: Path) -> str:
             kind = b""
             if "mimetype" in names and file.getinfo("mimetype").file_size < 200:
                 kind = file.read("mimetype").strip()
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError):
         return ""
     if kind == b"application/epub+zip" or "META-INF/container.xml" in names:
         return "epub"

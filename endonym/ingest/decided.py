@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
 from endonym.data.languages import language
+from endonym.ingest.beginnings import languages_of_files
 from endonym.ingest.columns import guess, language_of
 from endonym.ingest.finding import Finding, Said
-from endonym.ingest.group import BESIDE, Group, is_document, split
-from endonym.ingest.language import MOST_CHARS, Known, identify
+from endonym.ingest.group import BESIDE, Group, is_document
+from endonym.ingest.language import Known, identify
 from endonym.ingest.sample import Sample
 from endonym.ingest.table import Row, rows
 
@@ -24,7 +25,7 @@ def decide(finding: Finding, group: Group, module: ModuleType, values: dict[str,
     if callable(getattr(module, "languages", None)):
         finding.languages = module.languages(sample, values, known)
     elif group.reader in BESIDE or is_document(group.reader):
-        _of_files(finding, group, module, values, known)
+        languages_of_files(finding, group, module, values, known)
     elif group.reader == "lexicon":
         if len(group.samples) == 1 and any(language_of(column) for column in sample.columns):
             found = _columns(sample, values, known, codes, role)
@@ -116,42 +117,6 @@ def _say(
     values[field] = said.language
     finding.languages.append(said)
     known.learn(said.language, texts)
-
-
-def _of_files(finding: Finding, group: Group, module: ModuleType, values: dict[str, Any], known: Known) -> None:
-    for sample in group.samples:
-        texts = _beginning(module.head(sample.path)) if hasattr(module, "head") else [sample.head]
-        _, code = split(sample, group.reader, known.language, known.pivot)
-        if not code and hasattr(module, "facing") and not values.get("facing"):
-            values["facing"] = module.facing(sample.path, known.language, known.pivot)
-        if values.get("facing"):
-            said = Said(f"{values['facing']} pages", known.language, "the pages on the other side are in the pivot")
-            values["language"] = known.language
-        elif code:
-            said = Said(sample.path.name, code, "the file's name says so")
-        elif values.get("language"):
-            said = Said(sample.path.name, values["language"], "as set")
-        else:
-            guessed = identify(texts, known)
-            said = Said(
-                sample.path.name,
-                guessed.code or known.language,
-                guessed.how if guessed.code else f"{guessed.how}; taken from the project",
-            )
-            values["language"] = said.language
-        finding.languages.append(said)
-        known.learn(said.language, texts)
-
-
-def _beginning(texts: Iterable[str]) -> list[str]:
-    """As many texts as are needed to tell a language."""
-    found, size = [], 0
-    for text in texts:
-        found.append(text)
-        size += len(text)
-        if size >= MOST_CHARS:
-            break
-    return found
 
 
 def _columns(

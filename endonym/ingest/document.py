@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data.languages import language
+from endonym.data.scripts import count_scripts
 from endonym.errors import DataError, Problem
 from endonym.ingest.bilingual import Sides, find_sides
 from endonym.ingest.ids import Ids
@@ -19,6 +21,8 @@ from endonym.types import Doc, Drop, Pair, Record
 
 LOOK_AHEAD = 200
 """Blocks looked at before it is said whether a text is in numbered verses."""
+LEAST_LETTERS = 12
+"""Letters from which the script of a paragraph tells its language."""
 ROWS_AHEAD = 40
 """Rows of a table looked at before its columns are told."""
 
@@ -91,6 +95,10 @@ class _Maker:
         self.name = cfg.document or (name if cfg.parallel else path.stem)
         self.code = code or own(declared, cfg) or cfg.language
         self.meta: dict[str, Any] = {"document": self.name, **({"parallel": self.name} if cfg.parallel else {})}
+        other = cfg.pivot if self.code == cfg.language else cfg.language
+        apart = {*language(self.code).scripts}.isdisjoint(language(other).scripts or language(self.code).scripts)
+        self.other = other if apart and language(self.code).scripts else ""
+        """The other of the two languages, when the two share no script."""
         self.ids, self.part, self.section = Ids(), 0, ""
         self.verses = Verses(cfg.verses)
 
@@ -112,9 +120,21 @@ class _Maker:
             text, verse = self.verses.cut(text)
             if verse:
                 about["verse"] = verse
-        code = own(block.language, self.cfg) or self.code
+        code = own(block.language, self.cfg) or self._by_script(text)
+        if code != self.code and not about.get("parallel"):
+            # Two languages in one document are translations of each other only where something says so.
+            about["document"] = f"{self.name} ({code})"
         doc = Doc(self.ids("doc", code, self.name, text), text, code, f"{self.path.name}:{block.place}", about)
         yield Drop(doc, f"{self.reader}.{block.drop}", block.detail) if block.drop else doc
+
+    def _by_script(self, text: str) -> str:
+        """The document's language, or the other one of the two when only that is written in the letters of the text."""
+        if not self.other:
+            return self.code
+        scripts = count_scripts(text)
+        script, number = scripts.most_common(1)[0] if scripts else ("", 0)
+        sure = number >= LEAST_LETTERS and number > 0.9 * scripts.total() and script in language(self.other).scripts
+        return self.other if sure else self.code
 
     def several(self, blocks: Iterator[Block]) -> Iterator[Record | Drop]:
         for block in blocks:
@@ -165,7 +185,5 @@ def _left_out(row: Block, cell: tuple[str, ...], reason: str, detail: str) -> Bl
 
 def own(declared: str, cfg: Settings) -> str:
     """A declared language when it is one of the project's two, else `""`: others are often a template's default."""
-    from endonym.data.languages import language
-
     code = language(declared).code if declared else ""
     return code if code in (cfg.language, cfg.pivot) else ""

@@ -19,6 +19,8 @@ LEAST_ROWS = (3, 6)
 """Rows that columns must go on for, on a page and inside a column: there, wide gaps between words may look like one."""
 GUTTER = 0.35
 """Least width of the gap between columns, in heights of a line."""
+OVERHANG = 0.4
+"""How far a line may stand out into the gap, in heights of a line."""
 LEAST_COLUMN = 0.15
 """Least width of a column as a share of the width of what is cut."""
 LEAST_FILL = 0.5
@@ -87,7 +89,7 @@ def regions(lines: Sequence[Line], rtl: bool = False, depth: int = 0) -> list[li
     plain: list[Line] = []
     start = 0
     while start < len(rows):
-        stop, gaps = _band(rows, start)
+        stop, gaps = _band(rows, start, rtl)
         columns = _columns(rows[start:stop], gaps) if stop >= start + LEAST_ROWS[depth > 0] and depth < 4 else []
         if columns:
             found += [plain] if plain else []
@@ -101,27 +103,31 @@ def regions(lines: Sequence[Line], rtl: bool = False, depth: int = 0) -> list[li
     return found + ([plain] if plain else [])
 
 
-def _band(rows: Sequence[Sequence[Line]], start: int) -> tuple[int, list[tuple[float, float]]]:
+def _band(rows: Sequence[Sequence[Line]], start: int, rtl: bool) -> tuple[int, list[tuple[float, float]]]:
     """How far down from row `start` a gap runs through all rows, and the gaps that do."""
     left = min(line.x0 for row in rows for line in row) - 1
     right = max(line.x1 for row in rows for line in row) + 1
     gaps = [(left, right)]
     for stop in range(start, len(rows)):
         size = statistics.median(line.size for line in rows[stop])
-        narrowed = [gap for gap in _cut(gaps, rows[stop]) if gap[1] - gap[0] >= GUTTER * size]
+        narrowed = [gap for gap in _cut(gaps, rows[stop], OVERHANG * size, rtl) if gap[1] - gap[0] >= GUTTER * size]
         if not narrowed:
             return stop, gaps
         gaps = narrowed
     return len(rows), gaps
 
 
-def _cut(gaps: Sequence[tuple[float, float]], row: Sequence[Line]) -> Iterator[tuple[float, float]]:
+def _cut(
+    gaps: Sequence[tuple[float, float]], row: Sequence[Line], overhang: float, rtl: bool
+) -> Iterator[tuple[float, float]]:
+    """What a row leaves of the gaps. Lines may end a little inside one: cells of a table touch, and marks hang over."""
+    spans = [(line.x0 + overhang * rtl, line.x1 - overhang * (not rtl)) for line in row]
     for low, high in gaps:
-        for line in row:
-            if line.x1 > low and line.x0 < high:
-                if line.x0 > low:
-                    yield low, line.x0
-                low = line.x1
+        for x0, x1 in spans:
+            if x1 > low and x0 < high:
+                if x0 > low:
+                    yield low, x0
+                low = x1
         if low < high:
             yield low, high
 
