@@ -256,6 +256,10 @@ def test_tiers_are_told_by_setting_mark_name_and_text(tmp_path, tseltal):
     assert sides(found) == list(zip(own, spanish))
     assert all(pair.meta["confidence"] == 1 for pair in kept(found))
     assert len(found) - len(kept(found)) == 20
+    # Forced alignment gives the words again, one by one, and measurements stand on tiers too.
+    words = [word for text in own for word in text.split()]
+    again = write(tmp_path, "b.TextGrid", textgrid([("KM", own), ("align", words), ("f0", ["120"])], True))
+    assert [doc.text for doc in kept(read(again, "textgrid"))] == own
     turned = read(path, "textgrid", tiers={"KM": "-", "LP": "tzh"})
     assert [doc.text for doc in kept(turned)] == spanish
     with pytest.raises(DataError, match="'KM'"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -74,6 +74,7 @@ def read_tiers(path: Path, tiers: Sequence[Tier], cfg: TierConfig, reader: str) 
     """Yield a `Pair` for every text with its translation, a `Doc` for every other text; the rest goes to the ledger."""
     filled = [tier for tier in tiers if any(one.text.strip() for one in tier.annotations)]
     _name_languages(filled, cfg)
+    _set_words_apart(filled, cfg)
     texts = [tier for tier in filled if tier.language == cfg.language]
     translations = [tier for tier in filled if tier.language == cfg.pivot]
     if not texts and not translations:
@@ -117,6 +118,9 @@ def _name_languages(tiers: Sequence[Tier], cfg: TierConfig) -> None:
     roots = [tier for tier in tiers if not tier.language and not tier.depends]
     for tier in [tier for tier in tiers if not tier.language]:
         sample = [one.text for one in tier.annotations[:200]]
+        if not any(char.isalpha() for text in sample for char in text):
+            tier.language, tier.how = OTHER, "it has no letters"
+            continue
         guessed = identify(sample, Known(cfg.language, cfg.pivot))
         if guessed.code:
             tier.language, tier.how = guessed.code, guessed.how
@@ -126,13 +130,26 @@ def _name_languages(tiers: Sequence[Tier], cfg: TierConfig) -> None:
             tier.language, tier.how = OTHER, "neither its name nor its text tells its language"
 
 
+def _set_words_apart(tiers: Sequence[Tier], cfg: TierConfig) -> None:
+    """A tier that has the words of another one by one (from forced alignment) is that text again, and no text of its own."""
+    same = [tier for tier in tiers if tier.language == cfg.language and tier.how != "as set"]
+    words = {id(tier): Counter(word for one in tier.annotations for word in one.text.split()) for tier in same}
+    for tier in same:
+        single = sum(len(one.text.split()) <= 1 for one in tier.annotations)
+        for other in same:
+            mine, theirs = words[id(tier)], words[id(other)]
+            finer = len(tier.annotations) > 1.5 * len(other.annotations) and single >= 0.8 * len(tier.annotations)
+            if finer and other.language != OTHER and (mine & theirs).total() >= 0.8 * mine.total():
+                tier.language, tier.how = OTHER, f"it has the words of the tier {other.name} one by one"
+                break
+
+
 def _by_mark(tier: Tier, cfg: TierConfig) -> tuple[str, str]:
     for name in (tier.name, tier.kind, tier.name.partition("@")[0]):
         if name in cfg.tiers:
             code = cfg.tiers[name]
             return (code if code == OTHER else language(code).code), "as set"
-    role = next((role for name in (tier.name, tier.kind) for role in ("text", "translation", "other")
-                 if plain_name(name) in names()[role]), "")  # fmt: skip
+    role = next((role for name in (tier.name, tier.kind) if (role := _role(name))), "")
     if role == "other":
         return OTHER, "its name says that it is no running text"
     if tier.declared:
@@ -144,6 +161,16 @@ def _by_mark(tier: Tier, cfg: TierConfig) -> tuple[str, str]:
     if role == "text":
         return cfg.language, "its name says that it is the text"
     return (cfg.pivot, "its name says that it is the translation") if role == "translation" else ("", "")
+
+
+def _role(name: str) -> str:
+    """The part a tier plays by its whole name, or by its last or first word (`Ana - words`); `""` when it does not tell."""
+    pieces = [piece for piece in re.split(r"[\W\d_]+", name.partition("@")[0].casefold()) if piece]
+    for said in (plain_name(name), *(piece for piece in (*pieces[-1:], *pieces[:1]) if len(piece) > 3)):
+        for role in ("text", "translation", "other"):
+            if said in names()[role]:
+                return role
+    return ""
 
 
 def _in_name(name: str, cfg: TierConfig) -> str:

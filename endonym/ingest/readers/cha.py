@@ -163,6 +163,8 @@ def clean(raw: str) -> tuple[str, dict[str, Any]]:
     if times:
         about |= {"start": int(times[0][0]) / 1000, "end": int(times[-1][1]) / 1000}
     text = re.sub(r"\x15[^\x15]*\x15", " ", raw)
+    # \x02 with a character behind it begins and ends underlining and the like in CLAN.
+    text = re.sub(r"\x02[\x01-\x04]", "", text)
     # Comments and replacements may stand between the words and the mark that takes them back.
     text = re.sub(r"\[(?!/)[^\[\]]*\]", " ", text)
     while True:

@@ -32,7 +32,7 @@ class Config(TierConfig):
 
 def sniff(sample: Sample) -> float:
     """High where the file says that it is a TextGrid."""
-    return 0.95 if re.search(r'ooTextFile.{0,40}"TextGrid"', sample.head[:400], re.S) else 0.0
+    return 0.95 if re.search(r'ooTextFile.{0,60}"TextGrid"', sample.head[:400], re.S) else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
@@ -87,7 +87,8 @@ class _Tokens:
 def _tiers(path: Path, encoding: str) -> Iterator[Tier]:
     tokens = _Tokens(path, whole_text(path, encoding).lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
     kinds = (tokens.string("File type"), tokens.string("Object class"))
-    if kinds != ("ooTextFile", "TextGrid"):
+    # Praat of before 2001 named the short form in the first line.
+    if kinds not in (("ooTextFile", "TextGrid"), ("ooTextFile short", "TextGrid")):
         raise tokens.problem("Object class", f"this is a {' '.join(kinds)}, not a TextGrid", "select the TextGrid in Praat and save it as text file")  # fmt: skip
     tokens.number("xmin")
     tokens.number("xmax")
