@@ -219,7 +219,8 @@ def test_a_language_no_identifier_knows_is_told_by_its_letters(tseltal):
     """Yucatec, another Mayan language, is not taken for it by its letters; without them it is taken for the project's, and that is said."""
     own, other = [b for _, b in tseltal], [a for a, _ in tseltal]
     known = Known("tzh", "spa")
-    assert identify(own[:20], known).how.startswith("taken for it")
+    assert identify(own[:20], known).how == "its letters run as in the Universal Declaration in Tseltal"
+    assert identify(own[:20], Known("qaa", "spa")).how.startswith("taken for it")
     known.learn("tzh", own[:300])
     known.learn("spa", other[:300])
     for texts, code in ((own[300:], "tzh"), (other[300:], "spa")):

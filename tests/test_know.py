@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import unicodedata
 from pathlib import Path
@@ -19,6 +20,12 @@ from endonym.data.near_dup import normalise
 from endonym.data.pii import find, masked
 from endonym.data.scripts import block, count_blocks, script
 from endonym.types import Doc, Drop, Keep, Pair
+
+spec = importlib.util.spec_from_file_location(
+    "language_id", Path(__file__).parent.parent / "benchmarks" / "language_id.py"
+)
+language_id = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(language_id)
 
 TABLE = json.loads((Path(langid.__file__).with_name("unicode.json")).read_text(encoding="utf-8"))
 BLOCKS = [
@@ -72,6 +79,23 @@ def test_learning_needs_no_more_than_one_language_and_survives_empty_texts():
     assert only.codes == ["tzh"]
     assert only.identify(["", "123 !", "k'op bats'il ya xk'an"])[2].code == "tzh"
     assert only.identify([]) == []
+
+
+def test_the_benchmark_divides_without_a_leak_and_counts_as_the_field_does(tmp_path, tseltal):
+    rows = [f"{spanish}\t{own}\tbook {number % 3}" for number, (spanish, own) in enumerate(tseltal)]
+    (tmp_path / "pairs.tsv").write_text("\n".join(["spa\ttzh\tdocument", *rows]), encoding="utf-8")
+    texts = language_id.read(tmp_path)
+    assert set(texts) == {"spa", "tzh"} and len(texts["tzh"]) == 3
+    for way in ("mixed", "apart"):
+        train, test = language_id.divided(texts, 60, way)
+        assert len(train["tzh"]) == 60 and not set(train["tzh"]) & set(test["tzh"])
+    sources = [
+        {name for name, lines in texts["tzh"].items() if set(lines) & set(some)} for some in (train["tzh"], test["tzh"])
+    ]
+    assert not sources[0] & sources[1]
+    assert language_id.measure(train, test)["full"]["macro_f1"] > 0.9
+    assert language_id.f1(["a", "a", "b"], ["a", "b", "b"]) == {"a": pytest.approx(2 / 3), "b": pytest.approx(2 / 3)}
+    assert language_id.auroc([0.9, 0.8], [0.1, 0.85]) == 0.75
 
 
 def test_records_in_another_language_go_and_short_ones_stay(tseltal):
