@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endonym.errors import DataError, Problem
+from endonym.ingest.packing import CHUNK, unpacked
 
 MAX_LINE = 8 * 2**20
 """Longest line in bytes. A longer one is a file without line breaks, or not text."""
@@ -17,7 +19,6 @@ MAX_LINE = 8 * 2**20
 MAX_WHOLE = 64 * 2**20
 """Largest file in bytes of a format that can only be read whole (a JSON array, a page of HTML)."""
 
-CHUNK = 2**18
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8 with a byte order mark"),
     (codecs.BOM_UTF32_LE, "utf-32", "UTF-32 with a byte order mark"),
@@ -26,7 +27,6 @@ BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16 (big-endian) with a byte order mark"),
 )
 MAGIC = (
-    (b"\x1f\x8b", "gzip", "unpack it (gunzip) and add the file inside"),
     (b"PK\x03\x04", "a ZIP archive or an office document", "unpack it, or save the document as plain text or CSV"),
     (b"%PDF", "a PDF", "extract its text first (for example with pdftotext) and add the text file"),
     (b"\xd0\xcf\x11\xe0", "an old office document", "save it as plain text or CSV"),
@@ -107,22 +107,23 @@ def declared(path: Path) -> Encoding:
 def lines(path: Path, encoding: str = "") -> Iterator[tuple[int, str]]:
     """Yield `(line number, text with its line end)`; `encoding` is found when it is not given. Raises DataError."""
     name = (check(path, encoding) if encoding else detect(path)).name
-    with path.open(encoding=name, newline="") as file:
+    with unpacked(path) as file:
         # newline="" keeps line ends as they are; only \n, \r and \r\n end a line, not the form feed or U+2028 of user text.
-        yield from enumerate(file, 1)
+        yield from enumerate(io.TextIOWrapper(file, encoding=name, newline=""), 1)
 
 
 def whole_text(path: Path, encoding: str = "") -> str:
     """Read a file that can only be understood whole. Raises DataError."""
     name = (check(path, encoding, True) if encoding else detect(path, True)).name
-    return path.read_text(encoding=name)
+    with unpacked(path) as file:
+        return io.TextIOWrapper(file, encoding=name).read()
 
 
 def _open_head(path: Path) -> tuple[bytes, int]:
     try:
         if path.is_dir():
             raise _problem(path, 0, "this is a folder", "name the files in it")
-        with path.open("rb") as file:
+        with unpacked(path) as file:
             return file.read(CHUNK), path.stat().st_size
     except OSError as error:
         raise _problem(path, 0, f"cannot be read: {error.strerror}", "check the name and the permissions") from error
@@ -146,9 +147,13 @@ def _check_lines(path: Path, name: str, whole: bool, size: int) -> None:
         raise _too_long(path, 0, size, True)
     decoder = codecs.getincrementaldecoder(name)()
     line, length, seen = 1, 0, False
-    with path.open("rb") as file:
+    total = 0
+    with unpacked(path) as file:
         while True:
             chunk = file.read(CHUNK)
+            total += len(chunk)
+            if whole and total > MAX_WHOLE:
+                raise _too_long(path, 0, total, True)
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -177,9 +182,13 @@ def _eight_bit(path: Path, whole: bool, size: int) -> Encoding:
     utf8_line = other_line = line = 0
     high = bytearray()
     controls = letters = 0
-    with path.open("rb") as file:
+    total = 0
+    with unpacked(path) as file:
         while raw := file.readline(MAX_WHOLE if whole else MAX_LINE):
             line += 1
+            total += len(raw)
+            if whole and total > MAX_WHOLE:
+                raise _too_long(path, 0, total, True)
             if len(raw) >= MAX_LINE and not whole:
                 raise _too_long(path, line, size, False)
             if b"\0" in raw:

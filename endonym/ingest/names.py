@@ -15,15 +15,16 @@ def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, st
     A code stands before the extension after a dot, hyphen or underscore. `language` and `pivot` are accepted as written
     also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word).
     """
-    match = re.fullmatch(r"(.+?)([._-])([A-Za-z]{2,3})", path.stem)
+    stem = bare_name(path).stem
+    match = re.fullmatch(r"(.+?)([._-])([A-Za-z]{2,3})", stem)
     if match is None:
-        return path.stem, ""
+        return stem, ""
     name, mark, code = match.groups()
     if code.lower() in (language, pivot):
         return name, code.lower()
     if languages.known(code) and (mark == "." or len(code) == 3):
         return name, languages.language(code).code
-    return path.stem, ""
+    return stem, ""
 
 
 def split_ending(path: Path, language: str = "", pivot: str = "") -> tuple[str, str]:

@@ -7,12 +7,13 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from endonym.errors import DataError, Problem
-from endonym.ingest.encoding import CHUNK, MAX_LINE, lines
 
+CHUNK = 2**18
 _MAGIC = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
 BROKEN = (EOFError, OSError, zlib.error, lzma.LZMAError)
 """What the three decompressors raise for a damaged or cut file."""
@@ -65,32 +66,18 @@ def chunks(path: Path, size: int = CHUNK) -> Iterator[bytes]:
             yield chunk
 
 
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The unpacked bytes of a file inside the block. Raises DataError for a file that is not there or turns out to be damaged."""
+    with open_bytes(path) as file:
+        try:
+            yield file
+        except BROKEN as error:
+            if not packing(path):
+                raise
+            raise damaged(path, error) from error
+
+
 def head(path: Path, size: int) -> bytes:
     """The first unpacked bytes."""
     return next(chunks(path, size), b"")
-
-
-def text_lines(path: Path, encoding: str = "") -> Iterator[tuple[int, str]]:
-    """Yield `(line number, text with its line end)` of a text file, packed or not; packed text is UTF-8 unless said otherwise."""
-    if not packing(path):
-        yield from lines(path, encoding)
-        return
-    name = encoding or "utf-8-sig"
-    with open_bytes(path) as file:
-        number = 0
-        while True:
-            try:
-                raw = file.readline(MAX_LINE + 1)
-            except BROKEN as error:
-                raise damaged(path, error) from error
-            if not raw:
-                return
-            number += 1
-            if len(raw) > MAX_LINE:
-                what = f"the line is longer than {MAX_LINE // 2**20} MiB"
-                raise DataError(Problem(path.name, number, "", what, "check that there is a text file inside"))
-            try:
-                yield number, raw.decode(name if number == 1 else name.removesuffix("-sig"))
-            except UnicodeDecodeError as error:
-                repair = "save the file as UTF-8, or name its encoding in the source's settings"
-                raise DataError(Problem(path.name, number, "", f"not {name}: {error.reason}", repair)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +13,16 @@ from endonym.ingest.archive import OLD_OFFICE, kind_of, opened
 from endonym.ingest.encoding import Encoding, declared, detect
 from endonym.ingest.forms import form
 from endonym.ingest.nested import at, paths
+from endonym.ingest.packing import bare_name, packing, unpacked
 from endonym.ingest.packing import head as unpacked_head
-from endonym.ingest.packing import packing
 from endonym.ingest.table import DELIMITERS, Bad, Layout, Row, find_layout, is_json, rows
 
 HEAD_CHARS = 64_000
 NUM_ROWS = 200
 WHOLE = (".json", ".html", ".htm", ".xhtml")
 """Extensions of formats without lines, which are read whole."""
+PACKED_TEXT = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".tab", ".txt", ".md")
+"""Extensions of formats whose readers take a packed file as if it were not."""
 XML = (".tmx", ".xml", ".lift", ".tei", ".xlf", ".xliff", ".sdlxliff", ".mqxliff", ".mxliff", ".eaf", ".flextext")
 """Extensions of formats without lines, which are streamed; so is what begins with an XML declaration."""
 DOCUMENTS = (".docx", ".docm", ".odt", ".epub", ".pdf")
@@ -55,15 +58,15 @@ class Sample:
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
     kind, start = packing(path), unpacked_head(path, 4 * HEAD_CHARS) if path.is_file() else b""
-    if kind or start.startswith(b"WARC/"):
+    suffix = ".xml" if _is_xml(path) else bare_name(path).suffix.lower()
+    if (kind and suffix not in PACKED_TEXT) or start.startswith(b"WARC/"):
         head = start.decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
         return Sample(path, Encoding("utf-8", f"packed with {kind}" if kind else "a web archive"), head, packed=True)
     if other := form(path) or _document(path):
         return Sample(path, Encoding("", other), "", form=other)
-    suffix = ".xml" if _is_xml(path) else path.suffix.lower()
     encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
-    with path.open(encoding=encoding.name, errors="replace", newline=None) as file:
-        head = file.read(HEAD_CHARS)
+    with unpacked(path) as file:
+        head = io.TextIOWrapper(file, encoding=encoding.name, errors="replace").read(HEAD_CHARS)
     layout = None
     if is_json(path) and suffix != ".xml":
         found = _rows(path, encoding.name, None)

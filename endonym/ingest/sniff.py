@@ -19,6 +19,7 @@ from endonym.ingest.forms import unread
 from endonym.ingest.group import Group, groups
 from endonym.ingest.language import Known
 from endonym.ingest.names import split_name
+from endonym.ingest.packing import bare_name
 from endonym.ingest.review import waits
 from endonym.ingest.sample import Sample, take
 from endonym.ingest.source import GLANCED, Source, configure, records
@@ -40,7 +41,7 @@ def choose(sample: Sample, project: Path | None) -> str:
     """The reader with the highest score. A reader without `sniff` claims its extensions: 1 in a project, 0.6 elsewhere."""
     best, name = LEAST_SCORE, ""
     absent: list[MissingError] = []
-    suffix = sample.path.suffix.lower()
+    suffix = bare_name(sample.path).suffix.lower()
     for plugin in plugins.available("reader", project).values():
         try:
             module = plugins.load("reader", plugin.name, project)

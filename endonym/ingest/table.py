@@ -14,6 +14,7 @@ from typing import Any
 
 from endonym.errors import DataError, Problem
 from endonym.ingest.encoding import MAX_LINE, lines, whole_text
+from endonym.ingest.packing import bare_name
 from endonym.types import Doc, Drop, record_id
 
 DELIMITERS = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "vertical bar"}
@@ -52,7 +53,7 @@ class Layout:
 
 def is_json(path: Path) -> bool:
     """Whether the name says JSON or JSONL."""
-    return path.suffix.lower() in (".json", ".jsonl", ".ndjson")
+    return bare_name(path).suffix.lower() in (".json", ".jsonl", ".ndjson")
 
 
 def rows(path: Path, encoding: str = "", layout: Layout | None = None, items: str = "") -> Iterator[Row | Bad]:
@@ -60,7 +61,7 @@ def rows(path: Path, encoding: str = "", layout: Layout | None = None, items: st
 
     `items` is the dotted path of the list of objects in a JSON file, which is found when it is not given.
     """
-    if path.suffix.lower() == ".json":
+    if bare_name(path).suffix.lower() == ".json":
         return _json_rows(path, encoding, items)
     if is_json(path):
         return _jsonl_rows(path, encoding)

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.languages import known
 from endonym.errors import DataError, Problem
+from endonym.ingest.encoding import lines
 from endonym.ingest.ids import Ids
 from endonym.ingest.names import split_ending
-from endonym.ingest.packing import bare_name, text_lines
+from endonym.ingest.packing import bare_name
 from endonym.types import Doc, Drop, Pair, Record
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
         for file, one in ((path, code), (other, second)):
             yield from _document(file, cfg, ids, one, {"document": name, "parallel": name})
         return
-    sides = (text_lines(path, cfg.encoding), text_lines(other, cfg.encoding))
+    sides = (lines(path, cfg.encoding), lines(other, cfg.encoding))
     for number, (left, right) in enumerate(zip_longest(*sides, fillvalue=(0, "")), 1):
         source, target = _clean(left[1]), _clean(right[1])
         if not source and not target:
@@ -96,7 +97,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 
 def _document(path: Path, cfg: Config, ids: Ids, code: str, about: dict[str, Any]) -> Iterator[Record]:
-    for number, line in text_lines(path, cfg.encoding):
+    for number, line in lines(path, cfg.encoding):
         if text := _clean(line):
             yield Doc(ids("doc", code, text), text, code, f"{path.name}:{number}", {**about, "part": number})
 
@@ -114,6 +115,6 @@ def _same_lines(path: Path, other: Path, cfg: Config) -> bool:
 def _counts(path: Path, cfg: Config) -> tuple[int, int]:
     """Number of all lines, and of those up to the last one with text."""
     number = last = 0
-    for number, line in text_lines(path, cfg.encoding):
+    for number, line in lines(path, cfg.encoding):
         last = number if _clean(line) else last
     return number, last
