@@ -7,7 +7,7 @@ PATH is searched for text: tables whose columns are named by language codes (`.t
 or `source` divides it further. Each language is learned from `--lines` lines and tested on others, in two ways: "mixed" draws both from all
 sources of the language (near-duplicates of training lines are left out), "apart" tests on sources nothing was learned from. Languages
 in too few lines to be taught are those nobody taught; in turn, each taught language is left out as well. Test pieces are cut from the line at
-random. py3langid is asked the same where it knows the language.
+random.
 """
 
 from __future__ import annotations

@@ -119,8 +119,9 @@ class Profiles:
         places = np.arange(total) + np.repeat(first - (ends - lengths), lengths)
         cells = np.repeat(texts.owners * len(self.codes), lengths) + self._columns[places]
         size = len(texts.sizes) * len(self.codes)
-        scores = np.bincount(cells, weights=self._gains[places].astype(np.float64), minlength=size)
-        return np.asarray(scores, np.float64).reshape(len(texts.sizes), -1)
+        weights = self._gains[places].astype(np.float64)
+        scores = np.bincount(cells, weights=weights, minlength=size)
+        return np.asarray(scores, dtype=np.float64).reshape(len(texts.sizes), -1)
 
 
 def counted(texts: Sequence[str]) -> tuple[Ints, Ints]:
@@ -146,9 +147,9 @@ class Identifier:
         gains, known = self._judge(found)
         best = gains[:, :-1].argmax(axis=1).tolist()
         verdicts = [Verdict(self.codes[j], p, k) for j, p, k in zip(best, self._chance(gains[:, :-1]), known.tolist())]
-        doubtful = np.flatnonzero(known < PLAIN)
-        if len(doubtful) and self._other.codes:
-            some = grams([texts[i] for i in doubtful.tolist()])
+        doubtful = np.flatnonzero(known < PLAIN).tolist()
+        if doubtful and self._other.codes:
+            some = grams([texts[i] for i in doubtful])
             # A project's text is in its own languages until much speaks against it; the rest share one chance in twenty.
             rare = math.log(20 * len(self._other.codes) / len(self.codes)) / self._sharpness
             both = np.concatenate([gains[doubtful, :-1], self._other.gains(some) - rare], axis=1)
@@ -212,6 +213,18 @@ def _scored_each(profiles: Profiles, texts: Mapping[str, str]) -> dict[str, tupl
     gains, sizes = _scored(profiles, [piece for some in pieces.values() for piece in some])
     ends = np.cumsum([len(some) for some in pieces.values()])[:-1]
     return dict(zip(pieces, zip(np.split(gains, ends), np.split(sizes, ends))))
+
+
+def nearest(text: str) -> tuple[str, float]:
+    """The language of the Declaration whose letters a text's run most like, and its probability among all of them."""
+    gains = _everyone().gains(grams([text]))[0] * SHARPNESS
+    best = int(gains.argmax())
+    return _everyone().codes[best], float(1 / np.exp(gains - gains[best]).sum())
+
+
+@lru_cache(maxsize=1)
+def _everyone() -> Profiles:
+    return Profiles(list(declaration()), [_declared(code) for code in declaration()])
 
 
 @lru_cache(maxsize=1)
