@@ -104,7 +104,9 @@ class Profiles:
         self.codes = list(codes)
         places = np.concatenate([hashes for hashes, _ in found]) if found else np.empty(0, dtype=np.int64)
         shares = [np.log1p(counts * ORDERS / (counts.sum() * FLOOR)) for _, counts in found]
-        columns = np.repeat(np.arange(len(found), dtype=np.int32), [len(hashes) for hashes, _ in found])
+        columns = np.repeat(
+            np.arange(len(found), dtype=np.int32), np.array([len(hashes) for hashes, _ in found], dtype=np.int64)
+        )
         order = np.argsort(places, kind="stable")
         self._columns = columns[order]
         self._gains = (np.concatenate(shares) if shares else np.empty(0)).astype(np.float32)[order]

@@ -60,7 +60,8 @@ def _learned(head: Sequence[Record], cfg: Config) -> Identifier | None:
     own: dict[str, list[str]] = defaultdict(list)
     for record in head:
         for code, text in _texts(record):
-            own[code].append(text)
+            if _letters(text):
+                own[code].append(text)
     own = {code: lines for code, lines in own.items() if len(lines) >= LEAST_LINES}
     if not own:
         return None
@@ -69,7 +70,8 @@ def _learned(head: Sequence[Record], cfg: Config) -> Identifier | None:
              for code, lines in own.items()}  # fmt: skip
     if all(len(right[code]) == len(lines) for code, lines in own.items()):
         return first
-    return learn({code: lines for code, lines in right.items() if len(lines) >= LEAST_LINES})
+    enough = {code: lines for code, lines in right.items() if len(lines) >= LEAST_LINES}
+    return learn(enough) if enough else first
 
 
 def _faults(
