@@ -11,11 +11,11 @@ from __future__ import annotations
 import lzma
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import regex
@@ -32,6 +32,8 @@ FLOOR = 1e-5
 was learned from does not speak for or against it."""
 MOST_CHARS = 100_000
 """Characters of a language that are learned from; more change nothing."""
+LOOKED_AT = 2000
+"""Characters of a text that are looked at to tell its language."""
 PLAIN = 0.9
 """Probability of being known from which a text is not compared with languages that are not the project's."""
 SHARPNESS = 0.25
@@ -41,6 +43,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _NOT_LETTERS = regex.compile(rf"[^\p{{L}}\p{{M}}{regex.escape(APOSTROPHES)}\u200c\u200d]+")
 _ONE_APOSTROPHE = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 
+Item = TypeVar("Item")
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -73,9 +76,9 @@ class Grams:
     """Characters of each text."""
 
 
-def grams(texts: Sequence[str]) -> Grams:
-    """All 1- to 4-grams of the letters of each text, hashed to `BITS` bits."""
-    cut = [letters(text) for text in texts]
+def grams(texts: Sequence[str], most: int = LOOKED_AT) -> Grams:
+    """All 1- to 4-grams of the letters of each text, or of its beginning, hashed to `BITS` bits."""
+    cut = [letters(text[:most]) for text in texts]
     codes = np.frombuffer("\n".join(cut).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     owners = np.cumsum(codes == _BREAK)
     running = np.zeros_like(codes)
@@ -128,7 +131,7 @@ class Profiles:
 
 def counted(texts: Sequence[str]) -> tuple[Ints, Ints]:
     """The different n-grams of texts and how often each occurs."""
-    hashes, counts = np.unique(grams(texts).hashes, return_counts=True)
+    hashes, counts = np.unique(grams(texts, MOST_CHARS).hashes, return_counts=True)
     return hashes, counts.astype(np.int64)
 
 
@@ -143,26 +146,28 @@ class Identifier:
 
     def identify(self, texts: Sequence[str]) -> list[Verdict]:
         """The language of each text. Other languages are asked only about texts that are not plainly the project's."""
-        if not texts:
-            return []
+        return [verdict for some in _portions(texts, 100_000) for verdict in self._identify(some)]
+
+    def _identify(self, texts: Sequence[str]) -> list[Verdict]:
         found = grams(texts)
         gains, known = self._judge(found)
         best = gains[:, :-1].argmax(axis=1).tolist()
         verdicts = [Verdict(self.codes[j], p, k) for j, p, k in zip(best, self._chance(gains[:, :-1]), known.tolist())]
         doubtful = np.flatnonzero(known < PLAIN).tolist()
-        if doubtful and self._other.codes:
-            some = grams([texts[i] for i in doubtful])
+        names = [*self.codes, *self._other.codes]
+        # A letter speaks for hundreds of languages: few texts at a time.
+        for places in _portions(doubtful, 10_000, [len(texts[i]) for i in doubtful]) if self._other.codes else ():
+            some = grams([texts[i] for i in places])
             # A project's text is in its own languages until much speaks against it; the rest share one chance in twenty.
             rare = math.log(20 * len(self._other.codes) / len(self.codes)) / self._sharpness
-            both = np.concatenate([gains[doubtful, :-1], self._other.gains(some) - rare], axis=1)
-            names = [*self.codes, *self._other.codes]
-            for i, j, p in zip(doubtful, both.argmax(axis=1).tolist(), self._chance(both)):
+            both = np.concatenate([gains[places, :-1], self._other.gains(some) - rare], axis=1)
+            for i, j, p in zip(places, both.argmax(axis=1).tolist(), self._chance(both)):
                 verdicts[i] = Verdict(names[j], p, float(known[i]))
         return verdicts
 
     def known(self, texts: Sequence[str]) -> Floats:
         """Probability of each text to be in one of the project's languages."""
-        return self._judge(grams(texts))[1]
+        return np.concatenate([self._judge(grams(some))[1] for some in _portions(texts, 100_000)] or [np.empty(0)])
 
     def _judge(self, found: Grams) -> tuple[Floats, Floats]:
         gains = self._own.gains(found)
@@ -199,6 +204,20 @@ def learn(own: Mapping[str, Sequence[str]], others: bool = True, without: Sequen
     whole = Profiles(names, [*(counted(lines) for lines in texts.values()), world])
     other = Profiles(rivals, [_declared(code) for code in rivals])
     return Identifier(whole, other, line, _sharpness(inside), sorted(near))
+
+
+def _portions(items: Sequence[Item], most: int, sizes: Sequence[int] = ()) -> Iterator[list[Item]]:
+    """The items in runs of at most so many characters, so that memory stays bounded."""
+    portion: list[Item] = []
+    room = most
+    for item, size in zip(items, sizes or [len(str(item)) for item in items]):
+        if portion and size > room:
+            yield portion
+            portion, room = [], most
+        portion.append(item)
+        room -= min(size, LOOKED_AT)
+    if portion:
+        yield portion
 
 
 def _scored(profiles: Profiles, texts: Sequence[str]) -> tuple[Floats, Floats]:
