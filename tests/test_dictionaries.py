@@ -221,6 +221,21 @@ def test_dictd_round_trip(tmp_path_factory, given_articles, zipped):
     ]
 
 
+def test_what_freedict_writes_around_its_meanings_is_no_meaning(tmp_path):
+    """Lines as in FreeDict's Latin-German dictionary for dictd: inflected forms, a hint, a pointer to another entry."""
+    lines = {
+        "Ajax": "Ajax (aiacis) <n, sg, m>\n(griechischer Krieger)\n 1. Aiax\n 2. Aias\n",
+        "abdere": "abdere <v>\n\n         Note: {abdo}\n",
+    }
+    path = dictd(tmp_path / "lat-deu.index", [([word], text) for word, text in lines.items()])
+    entry, dropped = read(path, "dictd", language="lat", pivot="deu")
+    assert [sense.definition for sense in entry.senses] == ["Aiax", "Aias"]
+    assert entry.part_of_speech == "n, sg, m"
+    assert entry.meta["fields"] == {"forms": ["(aiacis)"], "note": ["(griechischer Krieger)"]}
+    assert (dropped.reason, dropped.record.meta["references"]) == ("dictd.no_gloss", {"note": ["abdo"]})
+    assert dropped.detail == "it only refers to abdo"
+
+
 def test_any_file_of_a_dictionary_in_several_files_means_all_of_it(tmp_path):
     for name, file in (("stardict", "tseltal-spanish.dict"), ("dictd", "freedict-tzh-spa.dict.dz")):
         project = make_project(tmp_path / name)

@@ -28,7 +28,11 @@ def add_plain(article: Article, text: str, language: str) -> None:
     lines = [line for line in lines if line.strip()]
     if lines:
         lines[0] = _head(article, lines[0].strip(), len(lines) == 1)
-    for meaning in _meanings([line for line in lines if line]):
+    lines = [line for line in lines if line and not _refers(article, line)]
+    if len(lines) > 1 and re.fullmatch(r"\([^()]*\)", lines[0].strip()):
+        # FreeDict's hint which of several words is meant stands above the meanings.
+        article.note("note", lines.pop(0).strip())
+    for meaning in _meanings(lines):
         article.mean(language, [meaning])
 
 
@@ -47,11 +51,23 @@ def _head(article: Article, line: str, alone: bool) -> str:
         if not alone and re.fullmatch(r"[^\W\d][\w ./]{0,14}\.", line):
             article.class_is("grammar", line)
             return ""
+    forms = re.match(r"((?:\([^()]*\)\s*)+)(?=<)", line)
+    if forms:
+        article.note("forms", forms[1].strip())
+        line = line[forms.end() :]
     part = re.match(r"<([^<>]{1,40})>\s*", line)
     if part:
         article.class_is("grammar", part[1])
         line = line[part.end() :]
     return line
+
+
+def _refers(article: Article, line: str) -> bool:
+    """Take a line that only points to other entries, as dictd writes it: `Note: {abdo}`, `see: {a}, {b}`."""
+    said = re.fullmatch(r"\s*(?:([^{}:]{1,30}):)?\s*(\{[^{}]+\}(?:[\s,;]*\{[^{}]+\})*)\.?\s*", line)
+    for word in re.findall(r"\{([^{}]+)\}", said[2]) if said else ():
+        article.refer((said[1] if said and said[1] else "see").strip().lower(), word.strip())
+    return said is not None
 
 
 def _meanings(lines: list[str]) -> list[str]:

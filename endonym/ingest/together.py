@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_PART = re.compile(r"(.+?)\.(?:ifo|idx|idx\.gz|syn|syn\.dz|dict|dict\.dz|index)", re.I)
-STARDICT = (".idx", ".idx.gz", ".syn", ".syn.dz", ".dict", ".dict.dz")
+_PART = re.compile(r"(.+?)\.(?:ifo|idx|idx\.gz|idx\.oft|syn|syn\.dz|syn\.oft|dict|dict\.dz|index)", re.I)
+STARDICT = (".idx", ".idx.gz", ".idx.oft", ".syn", ".syn.dz", ".syn.oft", ".dict", ".dict.dz")
+"""`.oft` are caches that programs leave beside the files; they hold no text."""
 DICTD = (".dict", ".dict.dz")
 ABOUT = ("README.md", "requirements.txt")
 """What the tools that make CLDF put beside the tables: about the data, no data."""
