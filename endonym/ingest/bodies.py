@@ -64,7 +64,7 @@ def _head(article: Article, line: str, alone: bool) -> str:
 
 def _refers(article: Article, line: str) -> bool:
     """Take a line that only points to other entries, as dictd writes it: `Note: {abdo}`, `see: {a}, {b}`."""
-    said = re.fullmatch(r"\s*(?:([^{}:]{1,30}):)?\s*(\{[^{}]+\}(?:[\s,;]*\{[^{}]+\})*)\.?\s*", line)
+    said = re.fullmatch(r"\s*(?:([^\W\d][^{}:]{0,30}):)?\s*(\{[^{}]+\}(?:[\s,;]*\{[^{}]+\})*)\.?\s*", line)
     for word in re.findall(r"\{([^{}]+)\}", said[2]) if said else ():
         article.refer((said[1] if said and said[1] else "see").strip().lower(), word.strip())
     return said is not None
