@@ -199,6 +199,19 @@ def test_tables_in_two_languages_become_pairs(tmp_path, kind, amharic, tseltal):
     assert {item.kind for item in kept(read(path, kind, language="amh", pivot="spa"))} == {"doc"}
 
 
+def test_a_text_in_the_pivot_may_hold_a_table_of_both(tmp_path, tseltal):
+    """A grammar written in Spanish: its language is found, and its examples are pairs all the same."""
+    project = make_project(tmp_path / "p")
+    prose = " ".join(spanish for spanish, _ in tseltal[20:40])
+    rows = "".join(row(*pair) for pair in (("Español", "Tseltal"), *tseltal[:4]))
+    path = docx(project.path / "raw" / "gramatica.docx", p(prose) + f"<w:tbl>{rows}</w:tbl>")
+    (finding,) = add(project, [path])
+    assert finding.settings["written_in"] == "spa"
+    found = kept(read(path, "docx", **finding.settings))
+    assert [item.kind for item in found] == ["doc"] + ["pair"] * 4
+    assert found[0].language == "spa"
+
+
 def test_verses_of_two_files_are_paired_by_their_numbers(tmp_path):
     own = [f"{c}:{v} Ya xtal ha'al {c * 10 + v} welta ta k'inal." for c in (1, 2) for v in range(1, 8)]
     other = [f"{c}.{v} Llueve {c * 10 + v} veces en la milpa." for c in (1, 2) for v in range(1, 8) if (c, v) != (1, 3)]

@@ -25,8 +25,8 @@ def languages_of_files(
             values["language"] = known.language
         elif code:
             said = Said(sample.path.name, code, "the file's name says so")
-        elif values.get("language"):
-            said = Said(sample.path.name, values["language"], "as set")
+        elif values.get("written_in") or values.get("language"):
+            said = Said(sample.path.name, values.get("written_in") or values["language"], "as set")
         else:
             guessed = identify(texts, known)
             said = Said(
@@ -34,7 +34,8 @@ def languages_of_files(
                 guessed.code or known.language,
                 guessed.how if guessed.code else f"{guessed.how}; taken from the project",
             )
-            values["language"] = said.language
+            # The language taught stays known: a text in the pivot may hold tables of both.
+            values["written_in" if said.language == known.pivot else "language"] = said.language
         finding.languages.append(said)
         known.learn(said.language, texts)
 

@@ -34,6 +34,9 @@ class Settings(BaseModel):
 
     language: str = Field("", description="Language, when the file's name does not say it; the project's when empty.")
     pivot: str = Field("", description="Pivot language, so that its code is understood in a file's name.")
+    written_in: str = Field(
+        "", description="Language the text is in, when it is the pivot and no name or mark says so."
+    )
     document: str = Field("", description="Name of the document; the file's name when empty.")
     parallel: bool = Field(False, description="Whether files of one name in several languages translate each other.")
     tables: bool = Field(True, description="Make sentence pairs of tables with a column in each of the two languages.")
@@ -93,7 +96,7 @@ class _Maker:
         name, code = split_name(path, cfg.language, cfg.pivot)
         self.path, self.reader, self.cfg = path, reader, cfg
         self.name = cfg.document or (name if cfg.parallel else path.stem)
-        self.code = code or own(declared, cfg) or cfg.language
+        self.code = code or own(declared, cfg) or cfg.written_in or cfg.language
         self.meta: dict[str, Any] = {"document": self.name, **({"parallel": self.name} if cfg.parallel else {})}
         other = cfg.pivot if self.code == cfg.language else cfg.language
         apart = {*language(self.code).scripts}.isdisjoint(language(other).scripts or language(self.code).scripts)

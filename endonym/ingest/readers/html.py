@@ -45,3 +45,10 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     if page.licence:
         blocks = [replace(block, about={**block.about, "licence": page.licence}) for block in blocks]
     yield from records(path, "html", blocks, cfg, page.language, "save the page from a browser with its text")
+
+
+def head(path: Path) -> Iterator[str]:
+    """The texts of the page in order, for a look at its language."""
+    for block in take_apart(whole_text(path)).blocks:
+        if not block.drop:
+            yield from (text for cell in block.cells for text in cell) if block.cells else (block.text,)
