@@ -393,7 +393,7 @@ def test_an_encrypted_member_is_refused(tmp_path):
         for found in re.finditer(re.escape(mark), bytes(raw)):
             raw[found.start() + place] |= 1
     path.write_bytes(raw)
-    with pytest.raises(DataError, match="encrypted"):
+    with pytest.raises(DataError, match="this part is encrypted"):
         read(path, "docx")
 
 

@@ -157,6 +157,14 @@ def test_a_bad_pdf_is_named_with_its_repair(tmp_path, make, what):
     assert finding.problems[0].repair
 
 
+def test_without_its_package_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pypdfium2", None)
+    monkeypatch.delitem(sys.modules, "endonym.ingest.readers.pdf", raising=False)
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [FIXTURES / "columns.pdf"])
+    assert "endonym[documents]" in finding.problems[0].repair
+
+
 def test_thousands_of_pages_need_no_more_memory_than_a_hundred(tmp_path):
     code = (
         "import resource, sys; from pathlib import Path; from endonym.ingest.readers import pdf\n"
