@@ -151,6 +151,15 @@ def test_subtitles_of_a_film_in_two_languages_are_paired_by_their_times(tmp_path
     )
 
 
+def test_subtitles_without_a_language_in_the_name_are_the_projects_other_one(tmp_path):
+    project = make_project(tmp_path / "p")
+    write(project.path / "raw", "film.srt", srt([(1, 3, "ma xawa'an abaik")]))
+    write(project.path / "raw", "film.es.srt", srt([(1, 3, "no se critiquen")]))
+    add(project, [project.path / "raw"])
+    (pair,) = run_ingest(Project(project.path)).records()
+    assert (pair.text("tzh"), pair.text("spa")) == ("ma xawa'an abaik", "no se critiquen")
+
+
 @PER_TEST
 @given(
     st.lists(st.tuples(st.floats(0, 60), st.floats(0, 8)), max_size=30),
@@ -278,6 +287,12 @@ def test_elan_pairs_what_hangs_from_one_annotation(tmp_path):
     # A translation of one word inside the utterance, two levels down, still belongs to the utterance.
     nested = raw.replace('ANNOTATION_REF="a2"><ANNOTATION_VALUE>me', 'ANNOTATION_REF="a4"><ANNOTATION_VALUE>me')
     assert sides(read(write(tmp_path, "n.eaf", nested), "elan")) == [(pair.source, pair.target)]
+    # Two speakers, and only the references say whose translation it is.
+    two = nested.replace('TIER_ID="tx@M"', 'TIER_ID="tx@X"').replace('PARTICIPANT="Maruch"', "")
+    before = '<TIER LINGUISTIC_TYPE_REF="utterance" TIER_ID="tx@L"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="b1" TIME_SLOT_REF1="ts3" TIME_SLOT_REF2="ts4"><ANNOTATION_VALUE>lek ay</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER><TIER DEFAULT'
+    assert sides(read(write(tmp_path, "t.eaf", two.replace("<TIER DEFAULT", before, 1)), "elan")) == [
+        (pair.source, pair.target)
+    ]
     # Without the reference the times alone decide: here there are none for it, so the texts stay apart.
     apart = raw.replace(' ANNOTATION_REF="a2"><ANNOTATION_VALUE>me', "><ANNOTATION_VALUE>me")
     assert sides(read(write(tmp_path, "a.eaf", apart), "elan")) == []

@@ -143,6 +143,11 @@ def _parallel(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) 
         name, code = split(sample, reader, language, pivot)
         if code and (reader in BESIDE or is_document(reader)):
             found[str(sample.path.parent), name, reader in BESIDE].setdefault(code, (sample, reader))
+    for sample, reader in samples:
+        # `film.srt` beside `film.es.srt` is the film in the project's other language.
+        sides = found.get((str(sample.path.parent), sample.path.stem, True), {})
+        if reader == "subtitles" and len(sides) == 1 and {language, pivot} > set(sides):
+            sides[pivot if language in sides else language] = (sample, reader)
     for (_, _, together), sides in found.items():
         order = sorted(sides, key=lambda code: {language: 0, pivot: 1}.get(code, 2))
         if len(order) < 2:

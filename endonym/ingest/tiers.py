@@ -84,21 +84,20 @@ def read_tiers(path: Path, tiers: Sequence[Tier], cfg: TierConfig, reader: str) 
     for tier in filled:
         if tier.language not in (cfg.language, cfg.pivot):
             yield from work.left_out(tier)
+    tops = {id(tier): {_top(one, parents) for one in tier.annotations if one.key} for tier in filled}
     used: set[int] = set()
     for tier in texts:
-        beside = [other for other in translations if id(other) not in used and _same_speaker(tier, other)]
-        if not any(_same_speaker(tier, other) for other in translations):
-            beside = [other for other in translations if id(other) not in used and not other.speaker]
+        left = [other for other in translations if id(other) not in used]
+        hanging = [other for other in left if tops[id(tier)] & tops[id(other)]]
+        beside = hanging or [other for other in left if speaker_of(other) == speaker_of(tier)]
+        if not beside and not any(speaker_of(other) == speaker_of(tier) for other in translations):
+            beside = [other for other in left if not speaker_of(other)]
         beside = beside[:1]
         used.update(map(id, beside))
         yield from work.paired(tier, beside[0] if beside else None, parents)
     for tier in translations:
         if id(tier) not in used:
             yield from work.paired(tier, None, parents)
-
-
-def _same_speaker(one: Tier, other: Tier) -> bool:
-    return speaker_of(one) == speaker_of(other)
 
 
 def speaker_of(tier: Tier) -> str:
