@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from endonym import plugins
@@ -69,16 +68,14 @@ def _with_sidecars(samples: Sequence[tuple[Sample, str]]) -> Iterator[Group]:
     for (_, name, reader), main in found.items():
         main.sort(key=lambda sample: _natural(sample.path.name))
         group = Group(main, reader, {"document": name} if len(main) > 1 else {})
-        module = plugins.load("reader", reader, None) if reader in plugins.available("reader") else None
-        for path in (path for sample in list(main) for path in _read_along(module, sample)):
-            if path not in used:
-                used.add(path)
-                group.samples.append(given.get(path) or Sample(path, Encoding("utf-8", "UTF-8"), ""))
+        known = reader in plugins.available("reader")
+        beside = getattr(plugins.load("reader", reader), "beside", None) if known else None
+        for sample in list(main) if beside else []:
+            for path in beside(sample.path):
+                if path not in used:
+                    used.add(path)
+                    group.samples.append(given.get(path) or Sample(path, Encoding("utf-8", "UTF-8"), ""))
         yield group
-
-
-def _read_along(module: ModuleType | None, sample: Sample) -> list[Path]:
-    return list(module.beside(sample.path)) if module is not None and hasattr(module, "beside") else []
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
