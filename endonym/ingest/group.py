@@ -68,10 +68,10 @@ def _with_sidecars(samples: Sequence[tuple[Sample, str]]) -> Iterator[Group]:
     for (_, name, reader), main in found.items():
         main.sort(key=lambda sample: _natural(sample.path.name))
         group = Group(main, reader, {"document": name} if len(main) > 1 else {})
-        known = reader in plugins.available("reader")
-        beside = getattr(plugins.load("reader", reader), "beside", None) if known else None
-        for sample in list(main) if beside else []:
-            for path in beside(sample.path):
+        module = plugins.load("reader", reader) if reader in plugins.available("reader") else None
+        for sample in list(main) if module is not None and hasattr(module, "beside") else []:
+            assert module is not None
+            for path in module.beside(sample.path):
                 if path not in used:
                     used.add(path)
                     group.samples.append(given.get(path) or Sample(path, Encoding("utf-8", "UTF-8"), ""))

@@ -13,7 +13,7 @@ from endonym.ingest import picture, tesseract
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = 3
+VERSION = 4
 """Raised when the same picture would come out differently."""
 LINE_PIXELS = 36
 """Height of a line from which nothing is gained by enlarging."""
@@ -168,11 +168,13 @@ def _other_ways(image: Image, first: Reading) -> Iterator[_Way]:
     if middle < LINE_PIXELS and small:
         # Of a page of few pixels that is read well, more pixels are believed where nothing speaks against them.
         yield _Way("enlarged", picture.enlarged(image, 2.0), 1.0 if doubtful else 1.02, 2.0)
+        if doubtful:
+            yield _Way("enlarged by half", picture.enlarged(image, 1.5), 1.0, 1.5)
     if not doubtful:
         return
     # Layout analysis takes lines of leaders, numerals and single words for pictures or noise. Columns, though, it alone sees.
     yield _Way("as one block", image, 0.9, mode="SINGLE_BLOCK")
-    if small:
+    if small and image.getcolors(2) is None:
         yield _Way("binarised", picture.binarised(image), 1.0)
     turn = _quarter_turn(image)
     if turn:

@@ -118,6 +118,7 @@ class Decisions:
             yield from items
             return
         used: set[tuple[str, Place]] = set()
+        passed: set[tuple[str, Place]] = set()
         pattern: dict[str, Doc] = {}
         for item in items:
             record = item.record if isinstance(item, Drop) else item
@@ -125,6 +126,8 @@ class Decisions:
             if isinstance(record, Doc) and record.meta.get("hash"):
                 pattern.setdefault(str(record.meta["hash"]), record)
             if decision is None or (isinstance(item, Drop) and not waits(item.reason)):
+                if decision is not None:
+                    passed.add((decision.hash, decision.place))
                 yield item
                 continue
             assert isinstance(record, Doc)
@@ -133,7 +136,7 @@ class Decisions:
             used.add(key)
         for digest, record in pattern.items():
             for spot, decision in self.of.get(digest, {}).items():
-                if (digest, spot) not in used and decision.verdict != "reject":
+                if (digest, spot) not in used | passed and decision.verdict != "reject":
                     yield _elsewhere(record, decision)
 
 
