@@ -1,45 +1,111 @@
-"""Where to draw the line when what is given is part good and part bad, and only the bad is known on its own."""
+"""Where to draw the line when what is given is part good and part bad, and only the bad can be made on purpose.
+
+Signs of each text are weighed by telling the given apart from the bad: a regression fitted by Newton's method (Hosmer and Lemeshow,
+Applied Logistic Regression, 1989). The share of bad among the given is at most the least ratio of how many of both lie below a point
+(Blanchard, Lee and Scott, Semi-Supervised Novelty Detection, JMLR 2010). With it each of the given counts in the next round as much as
+it is likely to be good (Elkan and Noto, Learning Classifiers from Only Positive and Unlabeled Data, KDD 2008). Nothing has to be said
+beforehand about how much is bad.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from endonym.clean.batch import Floats
 from endonym.data.quality import EDGE
 
-SURE = 0.6
+SURE = 0.5
 """Share of what lies beyond the edge that is bad, as far as can be estimated."""
+ROUNDS = 6
+FARTHEST = 5.0
+"""Standard deviations at which a sign counts no further."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A score, of which more is better: where it is usual, and where the edge is."""
+    """Weights of signs, where their sum is usual, and where the edge is."""
 
+    mean: Floats
+    deviation: Floats
+    weights: Floats
     usual: float
     edge: float
     share_bad: float
 
     @classmethod
-    def fitted(cls, given: Floats, bad: Floats, lost: float) -> Mixture:
-        """Find the edge beyond which at most `lost` of the good lie.
+    def against(cls, given: Floats, trusted: NDArray[np.bool_], bad: Floats, odds: float) -> Mixture:
+        """Learn from signs `[texts, signs]` of which `trusted` are good; the edge is where bad is `odds` times as likely.
 
-        `given` is a mixture of good and bad, `bad` is like the bad in it. Their share is at most the least ratio of how many of
-        both lie below a point (Blanchard, Lee and Scott, Semi-Supervised Novelty Detection, JMLR 2010); the good are what is left.
+        What lies on the good side of it is taken for good in the next round, so that the good are not only the most usual of them.
         """
-        given, bad = np.sort(given), np.sort(bad)
-        points = np.quantile(np.concatenate([given, bad]), np.linspace(0, 1, 400))
-        below, below_bad = (np.searchsorted(side, points, "right") / len(side) for side in (given, bad))
-        enough = below_bad >= 0.1
-        share = float(min(0.9, np.min(below[enough] / below_bad[enough])))
-        good = np.maximum.accumulate(np.clip((below - share * below_bad) / (1 - share), 0, 1))
-        sure = share * below_bad >= SURE * below
-        fine = (good <= lost) & sure
-        edge = float(points[np.flatnonzero(fine)[-1]]) if fine.any() else float(points[0]) - 1.0
-        usual = float(np.quantile(given, 0.75))
-        return cls(max(usual, edge + 1e-6), edge, share)
+        mean, deviation = given[trusted].mean(axis=0), given[trusted].std(axis=0) + 1e-6
+        x, wrong = _scaled(given, mean, deviation), _scaled(bad, mean, deviation)
+        edge = -float(np.log(odds))
+        good = trusted
+        for _ in range(2):
+            weights = _regression(x[good], np.ones(int(good.sum())), wrong)
+            good = trusted | (x @ weights > edge)
+        return cls(
+            mean,
+            deviation,
+            weights,
+            max(float(np.quantile(x @ weights, 0.5)), edge + 1.0),
+            edge,
+            float(1 - good.mean()),
+        )
 
-    def grade(self, scores: Floats) -> Floats:
+    @classmethod
+    def fitted(cls, given: Floats, bad: Floats, lost: float) -> Mixture:
+        """Learn from signs `[texts, signs]` of which some are bad; at most the share `lost` of the good lies beyond the edge."""
+        mean, deviation = given.mean(axis=0), given.std(axis=0) + 1e-6
+        x, wrong = _scaled(given, mean, deviation), _scaled(bad, mean, deviation)
+        good = np.ones(len(x))
+        for _ in range(ROUNDS):
+            weights = _regression(x, good, wrong)
+            scores, below = np.sort(x @ weights), np.sort(wrong @ weights)
+            share = _most(scores, below)
+            good = 1 / (1 + share / (1 - share) * np.exp(-np.clip(x @ weights, -30, 30)))
+        under = np.searchsorted(below, scores, "right") / len(below)
+        rank = np.arange(1, len(scores) + 1) / len(scores)
+        gone = (rank - share * under) / (1 - share)
+        # What so few tell is uncertain by a standard error.
+        uncertain = np.sqrt(rank / len(scores))
+        fine = np.flatnonzero((gone <= lost + uncertain) & (share * under >= SURE * rank))
+        edge = float(scores[fine[-1]]) if len(fine) else float(scores[0]) - 1.0
+        usual = float(np.quantile(scores, 0.75))
+        return cls(mean, deviation, weights, max(usual, edge + 1e-6), edge, share)
+
+    def grade(self, signs: Floats) -> Floats:
         """1 where usual, EDGE at the edge."""
+        scores = _scaled(signs, self.mean, self.deviation) @ self.weights
         return np.asarray(EDGE ** np.clip((self.usual - scores) / (self.usual - self.edge), 0, 40))
+
+
+def _scaled(signs: Floats, mean: Floats, deviation: Floats) -> Floats:
+    return np.column_stack([np.ones(len(signs)), np.clip((signs - mean) / deviation, -FARTHEST, FARTHEST)])
+
+
+def _most(scores: Floats, below: Floats) -> float:
+    """The share of bad that the scores of the given allow: nowhere are there fewer given than bad below a point."""
+    quarters = np.array([0.25, 0.5, 0.75])
+    rank = np.searchsorted(scores, np.quantile(below, quarters), "right") / len(scores)
+    return float(np.clip(np.min(rank / quarters), 1e-4, 0.9))
+
+
+def _regression(given: Floats, good: Floats, bad: Floats) -> Floats:
+    """Weights of the signs; `good` says how much each of the given counts, and both sides count alike."""
+    x, y = np.concatenate([given, bad]), np.concatenate([np.ones(len(given)), np.zeros(len(bad))])
+    counts = np.concatenate([good * (0.5 / good.sum()), np.full(len(bad), 0.5 / len(bad))]) * len(x)
+    weights = np.zeros(x.shape[1])
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (counts * (y - p)) - 0.1 * weights
+        hessian = (x * (counts * p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(x.shape[1])
+        step = np.linalg.solve(hessian, gradient)
+        weights += step
+        if np.abs(step).max() < 1e-6:
+            break
+    return weights

@@ -27,7 +27,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "export",
         ),
     ),
-    ("Look around", ("plan", "preview", "jobs", "sources", "models", "plugins", "doctor")),
+    ("Look around", ("data", "plan", "preview", "jobs", "sources", "models", "plugins", "doctor")),
 )
 
 

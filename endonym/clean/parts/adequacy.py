@@ -3,7 +3,7 @@
 The lexicon is the one Endonym induces elsewhere (IBM model 1 in both directions), of word beginnings, so that the forms of a word
 in a language with many count together. It is learned in folds: a pair is judged by what the other pairs teach, since any pair
 of rare words explains itself. How much each sign counts is learned by telling the project's own pairs from the same pairs
-shuffled, a regression fitted by Newton's method (Hosmer and Lemeshow, Applied Logistic Regression, 1989).
+shuffled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Config(BaseModel):
     )
     pairs: int = Field(12_000, ge=200, description="Pairs of each two languages that the lexicon is learned from.")
     passes: int = Field(4, ge=1, description="Passes of the lexicon over the pairs.")
-    lost: float = Field(0.005, ge=0, lt=0.5, description="Share of good pairs that may lie beyond the edge.")
+    lost: float = Field(0.002, ge=0, lt=0.5, description="Share of good pairs that may lie beyond the edge.")
 
 
 class Judge:
@@ -101,20 +101,11 @@ class _Known:
         self.judges = [Judge([pair for pair, own in zip(stems, folds) if own != fold], cfg) for fold in (0, 1)]
         shuffled = _shuffled(texts, folds)
         good, bad = self._signs(texts, folds), self._signs(shuffled, _folds(shuffled, folds))
-        self.mean, self.deviation = good.mean(axis=0), good.std(axis=0) + 1e-6
-        self.weights = _regression(self._scaled(good), self._scaled(bad))
-        self.mixture = Mixture.fitted(self._score(good), self._score(bad), cfg.lost)
+        self.mixture = Mixture.fitted(good, bad, cfg.lost)
 
     def grade(self, texts: Sequence[tuple[str, str]]) -> Floats:
         """0 to 1 for each pair of texts."""
-        return self.mixture.grade(self._score(self._signs(texts, _folds(texts))))
-
-    def _score(self, signs: Floats) -> Floats:
-        return np.asarray(self._scaled(signs) @ self.weights)
-
-    def _scaled(self, signs: Floats) -> Floats:
-        scaled = np.clip((signs - self.mean) / self.deviation, -6, 6)
-        return np.column_stack([np.ones(len(scaled)), scaled])
+        return self.mixture.grade(self._signs(texts, _folds(texts)))
 
     def _stems(self, text: str) -> Stems:
         return [word[: self.cfg.stem] for word in words(text.casefold())]
@@ -163,17 +154,3 @@ def _shuffled(texts: Sequence[tuple[str, str]], folds: Sequence[int]) -> list[tu
         for i, j in zip(order, order[1:] + order[:1]):
             made[i] = (texts[i][0], texts[j][1])
     return made
-
-
-def _regression(good: Floats, bad: Floats) -> Floats:
-    x, y = np.concatenate([good, bad]), np.concatenate([np.ones(len(good)), np.zeros(len(bad))])
-    weights = np.zeros(x.shape[1])
-    for _ in range(25):
-        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (y - p) - 1e-3 * weights
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(x.shape[1])
-        step = np.linalg.solve(hessian, gradient)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
-    return weights

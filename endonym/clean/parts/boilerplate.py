@@ -1,23 +1,31 @@
-"""Placeholders, what templates leave behind, and sentences that many records share but for a name or a number."""
+"""Placeholders, what templates leave behind, and sentences that many records share but for a name or a number.
+
+The last is told by the stretches of letters a text has in common with many records: formulas come in all text, but a text that is
+mostly formula was made by a machine or stands on every page.
+"""
 
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.batch import Batch, Floats
+from endonym.data.near_dup import mixed, normalise
 from endonym.data.quality import EDGE
 
-_WORD = regex.compile(r"[\p{L}\p{M}]+|\p{N}+")
-LEAST_LETTERS = 14
-"""Letters that a skeleton has outside of its gaps: fewer are a turn of phrase and no template."""
+_DIGITS = regex.compile(r"\p{N}+")
+STRETCH = 10
+"""Letters in a row that make a stretch."""
+BITS = 22
+LEAST_STRETCHES = 12
+"""A text with fewer stretches is judged as if it had so many: a short one may be nothing but a turn of phrase."""
 
 
 class Config(BaseModel):
@@ -29,43 +37,47 @@ class Config(BaseModel):
         [], description="Regular expressions of your own for what is no text; case does not count."
     )
     same: int = Field(
-        12, ge=2, description="Records with one skeleton from which it is at the edge, in 10,000 or fewer records."
+        10, ge=2, description="Records that have a stretch of letters in common from which it is a formula."
     )
+    per_million: int = Field(
+        3000,
+        ge=0,
+        description="The same for each million records, where that is more: in much text formulas are commoner.",
+    )
+    share: float = Field(0.7, gt=0, le=1, description="Share of formulas in a text at which it is at the edge.")
 
 
 def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
-    """Skeletons are counted in the sample: a text with its numbers and its rare words left out."""
+    """Stretches are counted in the sample, each once a text."""
     found = [*_patterns(), *cfg.patterns]
     placeholder = regex.compile("|".join(f"(?:{pattern})" for pattern in found), regex.IGNORECASE | regex.MULTILINE)
-    cut = [_WORD.findall(text.casefold()) for text in sample.texts]
-    counts = Counter(word for words in cut for word in set(words))
-    rare = max(2, len(sample.texts) // 5000)
-    common = {word for word, number in counts.items() if number > rare and not word.isdigit()}
-    skeletons = Counter(skeleton for words in cut if (skeleton := _skeleton(words, common)))
-    most = cfg.same * max(1.0, len(sample.records) / 10_000)
-    repeated = {skeleton: number for skeleton, number in skeletons.items() if number > most / 3}
+    stretches, owners = _stretches(sample.texts)
+    once = np.unique((owners.astype(np.uint64) << np.uint64(BITS)) | stretches.astype(np.uint64))
+    counts = np.bincount((once & np.uint64((1 << BITS) - 1)).astype(np.int64), minlength=1 << BITS)
+    formula = counts >= max(cfg.same, cfg.per_million * len(sample.records) // 1_000_000)
 
     def measure(batch: Batch) -> Floats:
-        values = np.ones(len(batch.texts))
-        for i, text in enumerate(batch.texts):
-            if placeholder.search(text):
-                values[i] = 0.0
-            elif repeated:
-                number = repeated.get(_skeleton(_WORD.findall(text.casefold()), common), 0)
-                if number > most / 3:
-                    values[i] = EDGE ** min(8.0, (number / most - 1 / 3) * 1.5)
+        stretches, owners = _stretches(batch.texts)
+        number = np.bincount(owners, minlength=len(batch.texts))
+        share = np.bincount(owners, formula[stretches], len(batch.texts)) / np.maximum(number, LEAST_STRETCHES)
+        values = EDGE ** np.maximum(0, (share - cfg.share / 2) / (cfg.share / 2))
+        values[[i for i, text in enumerate(batch.texts) if placeholder.search(text)]] = 0.0
         return batch.worst(values)
 
     return measure
 
 
-def _skeleton(words: list[str], common: set[str]) -> int:
-    """A text with a gap for each run of rare words and numbers, as a number; 0 when the gaps are most of it."""
-    kept = [word if word in common else "" for word in words]
-    letters = sum(map(len, kept))
-    if letters < LEAST_LETTERS or letters < 0.5 * sum(map(len, words)):
-        return 0
-    return hash(tuple(word for i, word in enumerate(kept) if word or i == 0 or kept[i - 1]))
+def _stretches(texts: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every stretch of letters as a number of BITS bits, and the text it is in. Numbers are what templates leave open."""
+    plain = [_DIGITS.sub("", normalise(text)) for text in texts]
+    codes = np.frombuffer("".join(plain).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
+    lengths = np.fromiter(map(len, plain), np.int64, len(plain))
+    owners = np.repeat(np.arange(len(plain)), lengths)
+    starts = np.flatnonzero(np.arange(len(codes)) + STRETCH <= np.repeat(np.cumsum(lengths), lengths))
+    hashes = np.zeros(len(starts), np.uint64)
+    for k in range(STRETCH):
+        hashes = mixed(hashes ^ (codes[starts + k] + np.uint64(1)))
+    return (hashes >> np.uint64(64 - BITS)).astype(np.int64), owners[starts]
 
 
 @lru_cache(maxsize=1)

@@ -4,25 +4,30 @@ Learned from the project's own text: a model of each language, first from all it
 one before (trimmed fitting, as in Rousseeuw's least trimmed squares, 1984), so that what is not the language does not teach it. Against it
 stand the project's other languages, foreign languages that py3langid names again and again among what does not fit, and the
 language's own text with letters exchanged. A rare dialect is unlike the rest of its language but more unlike any of these.
+How much each counts is learned by telling the project's text from these.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.clean.batch import LEAST_TEXTS, Batch, Floats, Scale
+from endonym.clean.batch import LEAST_TEXTS, Batch, Floats
 from endonym.clean.letters import Letters, Runs
+from endonym.clean.mixture import Mixture
 from endonym.data.foreign import classify
 
 ROUNDS = 3
 SHORT = 20
 """Letters added to every text's number, so that a short one has to be far off."""
+
+LEAST_LETTERS = 10
+"""Fewer letters, the end counted as one, tell nothing."""
 
 
 class Config(BaseModel):
@@ -34,10 +39,12 @@ class Config(BaseModel):
         0.2, ge=0, lt=0.5, description="Share of texts, those that fit worst, that the model is not learned from."
     )
     exchanged: float = Field(
-        0.25, gt=0, lt=1, description="Share of letters exchanged in the noise that texts are compared with."
+        0.4, gt=0, lt=1, description="Largest share of letters exchanged in the noise that texts are compared with."
     )
     texts: int = Field(20_000, ge=100, description="Texts of a language that its model is learned from.")
-    tail: float = Field(0.002, ge=0, lt=0.5, description="Share of trusted texts that may lie beyond the edge.")
+    odds: float = Field(
+        30.0, ge=1, description="How many times as likely something else has to be for a text to be at the edge."
+    )
 
 
 def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
@@ -52,23 +59,13 @@ def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
     models: dict[str, Letters] = {}
     for code, own in texts.items():
         models[code], trusted[code] = _trimmed(own, cfg.trimmed)
-    against: dict[str, list[Letters]] = {}
-    scales: dict[str, Scale] = {}
-    for code, own in texts.items():
-        noise = Letters().learn(_noisy(trusted[code], cfg.exchanged))
-        foreign = _foreign(own, trusted[code], code)
-        others = [Letters().learn(found) for found in foreign]
-        against[code] = [*(model for other, model in models.items() if other != code), *others, noise]
-        scales[code] = Scale.fitted(_against(trusted[code], models[code], against[code]), cfg.tail, 1.5)
-        # Better explained by something else is never usual, and what is better explained by the language is never beyond the edge.
-        scales[code] = Scale(min(scales[code].usual, -0.05), max(scales[code].edge, 0.05))
+    known = {code: _Known(own, trusted[code], code, models, trusted, cfg) for code, own in texts.items()}
 
     def measure(batch: Batch) -> Floats:
         values = np.full(len(batch.texts), np.nan)
         for code, places in batch.of_language().items():
-            if code in models:
-                own = [batch.texts[i] for i in places.tolist()]
-                values[places] = scales[code].grade(_against(own, models[code], against[code]))
+            if code in known:
+                values[places] = known[code].grade([batch.texts[i] for i in places.tolist()])
         return batch.worst(values)
 
     return measure
@@ -87,12 +84,48 @@ def _trimmed(texts: Sequence[str], share: float) -> tuple[Letters, list[str]]:
     return model, kept
 
 
-def _against(texts: Sequence[str], model: Letters, others: Sequence[Letters]) -> NDArray[np.float64]:
-    """Bits a letter that the best of the others saves; below 0 where the language itself is best."""
-    runs = Runs.of(texts)
-    own, letters = model.bits(texts, runs)
-    best = np.min([other.bits(texts, runs)[0] for other in others], axis=0)
-    return np.asarray((own - best) / (letters + SHORT))
+class _Known:
+    """One language: its model, what stands against it, and how far a text may be off."""
+
+    def __init__(
+        self,
+        texts: Sequence[str],
+        trusted: Sequence[str],
+        code: str,
+        models: Mapping[str, Letters],
+        others: Mapping[str, Sequence[str]],
+        cfg: Config,
+    ):
+        noisy = _noisy(trusted, cfg.exchanged)
+        foreign = _foreign(texts, trusted, code)
+        self.model, self.noise = models[code], Letters().learn(noisy)
+        self.others = [model for other, model in models.items() if other != code]
+        self.others += [Letters().learn(found) for found in foreign]
+        elsewhere = [text for other, found in others.items() if other != code for text in found[:2000]]
+        elsewhere += [text for found in foreign for text in found]
+        inside = set(trusted)
+        signs, good = self._signs(texts), np.array([text in inside for text in texts])
+        self.mixtures = [
+            Mixture.against(signs, good, self._signs(wrong), cfg.odds)
+            for wrong in (noisy, elsewhere)
+            if len(wrong) >= LEAST_TEXTS
+        ]
+
+    def grade(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """0 to 1 for each text."""
+        signs = self._signs(texts)
+        values = np.min([mixture.grade(signs) for mixture in self.mixtures], axis=0)
+        return np.where(signs[:, -1] < np.log(LEAST_LETTERS + 10), np.nan, values)
+
+    def _signs(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Bits a letter that the language, noise and the best of the others take, and the number of letters."""
+        runs = Runs.of(texts)
+        own, letters = self.model.bits(texts, runs)
+        noise = own - self.noise.bits(texts, runs)[0]
+        other = own - np.min([model.bits(texts, runs)[0] for model in self.others or [self.noise]], axis=0)
+        size = np.log(letters + 10.0)
+        rate = [part / (letters + SHORT) for part in (own, noise, other)]
+        return np.column_stack([*rate, np.maximum(rate[1], 0), np.maximum(rate[2], 0), size])
 
 
 def _noisy(texts: Sequence[str], share: float) -> list[str]:
@@ -101,9 +134,10 @@ def _noisy(texts: Sequence[str], share: float) -> list[str]:
     letters = "".join(texts[:2000])
     noisy = []
     for text in texts[:4000]:
+        own = rng.uniform(share / 2, share)
         made = [
             rng.choice((rng.choice(letters), rng.choice(letters), "", " ", rng.choice(".,;:|*^~_0123456789")))
-            if rng.random() < share
+            if rng.random() < own
             else char
             for char in text
         ]
