@@ -85,14 +85,19 @@ def measure(name: str, sets: dict[str, list[Document]]) -> Iterator[dict]:
 def together(module: ModuleType, documents: Sequence[Document]) -> list[list[Link]]:
     """The links of each document, aligned one after the other as one text, as the stage `align` does with a project's."""
     source, target = ([s for d in documents for s in side(d)] for side in (lambda d: d.source, lambda d: d.target))
-    ends = [(sum(len(d.source) for d in documents[:k]), sum(len(d.target) for d in documents[:k])) for k in range(len(documents) + 1)]
+    ends = [
+        (sum(len(d.source) for d in documents[:k]), sum(len(d.target) for d in documents[:k]))
+        for k in range(len(documents) + 1)
+    ]
     found: list[list[Link]] = [[] for _ in documents]
     at, number = (0, 0), 0
     for link in module.align(source, target, module.Config(), anchors=ends[1:-1]):
         while at == ends[number + 1]:
             number += 1
         i, j = ends[number]
-        found[number].append(Link(tuple(a - i for a in link.source), tuple(b - j for b in link.target), link.confidence))
+        found[number].append(
+            Link(tuple(a - i for a in link.source), tuple(b - j for b in link.target), link.confidence)
+        )
         at = at[0] + len(link.source), at[1] + len(link.target)
     return found
 

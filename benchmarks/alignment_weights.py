@@ -13,7 +13,7 @@ import argparse
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from alignment import Bead, Document, read_sets
 
 from endonym.align import lattice
-from endonym.align.aligners import lexicon as by_words
 from endonym.align.evidence import Side
+from endonym.align.learn import learned
+from endonym.data.lexicon import Lexicon
 from endonym.align.passes import Texts
-from endonym.align.potentials import Weights, scores_of, weights
-from endonym.align.search import _near
+from endonym.align.potentials import Weights, measuring, scores_of, weights
+from endonym.align.search import near_way
+from endonym.align.words import known_words, words_of
 
 SHAPES = ("1-1", "1-2", "2-2", "1-3", "1-4", "2-3", "3-3", "1-0")
 PRIOR = np.array([0.0, -3.3, -5.5, -6.3, -9.5, -8.0, -9.7, -2.5])
@@ -105,26 +107,15 @@ def way_of(document: Document, shapes: Sequence[lattice.Shape]) -> list[tuple[in
     return way
 
 
-def identity(known: Weights, name: str) -> Weights:
-    """Weights under which the score of a bead is one measure of it."""
-    flat = ((-20.0, 20.0), (0.0, 0.0))
-    curves = {other: flat for other in known.curves}
-    if name in curves:
-        curves[name] = ((-20.0, 20.0), (-20.0, 20.0))
-    return replace(
-        known, shapes=dict.fromkeys(known.shapes, 0.0), curves=curves, agreeing=float(name == "agreeing")
-    )
-
-
 def example(document: Document, texts: Texts, names: Sequence[str]) -> Example:
     """Features of the beads near the gold: how far each measure is along each stretch of its curve."""
     text = texts._text(texts.parts[0], texts.ratios[0])
     shapes = list(texts.known.shapes)
     way = way_of(document, shapes)
-    band = _near([(0, 0), *((i, j) for _, _, i, j in way)], text, HALF)
+    band = near_way([(0, 0), *((i, j) for _, _, i, j in way)], text, HALF)
     beyond = np.array([max(0, n + m - 2) for n, m in shapes], np.float32)[:, None]
     real = np.array([bool(n and m) for n, m in shapes])[:, None]
-    measured = {n: list(scores_of(text, identity(texts.known, n), band)) for n in names if not n.endswith("_joined")}
+    measured = {n: list(scores_of(text, measuring(texts.known, n), band)) for n in names if not n.endswith("_joined")}
     allowed = [row > lattice.NEVER / 2 for row in measured["length"]]
     features = []
     for i in range(len(allowed)):
@@ -141,14 +132,33 @@ def example(document: Document, texts: Texts, names: Sequence[str]) -> Example:
     return Example(band, shapes, kinds, allowed, features, gold)
 
 
-def prepared(document: Document, known: Weights, vectors=None, cognate: float = 0.6, passes: int = 3) -> Texts:
+def prepared(
+    document: Document,
+    known: Weights,
+    vectors=None,
+    cognate: float = 0.6,
+    passes: int = 3,
+    lexicon: Lexicon | None = None,
+) -> Texts:
     """The texts after all passes, with the words they taught."""
     texts = Texts(document.source, document.target, known, vectors=vectors)
     if "words" in known.curves:
-        here, there = (Side.of(by_words.words_of(s) for s in side) for side in (document.source, document.target))
-        given = by_words.known_words(here, there, None, cognate)
+        here, there = (Side.of(words_of(s) for s in side) for side in (document.source, document.target))
+        given = known_words(here, there, lexicon, cognate)
         texts.evidence = given.between(here, there)
         for _ in range(passes - 1):
             texts.look()
             texts.learn(here, there, given)
     return texts
+
+
+def dictionary(document: Document) -> Lexicon:
+    """What the gold beads teach of the words: stands for a good dictionary."""
+    here, there = (Side.of(words_of(s) for s in side) for side in (document.source, document.target))
+    beads = [((s[0], s[-1] + 1), (t[0], t[-1] + 1)) for s, t in document.gold if s and t]
+    found = learned(here, there, beads, np.ones(len(beads)))
+    names = list(here.numbers), list(there.numbers)
+    table: dict[str, dict[str, float]] = {}
+    for first, second, score in zip(found.first, found.second, found.scores):
+        table.setdefault(names[0][first], {})[names[1][second]] = float(score)
+    return Lexicon(table)

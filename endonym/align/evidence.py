@@ -70,10 +70,12 @@ class Rows:
 class Evidence:
     """Coverage of the sentences of two texts by each other, for windows of both."""
 
-    def __init__(self, source: Side, target: Side, there: Rows, back: Rows):
-        """`there` lists the translations of source words, `back` those of target words."""
+    def __init__(self, source: Side, target: Side, there: Rows, back: Rows, scale: float = 1.0):
+        """`there` lists the translations of source words, `back` those of target words. Coverage is multiplied by `scale`, since
+        with a good dictionary sentences that do not correspond share more than those that do with a poor one."""
         self.source, self.target = source, target
         self.there, self.back = there, back
+        self.scale = scale
 
     def joined(self, source: slice, target: slice, size: int) -> Evidence:
         """That of a part of both texts with each `size` sentences joined to one."""
@@ -82,6 +84,7 @@ class Evidence:
             self.target.joined(target.start, target.stop, size),
             self.there,
             self.back,
+            self.scale,
         )
 
     def window(self, a: int, b: int, c: int, d: int, widest: int) -> tuple[list[Singles], list[Singles]]:

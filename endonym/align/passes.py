@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from endonym.align.beads import Floats, around, in_segments, lengths, logistic
+from endonym.align.numbers import Floats, around, in_segments, lengths, logistic
 from endonym.align.evidence import Evidence, Ints, Side, Singles
 from endonym.align.lattice import Shape
 from endonym.align.learn import Bead, Pairings, learned
-from endonym.align.potentials import Text, Weights
-from endonym.align.search import Found, made_sure, search
+from endonym.align.potentials import Text, Weights, weights
+from endonym.align.search import Found, likenesses, made_sure, search
+from endonym.align.words import known_words, words_of
+from endonym.data.lexicon import Lexicon
 from endonym.types import Link
 
 UNSURE_RATIO = 0.2
@@ -28,6 +30,13 @@ _KIND_OF_END = {sign: kind for kind, signs in reversed(list(enumerate(ENDS, 1)))
 _CLOSING = " \t\n\r\u00a0\u202f»«›‹”“’‘\"')]}）」』】"
 
 
+TYPICAL = 0.25
+"""Likeness by words that beads of one sentence and one are scaled to have in the middle."""
+MOST_SCALE = 1.0
+FEW = 4
+"""Sure beads below which nothing is scaled."""
+
+
 class Texts:
     """Two texts that are aligned between anchors, in passes."""
 
@@ -39,8 +48,10 @@ class Texts:
         anchors: Sequence[Shape] = (),
         vectors: tuple[Singles, Singles] | None = None,
     ):
-        self.known, self.vectors = known, vectors
+        """`vectors` hold one row a sentence."""
+        self.known = known
         self.lengths = lengths(source), lengths(target)
+        self.vectors = tuple(map(_weighed, vectors, self.lengths)) if vectors else None
         self.ends = ends_of(source), ends_of(target)
         self.parts = list(in_segments(len(source), len(target), anchors))
         self.ratio = 1.0
@@ -74,6 +85,17 @@ class Texts:
         sure = np.array([chance for found in self.found for chance in found.chances])
         suggested = learned(source, target, self.beads(), sure)
         self.evidence = suggested.best_of(given, len(target.numbers)).between(source, target)
+        shared = [
+            alike
+            for part, ratio, found in zip(self.parts, self.ratios, self.found)
+            for alike, chance, (a, c), (b, d) in zip(
+                likenesses(self._text(part, ratio), self.known, found.points, "words"),
+                found.chances, found.points, found.points[1:],
+            )
+            if chance >= SURE and (b - a, d - c) == (1, 1)
+        ]  # fmt: skip
+        if len(shared) >= FEW:
+            self.evidence.scale = min(MOST_SCALE, TYPICAL / max(float(np.median(shared)), 1e-6))
 
     def beads(self) -> list[Bead]:
         """The beads found, with positions in the whole texts."""
@@ -86,10 +108,12 @@ class Texts:
     def links(self) -> Iterator[Link]:
         """The beads found with their confidence: that the texts correspond here at all, and that the cuts are right."""
         beads = iter(self.beads())
-        for found in self.found:
-            scores, chance = np.array(found.scores), np.clip(np.array(found.chances), 1e-6, 1 - 1e-6)
+        for part, ratio, found in zip(self.parts, self.ratios, self.found):
+            chance = np.clip(np.array(found.chances), 1e-6, 1 - 1e-6)
+            alike = likenesses(self._text(part, ratio), self.known, found.points)
+            scores = np.array(found.scores)
             cut = logistic(self.known.cut, [np.log(chance / (1 - chance))])
-            corresponding = logistic(self.known.corresponding, [scores, around(scores)])
+            corresponding = logistic(self.known.corresponding, [alike, around(alike), scores, around(scores)])
             for a, b in zip(cut, corresponding):
                 (i, j), (k, m) = next(beads)
                 yield Link(tuple(range(i, j)), tuple(range(k, m)), round(a * b, 4))
@@ -123,6 +147,39 @@ class Texts:
         if sums.sum(1).all():
             self.ratio = float(sums[1].sum() / sums[0].sum())
         return [float((y + SHORT * self.ratio) / (x + SHORT)) for x, y in sums.T]
+
+
+def _weighed(vectors: Singles, lengths: Floats) -> Singles:
+    """Vectors from their mean, which tells more of the language than of the sentence, as long as the root of the lengths."""
+    centred = vectors - vectors.mean(0, keepdims=True) if len(vectors) > 1 else vectors
+    norms = np.maximum(np.linalg.norm(centred, axis=1), 1e-6)
+    return (centred * (np.sqrt(np.maximum(1.0, lengths)) / norms)[:, None]).astype(np.float32)
+
+
+def in_passes(
+    texts: Texts,
+    source: Sequence[str],
+    target: Sequence[str],
+    lexicon: Lexicon | None,
+    passes: int,
+    cognate: float = 0.6,
+) -> Iterator[Link]:
+    """Align by words as well, as often as asked: each pass learns from the one before which words translate each other."""
+    here, there = (Side.of(words_of(sentence) for sentence in side) for side in (source, target))
+    given = known_words(here, there, lexicon, cognate)
+    texts.evidence = given.between(here, there)
+    texts.look()
+    for _ in range(passes - 1):
+        texts.learn(here, there, given)
+        texts.look()
+    yield from texts.links()
+
+
+def way_by_lengths(source: Sequence[str], target: Sequence[str]) -> list[Shape]:
+    """Positions that the likeliest way passes by the lengths of two texts alone."""
+    texts = Texts(source, target, weights()["length"])
+    texts.look()
+    return texts.found[0].points if texts.found else []
 
 
 def _sums(values: Floats, size: int) -> Floats:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from endonym.align.beads import Floats, log_two_sided
+from endonym.align.numbers import Floats, log_two_sided
 from endonym.align.evidence import Evidence, Ints, Singles
 from endonym.align.lattice import NEVER, Band, Scores, Shape
 
@@ -53,6 +53,14 @@ def _weights(table: Mapping) -> Weights:
         shapes[int(n), int(m)] = shapes[int(m), int(n)] = score
     curves = {name: tuple(zip(*points)) for name, points in table["curves"].items()}
     return Weights(shapes, curves, table["agreeing"], tuple(table["cut"]), tuple(table["corresponding"]))
+
+
+def measuring(known: Weights, name: str) -> Weights:
+    """Weights under which the score of a bead is one measure of it, as it is."""
+    far = ((-20.0, 20.0), (0.0, 0.0))
+    curves = {other: (far[0], far[0]) if other == name else far for other in known.curves}
+    shapes = dict.fromkeys(known.shapes, 0.0)
+    return Weights(shapes, curves, float(name == "agreeing"), known.cut, known.corresponding)
 
 
 class Text:
@@ -163,6 +171,7 @@ class _Shared:
         b, d = max(a, bottom - 1), max(c, right - 1)
         i, j = text.start
         self.start = text.start
+        self.scale = text.evidence.scale
         source, target = text.evidence.window(a + i, b + i, c + j, d + j, WIDEST)
         before = WIDEST - (top - a), WIDEST - (left - c)
         self.source = [np.pad(s, ((before[0], 0), (before[1], 0))) for s in source]
@@ -191,7 +200,7 @@ class _Shared:
         i, j = np.arange(top, bottom) + self.start[0], np.arange(left, right) + self.start[1]
         x, y = self.sides[0].weight_before, self.sides[1].weight_before
         weight = (x[i] - x[np.maximum(i - n, 0)])[:, None] + (y[j] - y[np.maximum(j - m, 0)])[None]
-        return said / (weight + DAMPING).astype(np.float32), least
+        return said * self.scale / (weight + DAMPING).astype(np.float32), least * self.scale
 
 
 class _Meaning:

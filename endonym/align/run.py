@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -202,12 +203,10 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
     In sections of one name, paragraphs are tied where both sides have as many. Without sections their lengths must agree too:
     equal counts over a whole document prove little, since one may lack at the top and another be added below.
     """
-    from endonym.align.aligners.length import Config as LengthConfig
-    from endonym.align.aligners.length import search
-    from endonym.align.beads import lengths
+    from endonym.align.passes import way_by_lengths
 
-    x, y = (lengths([doc.text for doc in side.docs]) for side in (left, right))
-    if not x.sum() or not y.sum():
+    x, y = ([doc.text for doc in side.docs] for side in (left, right))
+    if not any(x) or not any(y):
         return []
     if verses := _verse_anchors(left, right):
         return verses
@@ -219,8 +218,8 @@ def anchors_of(left: _Sentences, right: _Sentences) -> list[tuple[int, int]]:
     for name, here in first.items():
         there, count = second[name], here.stop - here.start
         if count == there.stop - there.start and count > 1:
-            path = search(x[here], y[there], y.sum() / x.sum(), LengthConfig().variance)
-            same = sum(s == t and s[1] - s[0] == 1 for s, t in path.beads)
+            way = way_by_lengths(x[here], y[there])
+            same = sum(a[0] == a[1] and b == (a[0] + 1, a[1] + 1) for a, b in pairwise(way))
             if named or same >= SAME_PARAGRAPHS * count:
                 anchors += [(left.ends[here.start + k], right.ends[there.start + k]) for k in range(count - 1)]
         anchors.append((left.ends[here.stop - 1], right.ends[there.stop - 1]))

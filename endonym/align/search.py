@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from endonym.align.lattice import Band, Shape, band, best, posterior
-from endonym.align.potentials import Text, Weights, scores_of
+from endonym.align.lattice import Band, Floats, Shape, band, best, posterior
+from endonym.align.potentials import Text, Weights, measuring, scores_of
 
 WHOLE = 500
 """Sentences of the longer side up to which all ways are looked at."""
@@ -37,13 +37,13 @@ def search(text: Text, known: Weights, in_blocks: Callable[[int], Text], size: i
     if not n or not m:
         return [(i, 0) for i in range(n + 1)] + [(n, j) for j in range(1, m + 1)], 0.0
     if max(n, m) <= WHOLE:
-        everything = _near([(0, 0), (n, m)], text, m)
+        everything = near_way([(0, 0), (n, m)], text, m)
         return best(shapes, everything, scores_of(text, known, everything))
     coarse, _ = search(in_blocks(size * BLOCK), known, in_blocks, size * BLOCK)
     points = [(min(n, i * BLOCK), min(m, j * BLOCK)) for i, j in coarse]
     half = NEAR
     while True:
-        near = _near(points, text, half)
+        near = near_way(points, text, half)
         way, score = best(shapes, near, scores_of(text, known, near))
         if half > m or not _touches(way, near):
             return way, score
@@ -52,7 +52,7 @@ def search(text: Text, known: Weights, in_blocks: Callable[[int], Text], size: i
 
 def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     """The best way near `points`, with the probability of each of its beads over all ways near them."""
-    near = _near(points, text, SURE)
+    near = near_way(points, text, SURE)
     scores = list(scores_of(text, known, near))
     shapes = tuple(known.shapes)
     chances, _ = posterior(shapes, near, scores)
@@ -62,7 +62,17 @@ def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
 
 
-def _near(points: Sequence[Shape], text: Text, half: int) -> Band:
+def likenesses(text: Text, known: Weights, points: Sequence[Shape], name: str = "") -> Floats:
+    """How like the two sides of each bead between `points` are by what tells most: vectors, else words, else lengths."""
+    name = name or next(name for name in ("vectors", "words", "length") if name in known.curves)
+    near, shapes = near_way(points, text, 1), list(known.shapes)
+    scores = list(scores_of(text, measuring(known, name), near))
+    return np.array(
+        [scores[i][shapes.index((i - a, j - b)), j - near.low[i]] for (a, b), (i, j) in zip(points, points[1:])]
+    )
+
+
+def near_way(points: Sequence[Shape], text: Text, half: int) -> Band:
     """The band around a way through these points."""
     i, j = np.array(points).T
     at = np.unique(i)
