@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "part": ("clean/parts", "fit"),
     "aligner": ("align/aligners", "align"),
     "grouper": ("split/groupers", "group"),
+    "augmenter": ("augment/augmenters", "grow"),
     "scorer": ("score/scorers", "score"),
     "task": ("compose/tasks", "compose"),
     "action": ("tokenizer/actions", "run"),

@@ -161,6 +161,10 @@ class Project:
         """Seal the test split."""
         return self._submit("split", "", settings, inputs)
 
+    def augment(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
+        """Make more training pairs of those there are, and measure which kinds of them help."""
+        return self._submit("augment", "", settings, inputs)
+
     def compose(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Turn records into chat examples."""
         return self._submit("compose", "", settings, inputs)

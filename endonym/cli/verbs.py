@@ -18,6 +18,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "clean",
             "align",
             "split",
+            "augment",
             "score",
             "compose",
             "tokenizer",

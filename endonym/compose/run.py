@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.rights import with_rights
 from endonym.errors import ConfigError
-from endonym.types import Drop
+from endonym.types import Chat, Drop, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 KIND = "task"
 CHOICE = "many"
 DEFAULT = ["translate", "define", "lookup", "complete", "chat"]
-INPUTS = {"dataset": "split"}
+INPUTS = {"dataset": "split", "augmented": "augmented?"}
 PRODUCES = "chats"
 
 
@@ -28,6 +29,11 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     most: int = Field(0, ge=0, description="Use at most this many training records, chosen at random; 0 is all.")
+    augmented_weight: float = Field(
+        1.0,
+        ge=0,
+        description="How often a row of a made record is seen per epoch, beside 1 for a real one; 0 leaves them out.",
+    )
 
 
 def run(cfg: Config, job: Job) -> None:
@@ -43,23 +49,23 @@ def run(cfg: Config, job: Job) -> None:
     context.save()
     if cfg.most:
         train = _sample(train, cfg.most, job.project.seed)
+    made = _made(cfg, job, dataset, train)
     valid = list(dataset.records("valid"))
     counts: Counter[str] = Counter()
-    with DatasetWriter(job.output, parents=[dataset.hash]) as out:
+    parents = [dataset.hash, *([Dataset.of(job, "augmented").hash] if made else [])]
+    with DatasetWriter(job.output, parents=parents) as out:
         out.keep_empty("train")
         out.keep_empty("valid")
-        done, total = 0, len(train) + len(valid)
-        for split, records in (("train", train), ("valid", valid)):
+        done, total = 0, len(train) + len(made) + len(valid)
+        for split, records in (("train", [*train, *made]), ("valid", valid)):
             context.training = split == "train"
             for record in records:
                 out.read(record)
-                made = 0
-                for task in job.plugins:
-                    for chat in context.compose(record, task):
-                        out.keep(with_rights(chat, record), split)
-                        counts[f"{split} {task}"] += 1
-                        made += 1
-                if not made:
+                found = [(task, chat) for task in job.plugins for chat in context.compose(record, task)]
+                for task, chat in found:
+                    out.keep(with_rights(_marked(chat, record, cfg.augmented_weight), record), split)
+                    counts[f"{split} {'made ' if record.meta.get('augmented') else ''}{task}"] += 1
+                if not found:
                     out.drop(Drop(record, "compose.no_task", "none of the chosen tasks can use it"))
                 done += 1
                 job.tick(done, total, "records")
@@ -71,6 +77,31 @@ def run(cfg: Config, job: Job) -> None:
             f"The tasks {', '.join(job.plugins)} found nothing in {job.project.language}; check the languages in endonym.toml.",
         )
     job.summary(**{key.replace(" ", "_"): n for key, n in sorted(counts.items())})
+
+
+def _made(cfg: Config, job: Job, dataset: Dataset, train: list[Record]) -> list[Record]:
+    """Made records of this very split, no more than their share beside the training records that are used.
+
+    Those made of another split are not taken: they may say what is held out now.
+    """
+    if "augmented" not in job.inputs or not cfg.augmented_weight:
+        return []
+    augmented = Dataset.of(job, "augmented")
+    if augmented.manifest["parents"] != [dataset.hash]:
+        job.log("the made records are of another split and are not used; make them again with: endonym augment")
+        return []
+    made = list(augmented.records("train"))
+    share = float(augmented.manifest["share"])
+    real = sum(isinstance(record, Pair) for record in train)
+    made = _sample(made, int(share / (1 - share) * real + 1e-9), job.project.seed)
+    job.log(f"{len(made)} made records of {', '.join(augmented.manifest['augmenters'])} beside {real} real pairs")
+    return made
+
+
+def _marked(chat: Chat, record: Record, weight: float) -> Chat:
+    """The chat of a made record says so and has its weight; any other is as it is."""
+    name = record.meta.get("augmented")
+    return replace(chat, weight=chat.weight * weight, meta={**chat.meta, "augmented": name}) if name else chat
 
 
 def _sample(records: list, most: int, seed: int) -> list:

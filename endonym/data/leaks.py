@@ -176,6 +176,17 @@ def check(folder: Path | str, training: Iterable[Record] | None = None) -> None:
     refuse(overlaps(splits), f"Make it again with: {hint}")
 
 
+def held_out(folder: Path | str, records: Sequence[Record]) -> set[str]:
+    """Ids of those of `records` that share text, a headword or an exchange with a held-out split of the dataset in `folder`.
+
+    What is held out is only compared with, as `check` does; nothing of it leaves this function.
+    """
+    dataset = Dataset(folder, verb="split")
+    splits: dict[str, Sequence[Record]] = {"train": records}
+    splits |= {name: list(dataset.records(name)) for name in dataset.splits if name != "train"}
+    return {overlap.record.id for overlap in overlaps(splits) if overlap.split == "train"}
+
+
 def refuse(found: Sequence[Overlap], hint: str = "Make the split again with: endonym split") -> None:
     """Raise LeakError listing the first overlaps when there are any."""
     if found:

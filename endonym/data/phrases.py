@@ -122,6 +122,12 @@ def align(source: Sequence[str], target: Sequence[str], forward: dict, backward:
 
 def phrases_of(row: Row) -> Iterator[tuple[Phrase, Phrase]]:
     """Phrase pairs of a row: no word of either is linked outside of the other; unlinked words at an edge may come along."""
+    for begin, end, left, right in spans_of(row):
+        yield row.source[begin:end], row.target[left:right]
+
+
+def spans_of(row: Row) -> Iterator[tuple[int, int, int, int]]:
+    """Where the phrase pairs of a row stand: `(begin, end, left, right)`, source words from `begin` to before `end` and likewise."""
     by_source: dict[int, list[int]] = {}
     for i, j in row.links:
         by_source.setdefault(i, []).append(j)
@@ -139,12 +145,11 @@ def phrases_of(row: Row) -> Iterator[tuple[Phrase, Phrase]]:
                 continue
             if any(j in first and (first[j] < begin or last[j] > end) for j in range(low, high + 1)):
                 continue
-            source = row.source[begin : end + 1]
             left = low
             while True:
                 right = high
                 while right - left < LONGEST:
-                    yield source, row.target[left : right + 1]
+                    yield begin, end + 1, left, right + 1
                     right += 1
                     if right >= m or right in first:
                         break

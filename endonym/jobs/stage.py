@@ -19,6 +19,7 @@ ORDER = (
     "clean",
     "align",
     "split",
+    "augment",
     "compose",
     "score",
     "tokenizer",

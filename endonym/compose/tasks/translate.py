@@ -29,13 +29,17 @@ class Config(BaseModel):
 
 
 def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
-    """Two chats a pair, one per direction; a side that is empty is only asked for, never asked about."""
+    """Two chats a pair, one per direction; a side that is empty is only asked for, never asked about.
+
+    A made pair whose one side is not fit to be learned (`meta["direction"]`) is asked in that direction alone.
+    """
     if not isinstance(record, Pair) or not record.between(context.language, context.pivot):
         return
     sides = (record.source_language, record.target_language)
     for source, target in (sides, sides[::-1]):
         text, answer = record.text(source), record.text(target)
-        if not text:
+        direction = f"{source}>{target}"
+        if not text or record.meta.get("direction", direction) != direction:
             continue
         hints = context.hints(
             record, source, target, cfg.hints, cfg.share_without,
@@ -48,7 +52,6 @@ def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
         ]
         if answer:
             messages.append(Message("assistant", answer))
-        direction = f"{source}>{target}"
         yield Chat(
             id=record_id(record.id, "translate", direction),
             messages=tuple(messages),

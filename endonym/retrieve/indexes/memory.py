@@ -119,8 +119,9 @@ class MemoryIndex:
 
 
 def groups_of(pair: Pair) -> list[str]:
-    """Group keys of a pair: itself, and its headwords, whose other examples say much the same."""
-    return [f"id:{pair.id}", *(f"headword:{h}" for h in pair.meta.get("headwords", ()))]
+    """Group keys of a pair: itself, its headwords, whose other examples say much the same, and what it was made of."""
+    made_from = (f"id:{identity}" for identity in pair.meta.get("made_from", ()))
+    return [f"id:{pair.id}", *(f"headword:{h}" for h in pair.meta.get("headwords", ())), *made_from]
 
 
 def build(pairs: Sequence[Pair], cfg: Config, out: Path) -> None:

@@ -1,0 +1,143 @@
+"""Say which augmenters helped: differences in bits per byte with their intervals, corrected for how many were tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from endonym.augment.trial import HELD, WITHOUT
+from endonym.data.statistics import SIGNIFICANT, Difference, holm, interval, paired, ratio
+
+SAID = {
+    "helps": "{name} helps: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
+    "helps spoiled": "{name} helps where the text asked about is spoiled: {spoiled_after:.3f} bits per byte instead of "
+    "{spoiled_before:.3f} ({spoiled_change}); on text as it is {change}.",
+    "no": "{name} did not help: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
+    "unsteady": "{name} did not help: not every training with it was better ({change}).",
+    "harms": "{name} made it worse: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
+    "nothing": "{name} made nothing of this data.",
+    "not measured": "{name} was not measured (trial_steps is 0).",
+}
+SPOILED = " On text as {name} spoils it: {spoiled_after:.3f} instead of {spoiled_before:.3f} ({spoiled_change})."
+
+
+def judge(results: Mapping[str, Any], made: Mapping[str, int]) -> list[dict[str, Any]]:
+    """One row an augmenter, in the order of `made`: what it made, what it changed, and a verdict.
+
+    `results` are trainings by name, `WITHOUT` among them; an augmenter without one was not measured. Every comparison, also those on
+    spoiled text, counts in the correction.
+    """
+    tests = [(name, key) for name in made if name in results for key in (HELD, name) if key in _sets(results, name)]
+    found = [_difference(results, name, key) for name, key in tests]
+    adjusted = dict(zip(tests, holm([one.p_value for one in found])))
+    changes = dict(zip(tests, found))
+    rows = []
+    for name, number in made.items():
+        row: dict[str, Any] = {"name": name, "made": number, "verdict": "nothing" if not number else "not measured"}
+        if (name, HELD) in changes:
+            row |= _measured(results, name, changes, adjusted)
+        rows.append({**row, "words": words(row)})
+    return rows
+
+
+def _measured(
+    results: Mapping[str, Any], name: str, changes: Mapping[Any, Difference], p: Mapping[Any, float]
+) -> dict[str, Any]:
+    plain, spoiled = (name, HELD), (name, name)
+    row: dict[str, Any] = {"trained_rows": results[name]["rows"], "made_rows": results[name]["made_rows"]}
+    row |= _numbers("", results, plain, changes[plain], p[plain])
+    worse = changes[plain].value > 0 and changes[plain].p_value < SIGNIFICANT
+    better = changes[plain].value < 0 and p[plain] < SIGNIFICANT
+    verdict, decisive = ("harms" if worse else "helps" if better else "no"), HELD
+    if spoiled in changes:
+        row |= _numbers("spoiled_", results, spoiled, changes[spoiled], p[spoiled])
+        if not worse and not better and changes[spoiled].value < 0 and p[spoiled] < SIGNIFICANT:
+            verdict, decisive = "helps spoiled", name
+    if verdict.startswith("helps") and not all(one < 0 for one in _each_run(results, name, decisive)):
+        verdict = "unsteady"
+    return {**row, "verdict": verdict}
+
+
+def _numbers(
+    prefix: str, results: Mapping[str, Any], test: tuple[str, str], change: Difference, p: float
+) -> dict[str, Any]:
+    name, key = test
+    values = {
+        "before": _interval(_table(results, WITHOUT, key)),
+        "after": _interval(_table(results, name, key)),
+        "change": [change.value, change.low, change.high],
+        "p_value": change.p_value,
+        "p_adjusted": p,
+        "runs": _each_run(results, name, key),
+        "items": change.num_items,
+    }
+    return {f"{prefix}{name}": value for name, value in values.items()}
+
+
+def words(row: Mapping[str, Any]) -> str:
+    """The verdict of a row in a sentence."""
+    values: dict[str, Any] = {"name": row["name"].replace("_", "-").capitalize()}
+    for prefix in ("", "spoiled_"):
+        if f"{prefix}change" in row:
+            value, low, high = row[f"{prefix}change"]
+            values[f"{prefix}before"], values[f"{prefix}after"] = row[f"{prefix}before"][0], row[f"{prefix}after"][0]
+            values[f"{prefix}change"] = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p {row[f'{prefix}p_adjusted']:.3f}"
+    said = SAID[row["verdict"]].format(**values)
+    if "spoiled_change" in values and row["verdict"] != "helps spoiled":
+        said += SPOILED.format(**values)
+    return said
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The rows as a table for the terminal."""
+    shown = []
+    for row in rows:
+        cells = [row["name"], f"{row['made']:,}"]
+        for prefix in ("", "spoiled_"):
+            if f"{prefix}change" in row:
+                value, low, high = row[f"{prefix}change"]
+                cells += [f"{row[f'{prefix}before'][0]:.3f}", f"{row[f'{prefix}after'][0]:.3f}"]
+                cells += [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", f"{row[f'{prefix}p_adjusted']:.3f}"]
+                break
+        cells += [""] * (6 - len(cells))
+        shown.append(
+            [*cells, {"no": "no gain", "unsteady": "no gain", "harms": "worse"}.get(row["verdict"], row["verdict"])]
+        )
+    return {
+        "title": "With and without the records of each augmenter, bits per byte of validation answers",
+        "header": ["augmenter", "made", "without", "with", "change", "p (Holm)", "verdict"],
+        "rows": shown,
+    }
+
+
+def helping(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the augmenters that helped, or of which it was not asked."""
+    return [row["name"] for row in rows if row["made"] and row["verdict"] in ("helps", "helps spoiled", "not measured")]
+
+
+def _sets(results: Mapping[str, Any], name: str) -> set[str]:
+    return set(results[name]["runs"][0]["bits"])
+
+
+def _table(results: Mapping[str, Any], name: str, key: str) -> Any:
+    """Bits and bytes of every answer, the mean over the runs."""
+    return np.mean([run["bits"][key] for run in results[name]["runs"]], axis=0)
+
+
+def _interval(table: Any) -> list[float]:
+    return list(interval(table, ratio))
+
+
+def _difference(results: Mapping[str, Any], name: str, key: str) -> Difference:
+    return paired(_table(results, name, key), _table(results, WITHOUT, key), ratio)
+
+
+def _each_run(results: Mapping[str, Any], name: str, key: str) -> list[float]:
+    """The change of every single run, with the same seed on both sides."""
+    pairs = zip(results[name]["runs"], results[WITHOUT]["runs"], strict=True)
+    return [
+        float(ratio(np.sum(after["bits"][key], axis=0)) - ratio(np.sum(before["bits"][key], axis=0)))
+        for after, before in pairs
+    ]

@@ -1,0 +1,221 @@
+"""Make more training pairs of those there are, measure which kinds of them help, and keep these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.errors import DataError, LeakError, Problem
+from endonym.types import Drop, Pair, Record
+
+if TYPE_CHECKING:
+    from endonym.augment.material import Context
+    from endonym.augment.sift import Sieve
+    from endonym.jobs.job import Job
+
+KIND = "augmenter"
+CHOICE = "many"
+DEFAULT = ["substitute", "recombine", "inflect", "noise"]
+INPUTS = {"dataset": "split"}
+PRODUCES = "augmented"
+
+
+class Config(BaseModel):
+    """Settings of augmentation; each augmenter has its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: float = Field(0.3, gt=0, lt=1, description="Share of the training pairs that are made, at most.")
+    keep: Literal["helping", "all"] = Field(
+        "helping", description="Keep the records of augmenters that helped in the trial, or all."
+    )
+    trial_steps: int = Field(40, ge=0, description="Steps of each trial training; 0 measures nothing and keeps all.")
+    trial_pairs: int = Field(
+        400, ge=0, description="Training pairs each trial learns from, beside made ones; 0 is all."
+    )
+    trial_valid: int = Field(60, ge=2, description="Validation pairs that are measured, in both directions.")
+    trial_batch_tokens: int = Field(2048, ge=64, description="Tokens of a step of a trial.")
+    trial_learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of a trial.")
+    trial_runs: int = Field(1, ge=1, description="Trainings of each kind, with seeds of their own; all must be better.")
+
+
+def run(cfg: Config, job: Job) -> None:
+    """Write the made records of `train`, `report.json` and `report.txt`."""
+    from endonym.augment.report import helping, judge, table
+    from endonym.augment.sift import Sieve
+    from endonym.store.files import write_json
+
+    dataset = Dataset.of(job, "dataset")
+    train = list(dataset.records("train"))
+    pairs = _pairs(train, job)
+    if not pairs:
+        between = f"{job.project.language} and {job.project.pivot}"
+        what, repair = f"the training data has no pair of {between}", "check language and pivot in endonym.toml"
+        raise DataError(Problem(str(dataset.folder), 0, "", what, repair))
+    context = _context(job, dataset, cap(cfg.share, len(pairs)))
+    sieve = Sieve(dataset.folder, train)
+    grown: dict[str, list[Record]] = {}
+    dropped: list[Drop] = []
+    for name in job.plugins:
+        grown[name], refused = _grow(name, job, train, context, sieve)
+        dropped += refused
+        if job.cancelled():
+            return
+    results = _trials(cfg, job, dataset, train, pairs, grown, context) if cfg.trial_steps else {}
+    if results is None:
+        return
+    rows = judge(results, {name: len(records) for name, records in grown.items()})
+    used = helping(rows) if cfg.keep == "helping" else [name for name, records in grown.items() if records]
+    kept = _take_turns([grown[name] for name in used], context.most)
+    _write(job, cfg, dataset, grown, used, kept, dropped)
+    report = {
+        "augmenters": rows, "used": used, "kept": len(kept), "pairs": len(pairs), "share": cfg.share,
+        "settings": cfg.model_dump(mode="json"), "signature": _signature(cfg, job),
+    }  # fmt: skip
+    write_json(job.output / "report.json", report)
+    said = [*(row["words"] for row in rows), _conclusion(used, len(kept), len(pairs))]
+    (job.output / "report.txt").write_text("\n".join([*said, "", report["signature"], ""]), encoding="utf-8")
+    for sentence in said:
+        job.log(sentence)
+    job.summary(real=len(pairs), made=sum(map(len, grown.values())), kept=len(kept), tables=[table(rows)])
+
+
+def cap(share: float, real: int) -> int:
+    """How many made records may stand beside `real` ones, so that they are at most `share` of all."""
+    return int(share / (1 - share) * real + 1e-9)
+
+
+def _pairs(records: Sequence[Record], job: Job) -> list[Pair]:
+    languages = job.project.language, job.project.pivot
+    return [record for record in records if isinstance(record, Pair) and record.between(*languages)]
+
+
+def _context(job: Job, dataset: Dataset, most: int) -> Context:
+    """What augmenters are handed. Raises LeakError for a model that was trained on another split, which may know what is held out."""
+    from endonym.augment.material import Context
+
+    model = job.inputs.get("model")
+    chats = None
+    if isinstance(model, Path):
+        made_from = job.project.ancestry(model)
+        chats = made_from.get("chats")
+        if chats is None or "split" not in made_from or Dataset(made_from["split"]).hash != dataset.hash:
+            raise LeakError(
+                f"the model in {model.parent.name} was not trained on this split, and may have seen what is held out now",
+                "Train one on it: endonym compose, then endonym train; or leave out back_translate.",
+            )
+    return Context(
+        job.project.path, job.project.language, job.project.pivot, job.project.seed, most,
+        model if isinstance(model, Path) else None, chats, job.log,
+        lambda done, total: job.tick(done, total, "texts"), job.cancelled,
+    )  # fmt: skip
+
+
+def _grow(
+    name: str, job: Job, records: Sequence[Record], context: Context, sieve: Sieve
+) -> tuple[list[Record], list[Drop]]:
+    module, settings = job.plugins[name]
+    made: list[Record] = []
+    dropped: list[Drop] = []
+    for found in sieve.sifted(module.grow(records, settings, context), context.most):
+        if isinstance(found, Drop):
+            dropped.append(found)
+        else:
+            made.append(found)
+        job.tick(len(made), context.most, f"made by {name}")
+    return made, dropped
+
+
+def _trials(
+    cfg: Config,
+    job: Job,
+    dataset: Dataset,
+    train: Sequence[Record],
+    pairs: Sequence[Pair],
+    grown: Mapping[str, Sequence[Record]],
+    context: Context,
+) -> dict[str, Any] | None:
+    """The trainings without and with each augmenter's records; None when the user asked to stop."""
+    from dataclasses import replace
+
+    from endonym.augment.sift import Sieve
+    from endonym.augment.trial import WITHOUT, Trials, miniature
+
+    small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
+    fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
+    trials = Trials(cfg, job, small, list(dataset.records("valid")))
+    made: dict[str, Sequence[Record]] = {}
+    sieve = Sieve(dataset.folder, small.records)
+    for name, found in grown.items():
+        module, settings = job.plugins[name]
+        # What a model made of single texts is the same whatever pairs there are.
+        again = not small.whole and "model" not in getattr(module, "INPUTS", {})
+        made[name] = _grow(name, job, small.records, fewer, sieve)[0] if again else found[: fewer.most]
+        if hasattr(module, "spoil"):
+            trials.ask_also(name, [one for pair in trials.valid for one in module.spoil(pair, settings, context)])
+    chosen = [name for name, found in made.items() if found]
+    trials.number = cfg.trial_runs * (1 + len(chosen))
+    results: dict[str, Any] = {}
+    for name in [WITHOUT, *chosen] if chosen else []:
+        outcome = trials.run(name, made.get(name, ()))
+        if outcome is None:
+            return None
+        results[name] = outcome
+    return results
+
+
+def _take_turns(lists: Sequence[Sequence[Record]], most: int) -> list[Record]:
+    """One record of each list after the other until there are `most`, none twice."""
+    kept: dict[str, Record] = {}
+    for depth in range(max(map(len, lists), default=0)):
+        for one in lists:
+            if depth < len(one) and len(kept) < most:
+                kept.setdefault(one[depth].id, one[depth])
+    return list(kept.values())
+
+
+def _write(
+    job: Job,
+    cfg: Config,
+    dataset: Dataset,
+    grown: Mapping[str, Sequence[Record]],
+    used: Sequence[str],
+    kept: Sequence[Record],
+    dropped: Sequence[Drop],
+) -> None:
+    """Every made record is kept or in the ledger."""
+    chosen = {record.id for record in kept}
+    with DatasetWriter(job.output, parents=[dataset.hash], share=cfg.share, augmenters=list(used)) as out:
+        out.keep_empty("train")
+        for drop in dropped:
+            out.read(drop.record)
+            out.drop(drop)
+        for name, records in grown.items():
+            for record in records:
+                out.read(record)
+                if record.id in chosen:
+                    out.keep(record, "train")
+                elif name in used:
+                    out.drop(Drop(record, "augment.share", f"more would be over the share of {cfg.share:.0%}"))
+                else:
+                    out.drop(Drop(record, "augment.no_gain", f"{name} did not help in the trial"))
+
+
+def _conclusion(used: Sequence[str], kept: int, real: int) -> str:
+    if not kept:
+        return "No made record is kept: train on the real ones alone."
+    return (
+        f"{kept:,} made pairs of {', '.join(used)} stand beside {real:,} real ones, {kept / (kept + real):.0%} of all."
+    )
+
+
+def _signature(cfg: Config, job: Job) -> str:
+    return (
+        f"augment|v:1|bits/byte of answers|split:valid|pairs:{cfg.trial_valid}|trained:{cfg.trial_pairs or 'all'}|steps:{cfg.trial_steps}"
+        f"|batch:{cfg.trial_batch_tokens}|lr:{cfg.trial_learning_rate:g}|runs:{cfg.trial_runs}|base:{job.project.base}"
+        f"|seed:{job.project.seed}|bs:paired|holm"
+    )

@@ -1,0 +1,136 @@
+"""Train shortly with and without the records of each augmenter, and measure what that changes on validation text."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from endonym.errors import DataError, Problem
+from endonym.jobs.submit import resolve_job
+from endonym.retrieve import hints
+from endonym.retrieve.context import Context as Prompts
+from endonym.retrieve.context import read_prompts
+from endonym.store.files import write_json
+from endonym.types import Chat, Pair, Record
+
+if TYPE_CHECKING:
+    from endonym.augment.run import Config
+    from endonym.jobs.job import Job
+
+WITHOUT = "without"
+"""The name of the training that has no made records."""
+HELD = "held"
+"""The name of the validation text as it is, beside that which an augmenter has spoiled."""
+
+
+@dataclass(frozen=True)
+class Miniature:
+    """A part of the training data, large enough to learn from and small enough to be learned by heart as a small corpus is."""
+
+    records: Sequence[Record]
+    pairs: Sequence[Pair]
+    whole: bool
+    """Whether it is all there is."""
+
+
+def miniature(records: Sequence[Record], pairs: Sequence[Pair], num_pairs: int, seed: int) -> Miniature:
+    """`num_pairs` of the pairs, chosen at random, with everything that is no pair; all of them where it is 0."""
+    if not num_pairs or len(pairs) <= num_pairs:
+        return Miniature(records, pairs, True)
+    kept = {pairs[i].id for i in random.Random(f"{seed}:trial").sample(range(len(pairs)), num_pairs)}
+    chosen = [pair for pair in pairs if pair.id in kept]
+    return Miniature([r for r in records if not isinstance(r, Pair) or r.id in kept], chosen, False)
+
+
+class Trials:
+    """One base, one set of real rows, one set of questions; made rows come and go."""
+
+    def __init__(self, cfg: Config, job: Job, small: Miniature, valid: Sequence[Record]):
+        self.cfg, self.job = cfg, job
+        self.prompts = _prompts(job, small.records)
+        self.real = self._chats(small.pairs, training=True)
+        asked = _evenly([r for r in valid if isinstance(r, Pair)], cfg.trial_valid)
+        self.valid = asked
+        self.sets: dict[str, list[Chat]] = {HELD: self._chats(asked, training=False)}
+        if not self.real or not self.sets[HELD]:
+            where = "training" if not self.real else "validation"
+            raise DataError(
+                Problem(
+                    job.project.settings.get("project", {}).get("name", "the split"), 0, "", f"no {where} pair gives a chat",
+                    "check [compose] plugins and the languages, or leave the trial out with --trial-steps 0",
+                )
+            )  # fmt: skip
+        self.done = 0
+        self.number = 1
+
+    def ask_also(self, name: str, records: Sequence[Record]) -> None:
+        """Ask the validation pairs as an augmenter has spoiled them, too."""
+        if chats := self._chats(records, training=False):
+            self.sets[name] = chats
+
+    def run(self, name: str, made: Sequence[Record]) -> dict[str, Any] | None:
+        """`[bits, bytes]` of every answer of each set after training with `made`, in every run; None when asked to stop.
+
+        What is done stays in the job's folder and is not done again after an interruption.
+        """
+        runs = []
+        chats = [*self.real, *self._chats(made, training=True)]
+        sets = {key: found for key, found in self.sets.items() if name == WITHOUT or key in (HELD, name)}
+        for number in range(self.cfg.trial_runs):
+            found = self._once(name, number, chats, sets)
+            if found is None:
+                return None
+            runs.append(found)
+        return {"rows": len(chats), "made_rows": len(chats) - len(self.real), "runs": runs}
+
+    def _once(self, name: str, number: int, chats: Sequence[Chat], sets: Mapping[str, Sequence[Chat]]) -> Any:
+        from endonym.models.generate import answer_nll
+        from endonym.models.lesson import Lesson, learn
+        from endonym.models.load import load_model
+
+        kept = self.job.folder / "trials" / f"{name}-{number}.json"
+        if not kept.is_file():
+            cfg = self.cfg
+            loaded = load_model(self.job.project.base)
+            lesson = Lesson(
+                cfg.trial_steps, cfg.trial_batch_tokens, cfg.trial_learning_rate, seed=self.job.project.seed + number
+            )
+            learned = learn(
+                loaded, chats, lesson,
+                lambda step, _, loss: self.job.tick(self.done + step, self.number * cfg.trial_steps, f"steps, {name}", loss=round(loss, 4)),
+                self.job.cancelled,
+            )  # fmt: skip
+            if learned.cancelled:
+                return None
+            bits = {
+                key: [[nats / math.log(2), float(size)] for nats, size in answer_nll(loaded, asked)]
+                for key, asked in sets.items()
+            }
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_json(kept, {**asdict(learned), "bits": bits})
+        self.done += self.cfg.trial_steps
+        return json.loads(kept.read_text(encoding="utf-8"))
+
+    def _chats(self, records: Sequence[Record], training: bool) -> list[Chat]:
+        self.prompts.training = training
+        return [
+            chat for record in records for task in self.prompts.tasks for chat in self.prompts.compose(record, task)
+        ]
+
+
+def _prompts(job: Job, records: Sequence[Record]) -> Prompts:
+    """The tasks as the project's settings have them, with hints from `records` alone."""
+    folder = job.folder / "trials"
+    hints.build(list(records), folder / "index")
+    tasks = resolve_job(job.project, "compose", "", {}, None).plugins
+    texts = {name: read_prompts(name, module, job.project.path) for name, (module, _) in tasks.items()}
+    return Prompts(folder, job.project.language, job.project.pivot, tasks, texts)
+
+
+def _evenly(records: Sequence[Pair], number: int) -> list[Pair]:
+    number = min(number, len(records))
+    return [records[i * len(records) // number] for i in range(number)]

@@ -1,0 +1,134 @@
+"""A short training of adapters on chats, always of the same computing, by which sets of training rows are compared."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from endonym.models.adapters import speed_up
+from endonym.models.generate import decoder
+from endonym.models.load import Loaded
+from endonym.models.packed import preload
+from endonym.models.render import IGNORE, Example
+from endonym.types import Chat
+
+COMPUTED = 2048
+"""Tokens computed at once, padding included."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How long and how fast adapters are trained."""
+
+    steps: int
+    batch_tokens: int
+    learning_rate: float
+    rank: int = 16
+    longest: int = 1024
+    """Rows of more tokens are passed over."""
+    seed: int = 20
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What was seen in training."""
+
+    steps: int
+    tokens: int
+    rows: int
+    epochs: float
+    cancelled: bool
+
+
+def learn(
+    loaded: Loaded,
+    chats: Sequence[Chat],
+    cfg: Lesson,
+    progress: Callable[[int, int, float], None],
+    cancelled: Callable[[], bool],
+) -> Learned:
+    """Put fresh adapters on the model of `loaded` and train them; every step has as many rows as fill `batch_tokens`.
+
+    Warm-up over a tenth of the steps, then down to nothing in a line.
+    """
+    preload()
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(cfg.seed)
+    settings = LoraConfig(r=cfg.rank, lora_alpha=2 * cfg.rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    model: Any = get_peft_model(loaded.model, settings)
+    speed_up(model)
+    model.train()
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=cfg.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
+    source = _rows(loaded, chats, cfg)
+    warm, step, tokens, rows, epochs = max(1, cfg.steps // 10), 0, 0, 0, 0.0
+    while step < cfg.steps and not cancelled():
+        batch: list[Example] = []
+        while sum(len(one.ids) for one in batch) < cfg.batch_tokens:
+            example, epochs = next(source)
+            batch.append(example)
+        value = _gradients(loaded, model, batch)
+        rate = cfg.learning_rate * min((step + 1) / warm, (cfg.steps - step) / max(1, cfg.steps - warm))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        torch.nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step, rows, tokens = step + 1, rows + len(batch), tokens + sum(len(one.ids) for one in batch)
+        progress(step, cfg.steps, value)
+    model.eval()
+    return Learned(step, tokens, rows, epochs, step < cfg.steps)
+
+
+def _gradients(loaded: Loaded, model: Any, batch: Sequence[Example]) -> float:
+    """Gradients of the mean loss of all learned tokens of a step; returns that loss in nats."""
+    total = sum(label != IGNORE for one in batch for label in one.labels[1:])
+    value = 0.0
+    for part in _parts(sorted(batch, key=lambda one: len(one.ids))):
+        longest = len(part[-1].ids)
+        fill = [longest - len(one.ids) for one in part]
+        ids = torch.tensor([one.ids + [0] * n for one, n in zip(part, fill)], device=loaded.device)
+        labels = torch.tensor([one.labels + [IGNORE] * n for one, n in zip(part, fill)], device=loaded.device)
+        # Filled up on the right: causal attention never looks there, so no mask is needed.
+        hidden = decoder(model)(input_ids=ids, use_cache=False).last_hidden_state
+        where = labels[:, 1:] != IGNORE
+        logits = model.get_output_embeddings()(hidden[:, :-1][where]).float()
+        loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:][where], reduction="sum") / max(1, total)
+        loss.backward()
+        value += float(loss.detach())
+    return value
+
+
+def _parts(rows: Sequence[Example]) -> Iterator[list[Example]]:
+    """Rows, shorter ones first, in parts of at most `COMPUTED` tokens once they are filled up to the longest."""
+    part: list[Example] = []
+    for row in rows:
+        if part and (len(part) + 1) * len(row.ids) > COMPUTED:
+            yield part
+            part = []
+        part.append(row)
+    yield part
+
+
+def _rows(loaded: Loaded, chats: Sequence[Chat], cfg: Lesson) -> Iterator[tuple[Example, float]]:
+    """Endless rows, in random order every time, each as often as its weight says; and how many times all were read by then."""
+    known = [(loaded.renderer.example(chat, every_turn=True), chat.weight) for chat in chats]
+    known = [(example, weight) for example, weight in known if len(example.ids) <= cfg.longest and weight > 0]
+    assert known, "there is no row short enough to learn"
+    epoch = 0
+    while True:
+        draw = random.Random(f"{cfg.seed}:{epoch}")
+        order = [
+            i
+            for i, (_, weight) in enumerate(known)
+            for _ in range(int(weight) + (draw.random() < weight - int(weight)))
+        ]
+        draw.shuffle(order)
+        for place, i in enumerate(order, 1):
+            yield known[i][0], epoch + place / len(order)
+        epoch += 1
