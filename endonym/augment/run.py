@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data.augmented import cap
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import DataError, LeakError, Problem
 from endonym.types import Drop, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.augment.material import Context
-    from endonym.augment.sift import Sieve
     from endonym.jobs.job import Job
 
 KIND = "augmenter"
@@ -46,7 +46,8 @@ class Config(BaseModel):
 def run(cfg: Config, job: Job) -> None:
     """Write the made records of `train`, `report.json` and `report.txt`."""
     from endonym.augment.report import helping, judge, table
-    from endonym.augment.sift import Sieve
+    from endonym.augment.sift import Sieve, grown_by
+    from endonym.augment.trial import compare
     from endonym.store.files import write_json
 
     dataset = Dataset.of(job, "dataset")
@@ -61,11 +62,11 @@ def run(cfg: Config, job: Job) -> None:
     grown: dict[str, list[Record]] = {}
     dropped: list[Drop] = []
     for name in job.plugins:
-        grown[name], refused = _grow(name, job, train, context, sieve)
+        grown[name], refused = grown_by(name, job, train, context, sieve)
         dropped += refused
         if job.cancelled():
             return
-    results = _trials(cfg, job, dataset, train, pairs, grown, context) if cfg.trial_steps else {}
+    results = compare(cfg, job, dataset, train, pairs, grown, context) if cfg.trial_steps else {}
     if results is None:
         return
     rows = judge(results, {name: len(records) for name, records in grown.items()})
@@ -82,11 +83,6 @@ def run(cfg: Config, job: Job) -> None:
     for sentence in said:
         job.log(sentence)
     job.summary(real=len(pairs), made=sum(map(len, grown.values())), kept=len(kept), tables=[table(rows)])
-
-
-def cap(share: float, real: int) -> int:
-    """How many made records may stand beside `real` ones, so that they are at most `share` of all."""
-    return int(share / (1 - share) * real + 1e-9)
 
 
 def _pairs(records: Sequence[Record], job: Job) -> list[Pair]:
@@ -113,59 +109,6 @@ def _context(job: Job, dataset: Dataset, most: int) -> Context:
         model if isinstance(model, Path) else None, chats, job.log,
         lambda done, total: job.tick(done, total, "texts"), job.cancelled,
     )  # fmt: skip
-
-
-def _grow(
-    name: str, job: Job, records: Sequence[Record], context: Context, sieve: Sieve
-) -> tuple[list[Record], list[Drop]]:
-    module, settings = job.plugins[name]
-    made: list[Record] = []
-    dropped: list[Drop] = []
-    for found in sieve.sifted(module.grow(records, settings, context), context.most):
-        if isinstance(found, Drop):
-            dropped.append(found)
-        else:
-            made.append(found)
-        job.tick(len(made), context.most, f"made by {name}")
-    return made, dropped
-
-
-def _trials(
-    cfg: Config,
-    job: Job,
-    dataset: Dataset,
-    train: Sequence[Record],
-    pairs: Sequence[Pair],
-    grown: Mapping[str, Sequence[Record]],
-    context: Context,
-) -> dict[str, Any] | None:
-    """The trainings without and with each augmenter's records; None when the user asked to stop."""
-    from dataclasses import replace
-
-    from endonym.augment.sift import Sieve
-    from endonym.augment.trial import WITHOUT, Trials, miniature
-
-    small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
-    fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
-    trials = Trials(cfg, job, small, list(dataset.records("valid")))
-    made: dict[str, Sequence[Record]] = {}
-    sieve = Sieve(dataset.folder, small.records)
-    for name, found in grown.items():
-        module, settings = job.plugins[name]
-        # What a model made of single texts is the same whatever pairs there are.
-        again = not small.whole and "model" not in getattr(module, "INPUTS", {})
-        made[name] = _grow(name, job, small.records, fewer, sieve)[0] if again else found[: fewer.most]
-        if hasattr(module, "spoil"):
-            trials.ask_also(name, [one for pair in trials.valid for one in module.spoil(pair, settings, context)])
-    chosen = [name for name, found in made.items() if found]
-    trials.number = cfg.trial_runs * (1 + len(chosen))
-    results: dict[str, Any] = {}
-    for name in [WITHOUT, *chosen] if chosen else []:
-        outcome = trials.run(name, made.get(name, ()))
-        if outcome is None:
-            return None
-        results[name] = outcome
-    return results
 
 
 def _take_turns(lists: Sequence[Sequence[Record]], most: int) -> list[Record]:

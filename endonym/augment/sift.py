@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from endonym.data import leaks
 from endonym.data.near_dup import normalise
 from endonym.types import Drop, Pair, Record
+
+if TYPE_CHECKING:
+    from endonym.augment.material import Context
+    from endonym.jobs.job import Job
 
 BLOCK = 2000
 """Made records that are compared with what is held out at once."""
@@ -52,6 +57,22 @@ class Sieve:
         ):
             return Drop(record, "augment.contradicts", "the training data translates one of the sides otherwise")
         return None
+
+
+def grown_by(
+    name: str, job: Job, records: Sequence[Record], context: Context, sieve: Sieve
+) -> tuple[list[Record], list[Drop]]:
+    """What an augmenter makes of `records` that may be used, and what of it may not."""
+    module, settings = job.plugins[name]
+    made: list[Record] = []
+    dropped: list[Drop] = []
+    for found in sieve.sifted(module.grow(records, settings, context), context.most):
+        if isinstance(found, Drop):
+            dropped.append(found)
+        else:
+            made.append(found)
+        job.tick(len(made), context.most, f"made by {name}")
+    return made, dropped
 
 
 def _blocks(made: Iterable[Record], size: int) -> Iterator[list[Record]]:

@@ -6,9 +6,11 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from endonym.augment.sift import Sieve, grown_by
+from endonym.data.augmented import cap
 from endonym.errors import DataError, Problem
 from endonym.jobs.submit import resolve_job
 from endonym.retrieve import hints
@@ -18,7 +20,9 @@ from endonym.store.files import write_json
 from endonym.types import Chat, Pair, Record
 
 if TYPE_CHECKING:
+    from endonym.augment.material import Context
     from endonym.augment.run import Config
+    from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
 
 WITHOUT = "without"
@@ -60,8 +64,8 @@ class Trials:
             where = "training" if not self.real else "validation"
             raise DataError(
                 Problem(
-                    job.project.settings.get("project", {}).get("name", "the split"), 0, "", f"no {where} pair gives a chat",
-                    "check [compose] plugins and the languages, or leave the trial out with --trial-steps 0",
+                    "the split", 0, "", f"no {where} pair gives a chat to try augmenters with",
+                    "check [compose] plugins, or leave the trial out with --trial-steps 0",
                 )
             )  # fmt: skip
         self.done = 0
@@ -120,6 +124,39 @@ class Trials:
         return [
             chat for record in records for task in self.prompts.tasks for chat in self.prompts.compose(record, task)
         ]
+
+
+def compare(
+    cfg: Config,
+    job: Job,
+    dataset: Dataset,
+    train: Sequence[Record],
+    pairs: Sequence[Pair],
+    grown: Mapping[str, Sequence[Record]],
+    context: Context,
+) -> dict[str, Any] | None:
+    """The trainings without made records and with those of each augmenter, by name; None when the user asked to stop."""
+    small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
+    fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
+    trials = Trials(cfg, job, small, list(dataset.records("valid")))
+    sieve = Sieve(dataset.folder, small.records)
+    made: dict[str, Sequence[Record]] = {}
+    for name, found in grown.items():
+        module, settings = job.plugins[name]
+        # What a model made of single texts is the same whatever pairs there are.
+        again = not small.whole and "model" not in getattr(module, "INPUTS", {})
+        made[name] = grown_by(name, job, small.records, fewer, sieve)[0] if again else found[: fewer.most]
+        if hasattr(module, "spoil"):
+            trials.ask_also(name, [one for pair in trials.valid for one in module.spoil(pair, settings, context)])
+    chosen = [name for name, found in made.items() if found]
+    trials.number = cfg.trial_runs * (1 + len(chosen))
+    results: dict[str, Any] = {}
+    for name in [WITHOUT, *chosen] if chosen else []:
+        outcome = trials.run(name, made.get(name, ()))
+        if outcome is None:
+            return None
+        results[name] = outcome
+    return results
 
 
 def _prompts(job: Job, records: Sequence[Record]) -> Prompts:

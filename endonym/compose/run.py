@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data.augmented import beside, fits
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.rights import with_rights
 from endonym.errors import ConfigError
-from endonym.types import Chat, Drop, Pair, Record
+from endonym.types import Chat, Drop, Record
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -80,21 +81,15 @@ def run(cfg: Config, job: Job) -> None:
 
 
 def _made(cfg: Config, job: Job, dataset: Dataset, train: list[Record]) -> list[Record]:
-    """Made records of this very split, no more than their share beside the training records that are used.
-
-    Those made of another split are not taken: they may say what is held out now.
-    """
+    """Made records of this very split, no more than their share beside the training records that are used."""
     if "augmented" not in job.inputs or not cfg.augmented_weight:
         return []
     augmented = Dataset.of(job, "augmented")
-    if augmented.manifest["parents"] != [dataset.hash]:
+    if not fits(augmented, dataset):
         job.log("the made records are of another split and are not used; make them again with: endonym augment")
         return []
-    made = list(augmented.records("train"))
-    share = float(augmented.manifest["share"])
-    real = sum(isinstance(record, Pair) for record in train)
-    made = _sample(made, int(share / (1 - share) * real + 1e-9), job.project.seed)
-    job.log(f"{len(made)} made records of {', '.join(augmented.manifest['augmenters'])} beside {real} real pairs")
+    made = beside(augmented, train, job.project.seed)
+    job.log(f"{len(made)} made records of {', '.join(augmented.manifest['augmenters']) or 'no augmenter'} are used")
     return made
 
 
