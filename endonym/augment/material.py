@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from endonym.augment.aligned import Aligned, aligned
 from endonym.types import Pair, Record, record_id
 
 
@@ -32,6 +33,14 @@ class Context:
     log: Callable[[str], None] = _silent
     tick: Callable[[int, int], None] = _silent
     cancelled: Callable[[], bool] = field(default=lambda: False)
+
+    aligned_before: dict[int, tuple[Sequence[Record], list[Aligned]]] = field(default_factory=dict, repr=False)
+
+    def aligned(self, records: Sequence[Record]) -> list[Aligned]:
+        """The pairs of `records` with their words aligned, which several augmenters ask for and takes seconds."""
+        if id(records) not in self.aligned_before:
+            self.aligned_before[id(records)] = records, aligned(records, self.language, self.pivot)
+        return self.aligned_before[id(records)][1]
 
     def random(self, name: str) -> random.Random:
         """Random numbers that are the same in every run of the project."""

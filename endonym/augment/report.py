@@ -17,14 +17,14 @@ SAID = {
     "no": "{name} did not help: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
     "unsteady": "{name} did not help: not every training with it was better ({change}).",
     "harms": "{name} made it worse: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
-    "nothing": "{name} made nothing of this data.",
+    "nothing": "{name} made nothing of the pairs of the trial.",
     "not measured": "{name} was not measured (trial_steps is 0).",
 }
 SPOILED = " On text as {name} spoils it: {spoiled_after:.3f} instead of {spoiled_before:.3f} ({spoiled_change})."
 
 
-def judge(results: Mapping[str, Any], made: Mapping[str, int]) -> list[dict[str, Any]]:
-    """One row an augmenter, in the order of `made`: what it made, what it changed, and a verdict.
+def judge(results: Mapping[str, Any], made: Mapping[str, int | None]) -> list[dict[str, Any]]:
+    """One row an augmenter, in the order of `made`: what it made for the trial (None where there was none), and a verdict.
 
     `results` are trainings by name, `WITHOUT` among them; an augmenter without one was not measured. Every comparison, also those on
     spoiled text, counts in the correction.
@@ -35,7 +35,7 @@ def judge(results: Mapping[str, Any], made: Mapping[str, int]) -> list[dict[str,
     changes = dict(zip(tests, found))
     rows = []
     for name, number in made.items():
-        row: dict[str, Any] = {"name": name, "made": number, "verdict": "nothing" if not number else "not measured"}
+        row: dict[str, Any] = {"name": name, "made": number, "verdict": "nothing" if number == 0 else "not measured"}
         if (name, HELD) in changes:
             row |= _measured(results, name, changes, adjusted)
         rows.append({**row, "words": words(row)})
@@ -94,7 +94,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The rows as a table for the terminal."""
     shown = []
     for row in rows:
-        cells = [row["name"], f"{row['made']:,}"]
+        cells = [row["name"], f"{row['made']:,}" if row["made"] is not None else ""]
         for prefix in ("", "spoiled_"):
             if f"{prefix}change" in row:
                 value, low, high = row[f"{prefix}change"]
@@ -107,14 +107,14 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         )
     return {
         "title": "With and without the records of each augmenter, bits per byte of validation answers",
-        "header": ["augmenter", "made", "without", "with", "change", "p (Holm)", "verdict"],
+        "header": ["augmenter", "tried", "without", "with", "change", "p (Holm)", "verdict"],
         "rows": shown,
     }
 
 
 def helping(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the augmenters that helped, or of which it was not asked."""
-    return [row["name"] for row in rows if row["made"] and row["verdict"] in ("helps", "helps spoiled", "not measured")]
+    return [row["name"] for row in rows if row["verdict"] in ("helps", "helps spoiled", "not measured")]
 
 
 def _sets(results: Mapping[str, Any], name: str) -> set[str]:

@@ -47,7 +47,7 @@ def run(cfg: Config, job: Job) -> None:
     """Write the made records of `train`, `report.json` and `report.txt`."""
     from endonym.augment.report import helping, judge, table
     from endonym.augment.sift import Sieve, grown_by
-    from endonym.augment.trial import compare
+    from endonym.augment.trial import Compared, compare
     from endonym.store.files import write_json
 
     dataset = Dataset.of(job, "dataset")
@@ -59,23 +59,23 @@ def run(cfg: Config, job: Job) -> None:
         raise DataError(Problem(str(dataset.folder), 0, "", what, repair))
     context = _context(job, dataset, cap(cfg.share, len(pairs)))
     sieve = Sieve(dataset.folder, train)
+    compared = compare(cfg, job, dataset, train, pairs, context) if cfg.trial_steps else Compared({}, {})
+    if compared is None:
+        return
+    rows = judge(compared.results, {name: compared.made.get(name) for name in job.plugins})
+    used = helping(rows) if cfg.keep == "helping" else list(job.plugins)
     grown: dict[str, list[Record]] = {}
     dropped: list[Drop] = []
-    for name in job.plugins:
+    for name in used:
         grown[name], refused = grown_by(name, job, train, context, sieve)
         dropped += refused
         if job.cancelled():
             return
-    results = compare(cfg, job, dataset, train, pairs, grown, context) if cfg.trial_steps else {}
-    if results is None:
-        return
-    rows = judge(results, {name: len(records) for name, records in grown.items()})
-    used = helping(rows) if cfg.keep == "helping" else [name for name, records in grown.items() if records]
-    kept = _take_turns([grown[name] for name in used], context.most)
-    _write(job, cfg, dataset, grown, used, kept, dropped)
+    kept = _take_turns(list(grown.values()), context.most)
+    _write(job, cfg, dataset, grown, kept, dropped)
     report = {
-        "augmenters": rows, "used": used, "kept": len(kept), "pairs": len(pairs), "share": cfg.share,
-        "settings": cfg.model_dump(mode="json"), "signature": _signature(cfg, job),
+        "augmenters": rows, "used": used, "made": {name: len(found) for name, found in grown.items()}, "kept": len(kept),
+        "pairs": len(pairs), "share": cfg.share, "settings": cfg.model_dump(mode="json"), "signature": _signature(cfg, job),
     }  # fmt: skip
     write_json(job.output / "report.json", report)
     said = [*(row["words"] for row in rows), _conclusion(used, len(kept), len(pairs))]
@@ -126,26 +126,23 @@ def _write(
     cfg: Config,
     dataset: Dataset,
     grown: Mapping[str, Sequence[Record]],
-    used: Sequence[str],
     kept: Sequence[Record],
     dropped: Sequence[Drop],
 ) -> None:
     """Every made record is kept or in the ledger."""
     chosen = {record.id for record in kept}
-    with DatasetWriter(job.output, parents=[dataset.hash], share=cfg.share, augmenters=list(used)) as out:
+    with DatasetWriter(job.output, parents=[dataset.hash], share=cfg.share, augmenters=list(grown)) as out:
         out.keep_empty("train")
         for drop in dropped:
             out.read(drop.record)
             out.drop(drop)
-        for name, records in grown.items():
+        for records in grown.values():
             for record in records:
                 out.read(record)
                 if record.id in chosen:
                     out.keep(record, "train")
-                elif name in used:
-                    out.drop(Drop(record, "augment.share", f"more would be over the share of {cfg.share:.0%}"))
                 else:
-                    out.drop(Drop(record, "augment.no_gain", f"{name} did not help in the trial"))
+                    out.drop(Drop(record, "augment.share", f"more would be over the share of {cfg.share:.0%}"))
 
 
 def _conclusion(used: Sequence[str], kept: int, real: int) -> str:

@@ -168,9 +168,10 @@ class Plausible:
         common = [math.log(1 + self.counts[w.headword.casefold()]) for w in (old, new)]
         if abs(common[0] - common[1]) > self.ratio:
             return False
-        gloss = new.gloss.casefold()
+        gloss, meaning = new.gloss.casefold(), slot.affix.meaning
         before, after = slot.item.pivot.around(slot.gloss_at, slot.gloss_at + 1)
-        if (before, gloss) not in self.before:
+        # Words that the affix itself is translated as (mi casa) go with any word that takes it.
+        if meaning[0] == GAP and (before, gloss) not in self.before:
             return False
         # What follows may agree with it (casa blanca); words of one ending mostly agree alike.
         return not after or (gloss, after) in self.before or gloss[-1] == old.gloss.casefold()[-1]

@@ -37,17 +37,15 @@ class Miniature:
 
     records: Sequence[Record]
     pairs: Sequence[Pair]
-    whole: bool
-    """Whether it is all there is."""
 
 
 def miniature(records: Sequence[Record], pairs: Sequence[Pair], num_pairs: int, seed: int) -> Miniature:
     """`num_pairs` of the pairs, chosen at random, with everything that is no pair; all of them where it is 0."""
     if not num_pairs or len(pairs) <= num_pairs:
-        return Miniature(records, pairs, True)
+        return Miniature(records, pairs)
     kept = {pairs[i].id for i in random.Random(f"{seed}:trial").sample(range(len(pairs)), num_pairs)}
     chosen = [pair for pair in pairs if pair.id in kept]
-    return Miniature([r for r in records if not isinstance(r, Pair) or r.id in kept], chosen, False)
+    return Miniature([r for r in records if not isinstance(r, Pair) or r.id in kept], chosen)
 
 
 class Trials:
@@ -126,37 +124,36 @@ class Trials:
         ]
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What was made for the trial, and the trainings without it and with each augmenter's part, by name."""
+
+    made: dict[str, int]
+    results: dict[str, Any]
+
+
 def compare(
-    cfg: Config,
-    job: Job,
-    dataset: Dataset,
-    train: Sequence[Record],
-    pairs: Sequence[Pair],
-    grown: Mapping[str, Sequence[Record]],
-    context: Context,
-) -> dict[str, Any] | None:
-    """The trainings without made records and with those of each augmenter, by name; None when the user asked to stop."""
+    cfg: Config, job: Job, dataset: Dataset, train: Sequence[Record], pairs: Sequence[Pair], context: Context
+) -> Compared | None:
+    """Grow a part of the training data, and train without and with what each augmenter made; None when the user asked to stop."""
     small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
     fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
     trials = Trials(cfg, job, small, list(dataset.records("valid")))
     sieve = Sieve(dataset.folder, small.records)
-    made: dict[str, Sequence[Record]] = {}
-    for name, found in grown.items():
-        module, settings = job.plugins[name]
-        # What a model made of single texts is the same whatever pairs there are.
-        again = not small.whole and "model" not in getattr(module, "INPUTS", {})
-        made[name] = grown_by(name, job, small.records, fewer, sieve)[0] if again else found[: fewer.most]
+    made: dict[str, list[Record]] = {}
+    for name, (module, settings) in job.plugins.items():
+        made[name] = grown_by(name, job, small.records, fewer, sieve)[0]
         if hasattr(module, "spoil"):
             trials.ask_also(name, [one for pair in trials.valid for one in module.spoil(pair, settings, context)])
     chosen = [name for name, found in made.items() if found]
     trials.number = cfg.trial_runs * (1 + len(chosen))
     results: dict[str, Any] = {}
     for name in [WITHOUT, *chosen] if chosen else []:
-        outcome = trials.run(name, made.get(name, ()))
+        outcome = None if job.cancelled() else trials.run(name, made.get(name, ()))
         if outcome is None:
             return None
         results[name] = outcome
-    return results
+    return Compared({name: len(found) for name, found in made.items()}, results)
 
 
 def _prompts(job: Job, records: Sequence[Record]) -> Prompts:

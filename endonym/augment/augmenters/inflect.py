@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.augment.aligned import aligned
 from endonym.augment.material import Context, made_pair
 from endonym.augment.slots import GAP, Dictionary, Paradigms, Plausible, Slot, Word, exchange
 from endonym.types import Pair, Record
@@ -35,7 +34,7 @@ class Config(BaseModel):
 def grow(records: Sequence[Record], cfg: Config, context: Context) -> Iterator[Pair]:
     """New pairs with an inflected word; none where no affix is seen with enough headwords."""
     dictionary = Dictionary(records, context.language, context.pivot)
-    items = aligned(records, context.language, context.pivot) if dictionary.words else []
+    items = context.aligned(records) if dictionary.words else []
     slots = [slot for slot in dictionary.slots(items, affixes=True) if slot.affix]
     paradigms = Paradigms(slots, cfg.least)
     slots = [slot for slot in slots if slot.affix in paradigms.known]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.augment.aligned import Aligned, aligned
+from endonym.augment.aligned import Aligned
 from endonym.augment.material import Context, made_pair
 from endonym.data.phrases import spans_of
 from endonym.types import Pair, Record
@@ -53,7 +53,7 @@ class Fragment:
 
 def grow(records: Sequence[Record], cfg: Config, context: Context) -> Iterator[Pair]:
     """New pairs, each with one phrase and its translation from another pair."""
-    items = aligned(records, context.language, context.pivot)
+    items = context.aligned(records)
     environments: dict[tuple[str, ...], list[Fragment]] = defaultdict(list)
     for item in items:
         for fragment in _fragments(item, cfg.longest):

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.augment.aligned import aligned
 from endonym.augment.material import Context, made_pair
 from endonym.augment.slots import Dictionary, Paradigms, Plausible, exchange
 from endonym.types import Pair, Record
@@ -36,7 +35,7 @@ def grow(records: Sequence[Record], cfg: Config, context: Context) -> Iterator[P
     if not dictionary.words:
         context.log("substitute: there is no dictionary with parts of speech and one-word glosses in the training data")
         return
-    items = aligned(records, context.language, context.pivot)
+    items = context.aligned(records)
     slots = list(dictionary.slots(items, cfg.affixes))
     paradigms = Paradigms(slots, cfg.least)
     plausible = Plausible(items, dictionary, cfg.ratio)
