@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from endonym.align.numbers import Floats, around, in_segments, lengths, logistic
 from endonym.align.evidence import Evidence, Ints, Side, Singles
 from endonym.align.lattice import Shape
 from endonym.align.learn import Bead, Pairings, learned
+from endonym.align.numbers import Floats, around, in_segments, lengths, logistic
 from endonym.align.potentials import Text, Weights, weights
 from endonym.align.search import Found, likenesses, made_sure, search
 from endonym.align.words import known_words, words_of

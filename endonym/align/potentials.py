@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from endonym.align.numbers import Floats, log_two_sided
 from endonym.align.evidence import Evidence, Ints, Singles
 from endonym.align.lattice import NEVER, Band, Scores, Shape
+from endonym.align.numbers import Floats, log_two_sided
 
 VARIANCE = 6.8
 """Variance of the target's length per character of source (Gale and Church 1993)."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from endonym.augment.aligned import Aligned, aligned
+from endonym.data.rights import together
 from endonym.types import Pair, Record, record_id
 
 
@@ -62,14 +63,13 @@ def made_pair(
     """
     source, target = texts[like.source_language], texts[like.target_language]
     headwords = dict.fromkeys(h for record in used for h in record.meta.get("headwords", ()))
-    licences = sorted({str(record.meta["licence"]) for record in used if record.meta.get("licence")})
     meta: dict[str, Any] = {
         "augmented": augmenter,
         "made_from": list(dict.fromkeys(record.id for record in used)),
         "exchanged": [dict(one) for one in exchanged],
     }
     meta |= {"headwords": list(headwords)} if headwords else {}
-    meta |= {"licence": " and ".join(licences)} if licences else {}
+    meta |= together(record.meta for record in used)
     meta |= {"direction": direction} if direction else {}
     identity = record_id("augment", augmenter, source, target, direction)
     return Pair(identity, source, target, like.source_language, like.target_language, like.origin, meta)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from endonym.cli.console import Console, near, number, table
 from endonym.cli.parser import actions, open_project
@@ -16,7 +17,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     add = actions(parser, default="report")
     report = add("report", "Write the page (what 'endonym data' does).")
     for place in (parser, report):
-        quiet = {} if place is parser else {"default": argparse.SUPPRESS}
+        quiet: dict[str, Any] = {} if place is parser else {"default": argparse.SUPPRESS}
         place.add_argument(
             "--stage", choices=KINDS, help="Records to describe: those of the newest stage when left out.", **quiet
         )
