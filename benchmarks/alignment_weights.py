@@ -9,26 +9,24 @@ alone (as most real files are), without words that look alike (as between two sc
 
 from __future__ import annotations
 
-import argparse
-import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from alignment import Bead, Document, read_sets
+from alignment import Document
 
 from endonym.align import lattice
 from endonym.align.evidence import Side
 from endonym.align.learn import learned
-from endonym.data.lexicon import Lexicon
 from endonym.align.passes import Texts
-from endonym.align.potentials import Weights, measuring, scores_of, weights
+from endonym.align.potentials import Weights, measuring, scores_of
 from endonym.align.search import near_way
 from endonym.align.words import known_words, words_of
+from endonym.data.lexicon import Lexicon
 
 SHAPES = ("1-1", "1-2", "2-2", "1-3", "1-4", "2-3", "3-3", "1-0")
 PRIOR = np.array([0.0, -3.3, -5.5, -6.3, -9.5, -8.0, -9.7, -2.5])

@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print one row a measure; `--json` prints all numbers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path", type=Path)
-    parser.add_argument("--more", type=Path, action="append", default=[], help="Pairs without judgements to learn from too.")
+    parser.add_argument(
+        "--more", type=Path, action="append", default=[], help="Pairs without judgements to learn from too."
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     judged, points = read(options.path)

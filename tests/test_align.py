@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 from collections import Counter
 from dataclasses import replace
@@ -73,7 +74,7 @@ def test_best_way_and_chances_are_those_of_counting_all_ways(n, m, seed):
         table[:a, k], table[:, k, :b] = NEVER, NEVER
     everything = Band(np.zeros(n + 1, np.int64), np.full(n + 1, m + 1))
     ways = every_way(n, m)
-    steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in zip(way, way[1:])] for way in ways]
+    steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in itertools.pairwise(way)] for way in ways]
     scores = np.array([sum(float(table[i, k, j]) for k, i, j in way) for way in steps])
     points, score = best(SHAPES, everything, table)
     assert score == pytest.approx(scores.max(), abs=1e-4)

@@ -68,7 +68,7 @@ def likenesses(text: Text, known: Weights, points: Sequence[Shape], name: str = 
     near, shapes = near_way(points, text, 1), list(known.shapes)
     scores = list(scores_of(text, measuring(known, name), near))
     return np.array(
-        [scores[i][shapes.index((i - a, j - b)), j - near.low[i]] for (a, b), (i, j) in zip(points, points[1:])]
+        [scores[i][shapes.index((i - a, j - b)), j - near.low[i]] for (a, b), (i, j) in itertools.pairwise(points)]
     )
 
 
