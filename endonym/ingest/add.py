@@ -77,23 +77,32 @@ def _own(project: Project, path: Path) -> bool:
 
 
 def _bring(project: Project, finding: Finding) -> None:
-    """Copy files that lie outside the project into `raw/`; a different file of the same name there is a problem."""
-    moved = []
-    for name in finding.files:
-        path = Path(name)
-        if not path.is_absolute():
-            moved.append(name)
-            continue
-        target = project.path / "raw" / path.name
-        if target.exists() and file_hash(target) != file_hash(path):
-            finding.problems.append(Problem(str(path), 0, "", f"raw/{path.name} is there already and is another file",
-                                            "rename one of the two"))  # fmt: skip
-            return
-        moved.append(f"raw/{path.name}")
-    for name, new in zip(finding.files, moved):
-        target = project.path / new
-        if name != new and not target.exists():
+    """Copy files that lie outside the project into `raw/`, beside another file of their name with the folder they came from.
+
+    A folder named after one of the project's languages says the language of what is in it, and stays.
+    """
+    paths = [Path(name) for name in finding.files]
+    outside = [path for path in paths if path.is_absolute()]
+    flat = not any(path.parent.name.lower() in (project.language, project.pivot) for path in outside)
+    places = [{path: f"raw/{path.name}" for path in outside}] if flat else []
+    places.append({path: f"raw/{path.parent.name}/{path.name}" for path in outside})
+    taken = [path for path, name in places[-1].items() if _is_another(path, project.path / name)]
+    free = next(
+        (place for place in places if not any(_is_another(p, project.path / n) for p, n in place.items())), None
+    )
+    if free is None:
+        name = places[-1][taken[0]]
+        finding.problems.append(Problem(str(taken[0]), 0, "", f"{name} is there already and is another file",
+                                        "rename one of the two"))  # fmt: skip
+        return
+    for path, name in free.items():
+        target = project.path / name
+        if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(name, target)
-            finding.notes.append(f"copied to {new}")
-    finding.files = moved
+            shutil.copyfile(path, target)
+            finding.notes.append(f"copied to {name}")
+    finding.files = [free.get(path, name) for path, name in zip(paths, finding.files)]
+
+
+def _is_another(path: Path, target: Path) -> bool:
+    return target.exists() and file_hash(target) != file_hash(path)

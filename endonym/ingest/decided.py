@@ -48,6 +48,11 @@ def decide(finding: Finding, group: Group, module: ModuleType, values: dict[str,
     elif group.reader == "chat":
         texts = [str(value) for row in sample.rows[:20] for value in row.values()]
         _say(finding, values, "language", "answers", texts, known, codes, role)
+    elif group.reader == "documents" and not codes:
+        texts = sample.column(
+            module.resolved(sample.path, module.Config(**values)).text or guess(sample.columns, "text")
+        )
+        _say(finding, values, "language", "texts", texts, known, codes, role)
     elif group.reader == "documents":
         finding.languages = [
             Said(f"field {role}", language(code).code, f"{number:,} objects say so")

@@ -14,7 +14,7 @@ from endonym import plugins
 from endonym.ingest.columns import guess
 from endonym.ingest.document import Settings
 from endonym.ingest.encoding import Encoding
-from endonym.ingest.names import split_ending, split_name
+from endonym.ingest.names import home, split_ending, split_name
 from endonym.ingest.sample import Sample
 from endonym.ingest.table import Row, rows
 
@@ -139,7 +139,7 @@ def _parallel(samples: Sequence[tuple[Sample, str]], language: str, pivot: str) 
     for sample, reader in samples:
         name, code = split(sample, reader, language, pivot)
         if code and (reader in BESIDE or is_document(reader)):
-            found[str(sample.path.parent), name, reader in BESIDE].setdefault(code, (sample, reader))
+            found[str(home(sample.path, language, pivot)), name, reader in BESIDE].setdefault(code, (sample, reader))
     for sample, reader in samples:
         # `film.srt` beside `film.es.srt` is the film in the project's other language.
         sides = found.get((str(sample.path.parent), sample.path.stem, True), {})

@@ -13,18 +13,25 @@ def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, st
     """Return (name without language, language code); the code is `""` when the name holds none.
 
     A code stands before the extension after a dot, hyphen or underscore. `language` and `pivot` are accepted as written
-    also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word).
+    also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word). A folder named
+    after one of these two says the language of the files in it: `spa/kap1.txt` beside `tzh/kap1.txt`.
     """
+    folder = path.parent.name.lower()
     stem = bare_name(path).stem
     match = re.fullmatch(r"(.+?)([._-])([A-Za-z]{2,3})", stem)
     if match is None:
-        return stem, ""
+        return stem, folder if folder and folder in (language, pivot) else ""
     name, mark, code = match.groups()
     if code.lower() in (language, pivot):
         return name, code.lower()
     if languages.known(code) and (mark == "." or len(code) == 3):
         return name, languages.language(code).code
-    return stem, ""
+    return stem, folder if folder and folder in (language, pivot) else ""
+
+
+def home(path: Path, language: str, pivot: str) -> Path:
+    """The folder that a file and its translations share: above the one that is named after a language."""
+    return path.parent.parent if path.parent.name.lower() in (language, pivot) else path.parent
 
 
 def split_ending(path: Path, language: str = "", pivot: str = "") -> tuple[str, str]:

@@ -49,7 +49,7 @@ def at(values: Mapping[str, Any], path: str) -> Any:
 
 
 def paths(values: Mapping[str, Any]) -> list[str]:
-    """Names of all fields of an object, those inside others by their dotted path."""
+    """Names of all fields of an object, those inside others and inside the objects of a list by their dotted path."""
     found: list[str] = []
     waiting = [(str(key), value) for key, value in values.items()]
     while waiting and len(found) < MOST_PATHS:
@@ -57,7 +57,17 @@ def paths(values: Mapping[str, Any]) -> list[str]:
         found.append(name)
         if isinstance(value, dict):
             waiting += [(f"{name}.{key}", item) for key, item in value.items()]
-    return found
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            waiting += [(f"{name}.{key}", item) for key, item in value[0].items()]
+    return list(dict.fromkeys(found))
+
+
+def list_of(values: Mapping[str, Any], *names: str) -> str:
+    """The path of the list of objects that hold all of these fields (`turns` for `turns.spa` and `turns.tzh`), `""` without one."""
+    above = {name.rpartition(".")[0] for name in names}
+    path = above.pop() if len(above) == 1 else ""
+    found = at(values, path) if path else None
+    return path if isinstance(found, list) and found and all(isinstance(item, dict) for item in found) else ""
 
 
 def words(value: Any) -> str:

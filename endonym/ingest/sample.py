@@ -52,7 +52,9 @@ class Sample:
     def column(self, name: str) -> list[str]:
         """The texts of one column of the sample."""
         found = [at(row, name) for row in self.rows]
-        return [str(value) for value in found if value]
+        return [
+            str(value) for values in found if values for value in (values if isinstance(values, list) else [values])
+        ]
 
 
 def take(path: Path) -> Sample:

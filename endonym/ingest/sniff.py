@@ -133,6 +133,7 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         decide(finding, group, module, values, known)
         config = _configure(module, values, project)
         values = _mapping(module, config, first, values)
+        config = _configure(module, values, project)
         _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
         finding.settings = {key: value for key, value in values.items() if value != ""}
         if hasattr(module, "measured"):

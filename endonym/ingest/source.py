@@ -87,6 +87,8 @@ def _read(source: Source, project: Path, glance: bool) -> Iterator[Record | Drop
     folders = {Path(name).name: name for name in source.files}
     for name in names:
         ids = Ids()
+        # Of files with one name in several folders it is the one that is read.
+        folders[Path(name).name] = name
         try:
             for item in read(project / name, source.config):
                 if isinstance(item, Drop):

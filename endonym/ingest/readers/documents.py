@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".jsonl", ".json")
+PROSE = 120
+"""Characters a text has that is taken for one without being called so."""
 SECTIONS = ("section", "chapter", "article")
 
 
@@ -55,13 +59,34 @@ def sniff(sample: Sample) -> float:
         return 0.0
     field = guess(sample.columns, "text")
     if not field:
-        return 0.0
+        return 0.4 if _prose(sample.rows) else 0.0
     return 0.8 if all(isinstance(row.get(field), str | list) for row in sample.rows[:50]) else 0.0
+
+
+def resolved(path: Path, cfg: Config) -> Config:
+    """The settings with the field of the text filled in where its name does not say what it is."""
+    head = [row.values for row in islice(rows(path, cfg.encoding, items=cfg.items), 50) if isinstance(row, Row)]
+    if cfg.text or any(guess(values, "text") for values in head):
+        return cfg
+    return cfg.model_copy(update={"text": _prose(head)})
+
+
+def _prose(found: Sequence[Mapping[str, Any]]) -> str:
+    """The one field that holds running text in every object: the longest, of `PROSE` characters and more in the middle; else `""`."""
+    fields = (
+        set.intersection(*({k for k, v in values.items() if isinstance(v, str)} for values in found))
+        if found
+        else set()
+    )
+    middle = {field: median(len(values[field]) for values in found) for field in fields}
+    best = max(middle, key=lambda field: middle[field], default="")
+    return best if best and middle[best] >= PROSE else ""
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     """Yield a `Doc` for every paragraph; other languages than those wanted go to the ledger."""
     ids, parts = Ids(), Counter[tuple[str, str]]()
+    cfg = resolved(path, cfg)
     wanted = [languages.language(code).code for code in cfg.languages or (cfg.language, cfg.pivot) if code]
     for row in usable(_checked(path, cfg), cfg.bad_rows, "documents"):
         if isinstance(row, Drop):

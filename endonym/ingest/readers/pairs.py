@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.errors import DataError, Problem
 from endonym.ingest.columns import guess, language_of, need, sides
 from endonym.ingest.ids import Ids
-from endonym.ingest.nested import at, paths
-from endonym.ingest.table import Layout, Row, find_layout, is_json, rows, usable
+from endonym.ingest.nested import at, list_of, paths
+from endonym.ingest.table import Bad, Layout, Row, find_layout, is_json, rows, usable
 from endonym.types import Drop, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
+DOCUMENT = "\0document"
+"""Where a row keeps the name of the document it was found in; no column is called so."""
 EXTENSIONS = (".tsv", ".csv", ".jsonl", ".json")
 
 
@@ -52,9 +54,12 @@ def sniff(sample: Sample) -> float:
     columns = sample.columns
     if len(columns) < 2:
         return 0.0
-    if len(sides(columns)) >= 2:
-        return 0.85
-    return 0.5 if sample.layout is not None and len(columns) == 2 else 0.0
+    found = sides(columns)
+    if len(found) >= 2:
+        # Turns or lines with a text in each language are translations, whatever the list of them is called.
+        return 0.96 if sample.rows and list_of(sample.rows[0], *found[:2]) else 0.85
+    numbers = any(all(cell.isdigit() for cell in sample.column(name)) for name in columns)
+    return 0.5 if sample.layout is not None and len(columns) == 2 and not numbers else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
@@ -63,12 +68,12 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     layout = None if is_json(path) else layout_of(path, cfg)
     ids = Ids()
     problems: list[Problem] = []
-    for row in usable(rows(path, cfg.encoding, layout, cfg.items), cfg.bad_rows, "pairs"):
+    for row in usable(_each(rows(path, cfg.encoding, layout, cfg.items), path, cfg), cfg.bad_rows, "pairs"):
         if isinstance(row, Drop):
             yield row
             continue
         source, target = _cell(row, cfg.text), _cell(row, cfg.translation)
-        meta = {key: _cell(row, column) for key, column in (("document", cfg.document), ("dialect", cfg.dialect))
+        meta = {key: _cell(row, column) for key, column in (("document", cfg.document or DOCUMENT), ("dialect", cfg.dialect))
                 if column and _cell(row, column)}  # fmt: skip
         pair = Pair(ids("pair", cfg.language, source, cfg.pivot, target), source, target, cfg.language, cfg.pivot,
                     f"{path.name}:{row.line}", {**meta, **_confidence(path, row, cfg, problems)})  # fmt: skip
@@ -83,6 +88,22 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
             yield Drop(pair, "pairs.one_side", f"{cfg.translation if source else cfg.text} is empty")
     if problems:
         raise DataError(problems)
+
+
+def _each(found: Iterator[Row | Bad], path: Path, cfg: Config) -> Iterator[Row | Bad]:
+    """The rows, and for one that holds a list of pairs a row for each of them: together they are one document."""
+    for row in found:
+        inside = list_of(row.values, cfg.text, cfg.translation) if isinstance(row, Row) else ""
+        if isinstance(row, Bad) or not inside:
+            yield row
+            continue
+        around = {key: value for key, value in row.values.items() if not isinstance(value, list | dict)}
+        name = cfg.document or guess(around, "document")
+        document = str(around.get(name) or f"{path.stem} {row.line}")
+        for item in at(row.values, inside):
+            yield Row(
+                row.line, {**around, DOCUMENT: document, **{f"{inside}.{key}": value for key, value in item.items()}}
+            )
 
 
 def layout_of(path: Path, cfg: Config) -> Layout:

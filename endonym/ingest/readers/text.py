@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".txt", ".text")
+_NUMBER = re.compile(r"(\d{1,9})\t")
 LONGEST = 20_000
 """A paragraph of more characters is taken for a file without blank lines, and cut at its line ends."""
 
@@ -37,6 +39,8 @@ def sniff(sample: Sample) -> float:
     verses.look(line for line in sample.head.splitlines()[:200] if line.strip())
     if verses.on:
         return 0.9
+    if all(_NUMBER.match(line) for line in sample.head.splitlines()[:50]):
+        return 0.6
     if sample.layout is not None or sample.columns or sample.head.lstrip().startswith(("<", "{", "[")):
         return 0.05
     return 0.0 if sample.form else 0.6 if sample.path.suffix.lower() in EXTENSIONS else 0.3
@@ -49,10 +53,15 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 def blocks(path: Path, cfg: Config) -> Iterator[Block]:
     """Cut a file into headings and paragraphs."""
-    every_line = cfg.paragraphs == "line" or (cfg.paragraphs == "auto" and not _wrapped(path, cfg.encoding))
+    numbered = _numbered(path, cfg.encoding)
+    every_line = numbered or cfg.paragraphs == "line" or (cfg.paragraphs == "auto" and not _wrapped(path, cfg.encoding))
     begun, text = 0, ""
     for number, raw in lines(path, cfg.encoding):
         line = raw.strip().strip("\ufeff")
+        place = _NUMBER.match(line) if numbered else None
+        if place:
+            yield Block(number, place[1].strip(), drop="line_number", detail="number of the line")
+            line = line[place.end() :]
         heading = re.match(r"(#{1,6})\s+(\S.*?)(?:\s+#+)?$", line)
         if text and (not line or heading or every_line or len(text) > LONGEST):
             yield Block(begun, text)
@@ -63,6 +72,17 @@ def blocks(path: Path, cfg: Config) -> Iterator[Block]:
             begun, text = (begun, f"{text} {line}") if text else (number, line)
     if text:
         yield Block(begun, text)
+
+
+def _numbered(path: Path, encoding: str) -> bool:
+    """Whether every line begins with a number of its own, one more than the line before, and a tab."""
+    before, seen = None, 0
+    for _, line in islice(lines(path, encoding), 200):
+        found = _NUMBER.match(line.strip("\ufeff"))
+        if found is None or (before is not None and int(found[1]) != before + 1):
+            return False
+        before, seen = int(found[1]), seen + 1
+    return seen > 1
 
 
 def _wrapped(path: Path, encoding: str) -> bool:
