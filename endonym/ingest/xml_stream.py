@@ -15,6 +15,8 @@ from endonym.ingest.packing import chunks
 
 MAX_UNIT = 32 * 2**20
 """Characters in one element that is kept whole; more is a broken file."""
+MAX_ENTRY = 4 * 2**20
+"""Characters in one entry of a dictionary."""
 MAX_DEPTH = 200
 MAX_ENTITY = 200
 """Characters an entity of the file may stand for: letters and marks, not texts."""
@@ -76,15 +78,17 @@ def fold(text: str) -> str:
     return re.sub(r"[ \t\r\n]+", " ", text).strip(" ")
 
 
-def nodes(path: Path, wanted: Collection[str], pieces: Iterable[bytes] | None = None) -> Iterator[Node]:
+def nodes(
+    path: Path, wanted: Collection[str], pieces: Iterable[bytes] | None = None, most: int = MAX_UNIT
+) -> Iterator[Node]:
     """Yield every element of the `wanted` tags when it ends; one inside another is part of the outer one.
 
     Memory holds one such element at a time. The prefix of the root's name space is taken off the tags. Raises DataError with
     the line for XML that is not well-formed, entities that stand for other entities, long texts or other files, and elements
-    that are too large. `pieces` are the file's bytes where they do not stand in `path` itself.
+    of more than `most` characters. `pieces` are the file's bytes where they do not stand in `path` itself.
     """
     parser = expat.ParserCreate()
-    state = _State(path, parser, wanted)
+    state = _State(path, parser, wanted, most)
     parser.buffer_text = True
     parser.StartElementHandler, parser.EndElementHandler = state.start, state.end
     parser.CharacterDataHandler = state.data
@@ -106,8 +110,8 @@ def nodes(path: Path, wanted: Collection[str], pieces: Iterable[bytes] | None = 
 
 
 class _State:
-    def __init__(self, path: Path, parser: Any, wanted: Collection[str]):
-        self.path, self.parser, self.wanted = path, parser, wanted
+    def __init__(self, path: Path, parser: Any, wanted: Collection[str], most: int):
+        self.path, self.parser, self.wanted, self.most = path, parser, wanted, most
         self.prefix = ""
         self.open: list[Node] = []
         self.kept = 0
@@ -148,19 +152,21 @@ class _State:
             self.check(self.open[-1].tag)
 
     def check(self, tag: str) -> None:
-        if self.size > MAX_UNIT:
-            raise self.problem(tag, f"an element of more than {MAX_UNIT:,} characters",
+        if self.size > self.most:
+            raise self.problem(tag, f"an element of more than {self.most:,} characters",
                                "a closing tag is probably missing; repair it")  # fmt: skip
 
     def declared(self, name: str, parameter: int, value: str | None, *_: Any) -> None:
         # Parameter entities only steer a document type, which is not read.
         if not parameter and (value is None or "&" in value or len(value) > MAX_ENTITY):
-            raise self.problem(name, f"the file declares an entity of its own (&{name};) for more than a few letters",
+            raise self.problem(name, "the file declares an entity of its own that stands for other entities, a file or a long text",
                                "write the text instead of the entity, and take out the <!ENTITY ...> lines")  # fmt: skip
 
     def skipped(self, name: str, parameter: int) -> None:
         text = html.unescape(f"&{name};")
         if not parameter and text == f"&{name};":
-            raise self.problem(name, f"nothing says what the entity &{name}; stands for", "write the character itself")
+            raise self.problem(
+                name, f"the entity &{name}; is declared nowhere in the file", "write the character itself"
+            )
         if not parameter:
             self.data(text)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.errors import DataError, Problem
 from endonym.ingest.article import Article, Example, Writer
 from endonym.ingest.sides import code_of, from_marks
-from endonym.ingest.xml_stream import Node, nodes
+from endonym.ingest.xml_stream import MAX_ENTRY, Node, nodes
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     tags = values.get("tags") or {}
     words: dict[str, list[str]] = defaultdict(list)
     meanings: dict[str, list[str]] = defaultdict(list)
-    for entry in nodes(sample.path, ("entry",)):
+    for entry in nodes(sample.path, ("entry",), most=MAX_ENTRY):
         for tag, text in _forms(entry.first("citation")) or _forms(entry.first("lexical-unit")):
             if "fonipa" not in tag.lower():
                 words[tag].append(text)
@@ -72,7 +72,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def _articles(path: Path, cfg: Config) -> Iterator[Article]:
     seen: set[str] = set()
     fits = False
-    for entry in nodes(path, ("entry",)):
+    for entry in nodes(path, ("entry",), most=MAX_ENTRY):
         tags = [tag for name in ("citation", "lexical-unit") for tag, _ in _forms(entry.first(name))]
         seen.update(tags)
         fits = fits or not tags or cfg.language in {code_of(tag, cfg.tags) for tag in tags}

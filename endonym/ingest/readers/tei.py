@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.ingest.article import Article, Example, Writer
 from endonym.ingest.sides import by_content, code_of, from_marks, pair_in
-from endonym.ingest.xml_stream import Node, fold, nodes
+from endonym.ingest.xml_stream import MAX_ENTRY, Node, fold, nodes
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     words: dict[str, list[str]] = defaultdict(list)
     meanings: dict[str, list[str]] = defaultdict(list)
     plain: list[str] = []
-    for entry in nodes(sample.path, ENTRIES):
+    for entry in nodes(sample.path, ENTRIES, most=MAX_ENTRY):
         article = _Reading(Config()).article(entry)
         words[article.tag].append(article.headword)
         for tag, text, defined in article.raw:
@@ -86,7 +86,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 
 def _articles(path: Path, cfg: Config) -> Iterator[Article]:
-    for entry in nodes(path, ENTRIES):
+    for entry in nodes(path, ENTRIES, most=MAX_ENTRY):
         reading = _Reading(cfg)
         article = reading.article(entry)
         homs = reading.parts
