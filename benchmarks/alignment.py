@@ -55,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(rows, indent=1))
         return 0
-    print(f"{'set':<14}{'aligner':<12}{'gold':>5}   strict P / R / F1        lax P / R / F1           AUROC  seconds")
+    print(
+        f"{'set':<14}{'aligner':<12}{'gold':>5}   strict P / R / F1        lax P / R / F1           AUROC    off  seconds"
+    )
     for row in rows:
         strict, lax = (" / ".join(f"{row[k][n]:.3f}" for n in ("precision", "recall", "f1")) for k in ("strict", "lax"))
         print(
-            f"{row['set']:<14}{row['aligner']:<12}{row['gold']:>5}   {strict}    {lax}    {row['auroc']:.3f}  {row['seconds']:7.2f}"
+            f"{row['set']:<14}{row['aligner']:<12}{row['gold']:>5}   {strict}    {lax}    {row['auroc']:.3f}  {row['off']:.3f}  {row['seconds']:7.2f}"
         )
     return 0
 
@@ -78,7 +80,7 @@ def measure(name: str, sets: dict[str, list[Document]]) -> Iterator[dict]:
         ]  # fmt: skip
         yield {
             "set": title, "aligner": name, "gold": sum(bool(s and t) for d in documents for s, t in d.gold),
-            **score([d.gold for d in documents], beads), "auroc": auroc(judged), "seconds": round(seconds, 2),
+            **score([d.gold for d in documents], beads), "auroc": auroc(judged), "off": off(judged), "seconds": round(seconds, 2),
         }  # fmt: skip
 
 
@@ -137,6 +139,17 @@ def auroc(judged: Sequence[tuple[float, bool]]) -> float:
     if not right or not wrong:
         return float("nan")
     return sum((a > b) + 0.5 * (a == b) for a in right for b in wrong) / (len(right) * len(wrong))
+
+
+def off(judged: Sequence[tuple[float, bool]], bins: int = 10) -> float:
+    """Mean distance of the confidence of links from the share of them that is right, in bins of confidence (expected calibration
+    error; Guo, Pleiss, Sun and Weinberger, ICML 2017)."""
+    sums = [[0.0, 0.0] for _ in range(bins)]
+    for confidence, ok in judged:
+        place = sums[min(bins - 1, int(confidence * bins))]
+        place[0] += confidence
+        place[1] += ok
+    return sum(abs(a - b) for a, b in sums) / max(1, len(judged))
 
 
 def read_sets(path: Path) -> Iterator[tuple[str, list[Document]]]:

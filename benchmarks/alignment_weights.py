@@ -1,29 +1,32 @@
 """Fit what the evidence for a bead weighs, and how sure its links are, on one text whose alignment is known.
 
-    python benchmarks/alignment_weights.py PATH [--vectors] > endonym/align/weights.toml
+    python benchmarks/alignment_weights.py PATH words > weights.txt
 
 PATH holds data sets as `alignment.py` reads them; only documents whose name begins with `dev` are looked at. The weights are those
 of a semi-Markov conditional random field of greatest likelihood. It learns from each document whole, cut into short ones that stand
-alone (as most real files are), without words that look alike (as between two scripts), and with passages taken out of one side.
+alone (as most real files are), without words that look alike (as between two scripts), and with sentences taken out of both sides.
 """
 
 from __future__ import annotations
 
+import argparse
+import random
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from alignment import Document
+from alignment import Document, read_sets
 
 from endonym.align import lattice
 from endonym.align.evidence import Side
 from endonym.align.learn import learned
 from endonym.align.passes import Texts
-from endonym.align.potentials import Weights, measuring, scores_of
+from endonym.align.potentials import Weights, measuring, scores_of, weights
 from endonym.align.search import near_way
 from endonym.align.words import known_words, words_of
 from endonym.data.lexicon import Lexicon
@@ -42,6 +45,7 @@ KNOTS = {
     "agreeing": (0.0, 1.0),
 }
 HALF = 40
+SKIP = -0.5
 
 
 @dataclass
@@ -120,7 +124,7 @@ def example(document: Document, texts: Texts, names: Sequence[str]) -> Example:
         columns = []
         for name in names:
             value = measured[name.removesuffix("_joined")][i]
-            for a, b in zip(KNOTS[name], KNOTS[name][1:]):
+            for a, b in pairwise(KNOTS[name]):
                 column = np.where(allowed[i] & real, np.clip(value, a, b) - (b if name == "length" else a), 0) / (b - a)
                 columns.append(column * beyond if name.endswith("_joined") else column)
         features.append(np.stack(columns, -1).astype(np.float32))
@@ -160,3 +164,102 @@ def dictionary(document: Document) -> Lexicon:
     for first, second, score in zip(found.first, found.second, found.scores):
         table.setdefault(names[0][first], {})[names[1][second]] = float(score)
     return Lexicon(table)
+
+
+def part_of(document: Document, source: Sequence[int], target: Sequence[int]) -> Document:
+    """The document with these sentences only."""
+    i, j = ({old: new for new, old in enumerate(kept)} for kept in (source, target))
+    gold = [(tuple(i[k] for k in s if k in i), tuple(j[k] for k in t if k in j)) for s, t in document.gold]
+    return Document(document.name, [document.source[k] for k in source], [document.target[k] for k in target], gold)
+
+
+def variants(document: Document, known: Weights) -> Iterator[tuple[Document, list[int], list[int], dict, float]]:
+    """Documents to learn from: each with the sentences it keeps, what is known of its words, and its weight."""
+    chance, told = random.Random(0), {"lexicon": dictionary(document)}
+    n, m = len(document.source), len(document.target)
+    everything, other = list(range(n)), list(range(m))
+    cases = [(everything, other, {}, 2.0), (everything, other, {"cognate": 2.0}, 0.5), (everything, other, told, 0.5)]
+    way = way_of(document, list(known.shapes))
+    cuts = [(0, 0), *((i, j) for _, _, i, j in way[34::35]), (n, m)]
+    cases += [(list(range(a, b)), list(range(c, d)), {}, 1.0) for (a, c), (b, d) in pairwise(cuts) if a < b and c < d]
+    for given in ({}, told):
+        left, right = ([k for k in side if chance.random() > 0.2] for side in (everything, other))
+        cases.append((left, right, given, 0.25))
+    for source, target, given, weight in cases:
+        yield part_of(document, source, target), source, target, given, weight
+
+
+def fitted(examples: Sequence[Example], theta: np.ndarray, steps: int = 300) -> np.ndarray:
+    """Weights of greatest likelihood, drawn to the prior; what a likeness adds never falls. Adam (Kingma and Ba 2015)."""
+    rising = np.arange(len(theta)) >= len(SHAPES)
+    count = sum(len(e.gold) * e.weight for e in examples)
+    first, second = np.zeros(len(theta)), np.zeros(len(theta))
+    for step in range(1, steps + 1):
+        gradient = sum(e.loss(theta)[1] for e in examples)
+        gradient = (gradient + 0.1 * (theta - np.concatenate([PRIOR, np.zeros(rising.sum())]))) / count
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        rate = 0.1 * (1 - step / steps) + 0.002
+        theta = theta - rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.99**step)) + 1e-8)
+        theta[0], theta[rising] = 0.0, np.maximum(theta[rising], 0.0)
+    return theta
+
+
+def known_by(theta: np.ndarray, names: Sequence[str], base: Weights) -> Weights:
+    """These numbers as weights."""
+    shapes = {}
+    for name, score in zip(SHAPES, theta):
+        n, m = map(int, name.split("-"))
+        shapes[n, m] = shapes[m, n] = float(score)
+    curves, place, agreeing = {}, len(SHAPES), 0.0
+    for name in names:
+        knots = KNOTS[name]
+        heights = np.concatenate([[0.0], np.cumsum(theta[place : place + len(knots) - 1])])
+        place += len(knots) - 1
+        if name == "agreeing":
+            agreeing = float(heights[-1])
+        else:
+            curves[name] = (knots, tuple(heights - (heights[-1] if name == "length" else 0.0)))
+    return replace(base, shapes=shapes, curves=curves, agreeing=agreeing)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the shapes, the curves and what agreeing ends are worth, as they stand in `weights.toml`."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("path", type=Path)
+    parser.add_argument("kind", choices=["words", "vectors"])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument(
+        "--skip", type=float, default=SKIP, help="Added to the score of a skip, which counts as a link."
+    )
+    options = parser.parse_args(arguments)
+    documents = [d for title, found in read_sets(options.path) if title.endswith("-dev") for d in found]
+    known = weights()[options.kind]
+    names = [n for n in KNOTS if n in known.curves or n == "agreeing"]
+    theta = np.concatenate([PRIOR, np.ones(sum(len(KNOTS[n]) - 1 for n in names))])
+    vectors = [both_vectors(d) for d in documents] if options.kind == "vectors" else [None for _ in documents]
+    for _ in range(options.rounds):
+        examples = []
+        for document, both in zip(documents, vectors):
+            for part, source, target, given, weight in variants(document, known):
+                its = (both[0][source], both[1][target]) if both else None
+                examples.append(example(part, prepared(part, known, its, **given), names))
+                examples[-1].weight = weight
+        theta = fitted(examples, theta)
+        known = known_by(theta, names, known)
+    theta[SHAPES.index("1-0")] += options.skip
+    print("shapes = { " + ", ".join(f"{s} = {v:.2f}" for s, v in zip(SHAPES, theta)) + " }")
+    print(f"agreeing = {known.agreeing:.2f}")
+    for name, (x, y) in known.curves.items():
+        print(f"curves.{name} = [" + ", ".join(f"[{a}, {b:.2f}]" for a, b in zip(x, y)) + "]")
+    return 0
+
+
+def both_vectors(document: Document) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of both sides."""
+    from endonym.align.aligners.embedding import vectors_of
+
+    return vectors_of(document.source), vectors_of(document.target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -89,10 +89,10 @@ def posterior(shapes: Sequence[Shape], band: Band, scores: Sequence[Scores]) -> 
             options[skip, band.num_target - band.low[i]] = 0.0
         for k, (n, m) in enumerate(shapes):
             if n and i + n < num_rows:
-                there, here = band.overlap(i + n, i, m)
+                there, at = band.overlap(i + n, i, m)
                 after = backward[i + n][there] + scores[i + n][k, there]
-                options[k, here] = after
-                chances[i + n][k, there] = np.exp(np.minimum(forward[i][here] + after - total, 0.0))
+                options[k, at] = after
+                chances[i + n][k, there] = np.exp(np.minimum(forward[i][at] + after - total, 0.0))
         # A run of skipped target sentences stays inside the row.
         skips = scores[i][skip, 1:]
         run = _run(skips[::-1])[::-1]

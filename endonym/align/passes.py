@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from endonym.align.evidence import Evidence, Ints, Side, Singles
 from endonym.align.lattice import Shape
@@ -16,6 +19,7 @@ from endonym.align.words import known_words, words_of
 from endonym.data.lexicon import Lexicon
 from endonym.types import Link
 
+Number = TypeVar("Number", np.float32, np.float64)
 UNSURE_RATIO = 0.2
 """Log of the ratio of lengths from which it may come from a passage that one text lacks."""
 SHORT = 1000.0
@@ -51,7 +55,8 @@ class Texts:
         """`vectors` hold one row a sentence."""
         self.known = known
         self.lengths = lengths(source), lengths(target)
-        self.vectors = tuple(map(_weighed, vectors, self.lengths)) if vectors else None
+        x, y = self.lengths
+        self.vectors = (_weighed(vectors[0], x), _weighed(vectors[1], y)) if vectors else None
         self.ends = ends_of(source), ends_of(target)
         self.parts = list(in_segments(len(source), len(target), anchors))
         self.ratio = 1.0
@@ -75,7 +80,7 @@ class Texts:
         unlikely = not self.found and abs(np.log(self.ratios[k] / other)) > UNSURE_RATIO
         for ratio in (self.ratios[k], other) if unlikely else (self.ratios[k],):
             text = self._text(part, ratio)
-            way, score = search(text, self.known, lambda n, ratio=ratio: self._text(part, ratio, n))
+            way, score = search(text, self.known, partial(self._text, part, ratio))
             tried.append((score, ratio, way))
         _, ratio, way = max(tried)
         return made_sure(self._text(part, ratio), self.known, way)
@@ -126,7 +131,7 @@ class Texts:
         if size == 1:
             return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), (self.ends[0][s], self.ends[1][t]))
         evidence = self.evidence.joined(s, t, size) if self.evidence else None
-        sums = tuple(_sums(side, size) for side in vectors) if vectors else None
+        sums = (_sums(vectors[0], size), _sums(vectors[1], size)) if vectors else None
         return Text((_sums(x, size), _sums(y, size)), ratio, evidence, sums)
 
     def _ratios(self, beads: Sequence[Sequence[Bead]] | None = None) -> list[float]:
@@ -182,7 +187,7 @@ def way_by_lengths(source: Sequence[str], target: Sequence[str]) -> list[Shape]:
     return texts.found[0].points if texts.found else []
 
 
-def _sums(values: Floats, size: int) -> Floats:
+def _sums(values: NDArray[Number], size: int) -> NDArray[Number]:
     """Sums of each `size` values or rows, and of what is left."""
     return np.add.reduceat(values, np.arange(0, len(values), size), axis=0) if len(values) else values
 

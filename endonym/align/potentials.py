@@ -23,7 +23,7 @@ DAMPING = 3.0
 WIDEST = 4
 _STEP = 0.01
 _FINENESS = 500
-Curve = tuple[tuple[float, ...], tuple[float, ...]]
+Curve = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Text:
         self.ratio, self.ends = ratio, ends
         self.evidence, self.start = evidence, start
         self.vectors = vectors
-        self.norms = tuple(_norms(side) for side in vectors) if vectors else ((), ())
+        self.norms = [_norms(side) for side in vectors] if vectors else []
 
     @property
     def size(self) -> Shape:
@@ -219,15 +219,17 @@ class _Meaning:
         top, bottom, left, right = self.place
         start, height, wide = WIDEST - 1, bottom - top, right - left
         if n not in self.rows:
-            self.rows[n] = sum(self.product[start - k : start - k + height] for k in range(n))
+            self.rows[n] = np.sum([self.product[start - k : start - k + height] for k in range(n)], axis=0)
         rows = self.rows[n]
-        total = sum(rows[:, start - k : start - k + wide] for k in range(m))
+        total = np.sum([rows[:, start - k : start - k + wide] for k in range(m)], axis=0)
         source, target = self.text.norms
         x, y = source[n - 1][top:bottom, None], target[m - 1][None, left:right]
         least = np.ones_like(total)
         i, j = np.arange(top, bottom), np.arange(left, right)
         for k in range(n if n > 1 else 0):
-            one = sum(self.product[start - k : start - k + height, start - q : start - q + wide] for q in range(m))
+            one = np.sum(
+                [self.product[start - k : start - k + height, start - q : start - q + wide] for q in range(m)], axis=0
+            )
             least = np.minimum(least, one / (source[0][np.maximum(i - k, 0), None] * y))
         for k in range(m if m > 1 else 0):
             least = np.minimum(

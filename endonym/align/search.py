@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     chances, _ = posterior(shapes, near, scores)
     way, _ = best(shapes, near, scores)
     number = {shape: k for k, shape in enumerate(shapes)}
-    at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in itertools.pairwise(way)]
+    at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in pairwise(way)]
     return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
 
 
@@ -67,9 +67,7 @@ def likenesses(text: Text, known: Weights, points: Sequence[Shape], name: str = 
     name = name or next(name for name in ("vectors", "words", "length") if name in known.curves)
     near, shapes = near_way(points, text, 1), list(known.shapes)
     scores = list(scores_of(text, measuring(known, name), near))
-    return np.array(
-        [scores[i][shapes.index((i - a, j - b)), j - near.low[i]] for (a, b), (i, j) in itertools.pairwise(points)]
-    )
+    return np.array([scores[i][shapes.index((i - a, j - b)), j - near.low[i]] for (a, b), (i, j) in pairwise(points)])
 
 
 def near_way(points: Sequence[Shape], text: Text, half: int) -> Band:
