@@ -23,7 +23,7 @@ DAMPING = 3.0
 WIDEST = 4
 _STEP = 0.01
 _FINENESS = 500
-Curve = tuple[tuple[float, ...], ...]
+Curve = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,9 @@ def _weights(table: Mapping) -> Weights:
     for name, score in table["shapes"].items():
         n, _, m = name.partition("-")
         shapes[int(n), int(m)] = shapes[int(m), int(n)] = score
-    curves = {name: tuple(zip(*points)) for name, points in table["curves"].items()}
+    curves = {
+        name: (tuple(x for x, _ in points), tuple(y for _, y in points)) for name, points in table["curves"].items()
+    }
     return Weights(shapes, curves, table["agreeing"], tuple(table["cut"]), tuple(table["corresponding"]))
 
 
