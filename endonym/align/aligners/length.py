@@ -7,11 +7,14 @@ the ratio of lengths is taken from the texts themselves, and a sentence may corr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from endonym.data.lexicon import Lexicon
 from endonym.types import Link
+
+if TYPE_CHECKING:
+    from endonym.data.lexicon import Lexicon
 
 
 class Config(BaseModel):

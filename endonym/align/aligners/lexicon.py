@@ -8,11 +8,14 @@ the beads of the pass before: two or three passes of align and learn (as in Varg
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.data.lexicon import Lexicon
 from endonym.types import Link
+
+if TYPE_CHECKING:
+    from endonym.data.lexicon import Lexicon
 
 
 class Config(BaseModel):
