@@ -20,7 +20,7 @@ from endonym.data.quality import EDGE
 SURE = 0.5
 """Share of what lies beyond the edge that is bad, as far as can be estimated."""
 ROUNDS = 6
-FARTHEST = 5.0
+FARTHEST = 12.0
 """Standard deviations at which a sign counts no further."""
 
 
@@ -71,9 +71,9 @@ class Mixture:
         under = np.searchsorted(below, scores, "right") / len(below)
         rank = np.arange(1, len(scores) + 1) / len(scores)
         gone = (rank - share * under) / (1 - share)
-        # What so few tell is uncertain by a standard error.
-        uncertain = np.sqrt(rank / len(scores))
-        fine = np.flatnonzero((gone <= lost + uncertain) & (share * under >= SURE * rank))
+        # Shares are known only as well as the sample is large; a small one draws its line at the safe end.
+        allowed = lost + max(0.0, 0.01 - 0.3 / len(scores) ** 0.5)
+        fine = np.flatnonzero((gone <= allowed) & (share * under >= SURE * rank))
         edge = float(scores[fine[-1]]) if len(fine) else float(scores[0]) - 1.0
         usual = float(np.quantile(scores, 0.75))
         return cls(mean, deviation, weights, max(usual, edge + 1e-6), edge, share)

@@ -25,7 +25,7 @@ def render(view: Overview, about: dict[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = lambda value: f"{value:,}".replace(",", "\u202f").replace("-", "\u2212")
+    environment.filters["number"] = spaced
     environment.filters["bidi"] = bidi
     code = about["language"]
     sources = sorted(view.sources.items(), key=lambda item: -item[1]["records"])
@@ -43,16 +43,20 @@ def render(view: Overview, about: dict[str, Any]) -> str:
 def headline(view: Overview) -> str:
     """The data in a sentence or two."""
     first = view.stages[0]
-    said = f"{view.records:,} records from {len(view.sources)} file{'s' * (len(view.sources) != 1)}".replace(
-        ",", "\u202f"
-    )
     dropped = sum(row["count"] for row in view.drops)
-    said += f"; {dropped:,} of {first['read']:,} were dropped, each with its reason.".replace(",", "\u202f")
+    files = f"{len(view.sources)} file{'s' * (len(view.sources) != 1)}"
+    said = f"{spaced(view.records)} records from {files}; "
+    said += f"{spaced(dropped)} of {spaced(first['read'])} were dropped, each with its reason."
     measured = sum(view.bands.values())
     if measured:
         good = view.bands["high"] + view.bands["fair"]
         said += f" {good / measured:.0%} are of high or fair quality."
     return said
+
+
+def spaced(value: int) -> str:
+    """A number with narrow spaces between its thousands."""
+    return f"{value:,}".replace(",", "\u202f").replace("-", "\u2212")
 
 
 def bidi(text: str, code: str = "") -> Markup:

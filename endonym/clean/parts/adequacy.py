@@ -21,7 +21,8 @@ from endonym.data.lexicon import model1, words
 from endonym.types import Pair
 
 Stems = list[str]
-LEAST_PAIRS = 200
+LEAST_PAIRS = 1000
+"""Fewer teach a lexicon too few words to tell a free translation from none."""
 
 
 class Config(BaseModel):

@@ -26,6 +26,8 @@ ROUNDS = 3
 SHORT = 20
 """Letters added to every text's number, so that a short one has to be far off."""
 
+ENOUGH = 4000
+"""Texts of a language from which on its model is taken at its word."""
 LEAST_LETTERS = 10
 """Fewer letters, the end counted as one, tell nothing."""
 
@@ -105,8 +107,10 @@ class _Known:
         elsewhere += [text for found in foreign for text in found]
         inside = set(trusted)
         signs, good = self._signs(texts), np.array([text in inside for text in texts])
+        # Few texts do not show all that the language has, so that what is odd among them may still be it.
+        odds = cfg.odds * max(1.0, ENOUGH / len(texts))
         self.mixtures = [
-            Mixture.against(signs, good, self._signs(wrong), cfg.odds)
+            Mixture.against(signs, good, self._signs(wrong), odds)
             for wrong in (noisy, elsewhere)
             if len(wrong) >= LEAST_TEXTS
         ]
