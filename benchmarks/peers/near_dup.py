@@ -84,7 +84,7 @@ def datatrove(texts):
     kept = set()
     for i, text in enumerate(texts):
         # Its shingles are of words; every letter is made a word, so that 5-grams are those of letters.
-        shingles = np.fromiter((step._hash_func(gram) for gram in grams(text)), dtype=np.uint64)[:, None]
+        shingles = np.fromiter((step._hash_func(gram.encode()) for gram in grams(text)), dtype=np.uint64)[:, None]
         signature = step.get_signature(shingles)
         keys = [tuple(bucket) for bucket in signature]
         if not any(key in own for key, own in zip(keys, seen)):
