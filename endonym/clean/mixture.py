@@ -72,7 +72,7 @@ class Mixture:
         rank = np.arange(1, len(scores) + 1) / len(scores)
         gone = (rank - share * under) / (1 - share)
         # Shares are known only as well as the sample is large; a small one draws its line at the safe end.
-        allowed = lost + max(0.0, 0.01 - 0.3 / len(scores) ** 0.5)
+        allowed = lost + max(0.0, 0.008 - 0.3 / len(scores) ** 0.5)
         fine = np.flatnonzero((gone <= allowed) & (share * under >= SURE * rank))
         edge = float(scores[fine[-1]]) if len(fine) else float(scores[0]) - 1.0
         usual = float(np.quantile(scores, 0.75))

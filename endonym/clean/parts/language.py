@@ -45,7 +45,7 @@ class Config(BaseModel):
     )
     texts: int = Field(20_000, ge=100, description="Texts of a language that its model is learned from.")
     odds: float = Field(
-        30.0, ge=1, description="How many times as likely something else has to be for a text to be at the edge."
+        100.0, ge=1, description="How many times as likely something else has to be for a text to be at the edge."
     )
 
 
