@@ -182,7 +182,7 @@ def test_decisions_are_applied_when_the_source_is_read_again_however_it_is_cut(t
     assert len({doc.id for doc in data.records()}) == 2
     # A person types the page afterwards: that is taken, and the decided texts do not come a second time.
     (project.path / "raw" / "page.gt.txt").write_text("first line of it second line kept\n", encoding="utf-8")
-    assert [doc.text for doc in run_ingest(project).records()] == ["kcpt", "first line of it second line kept"]
+    assert [doc.text for doc in run_ingest(project).records()] == ["first line of it second line kept"]
     (project.path / "raw" / "page.gt.txt").unlink()
     # A decision taken back lets the page speak for itself again.
     review.decide(project.path, queue[0], "reopen")

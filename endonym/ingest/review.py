@@ -118,7 +118,7 @@ class Decisions:
             yield from items
             return
         used: set[tuple[str, Place]] = set()
-        passed: set[tuple[str, Place]] = set()
+        passed: set[tuple[str, int]] = set()
         pattern: dict[str, Doc] = {}
         for item in items:
             record = item.record if isinstance(item, Drop) else item
@@ -126,8 +126,9 @@ class Decisions:
             if isinstance(record, Doc) and record.meta.get("hash"):
                 pattern.setdefault(str(record.meta["hash"]), record)
             if decision is None or (isinstance(item, Drop) and not waits(item.reason)):
-                if decision is not None:
-                    passed.add((decision.hash, decision.place))
+                if isinstance(item, Drop) and not waits(item.reason) and (spot := place(record)):
+                    # Another text is taken for all of this page or recording: what was decided about it is over.
+                    passed.add((str(record.meta["hash"]), spot[0]))
                 yield item
                 continue
             assert isinstance(record, Doc)
@@ -136,7 +137,8 @@ class Decisions:
             used.add(key)
         for digest, record in pattern.items():
             for spot, decision in self.of.get(digest, {}).items():
-                if (digest, spot) not in used | passed and decision.verdict != "reject":
+                told = (digest, spot) in used or (digest, spot[0]) in passed
+                if not told and decision.verdict != "reject":
                     yield _elsewhere(record, decision)
 
 

@@ -112,7 +112,9 @@ def _read(path: Path, cfg: Config, most: float) -> Iterator[Record | Drop]:
     ids = Ids()
     if not passages and not beside:
         yield Drop(
-            Doc(ids("speech", path.name), "", cfg.language, f"{path.name}:0"), "speech.silent", "nobody speaks in it"
+            Doc(ids("speech", path.name), "", cfg.language, f"{path.name}:0", about),
+            "speech.silent",
+            "nobody speaks in it",
         )
     for number, passage in enumerate(passages, 1):
         doc = _doc(

@@ -130,7 +130,13 @@ def _read(path: Path, cfg: Config, most: int) -> Iterator[Record | Drop]:
     for number, reading in _readings(path, cfg, most):
         floor = cfg.page_floor > reading.confidence
         if not reading.paragraphs:
-            blank = Doc(ids("scan", name, str(number)), "", cfg.language, f"{path.name}:{number}", {"page": number})
+            blank = Doc(
+                ids("scan", name, str(number)),
+                "",
+                cfg.language,
+                f"{path.name}:{number}",
+                {"page": number, "hash": digest},
+            )
             yield Drop(blank, "ocr.blank", "no text was found on this page")
         for part, paragraph in enumerate(reading.paragraphs, 1):
             words = joined([line.text for line in paragraph.lines])
