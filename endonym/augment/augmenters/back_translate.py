@@ -67,6 +67,8 @@ def grow(records: Sequence[Record], cfg: Config, context: Context) -> Iterator[P
     prompts = Prompts.load(context.chats, context.project)
     loaded = load_artifact(context.model)
     for code, docs in each.items():
+        if not docs:
+            continue
         other = context.pivot if code == context.language else context.language
         yield from _translated(docs, code, other, records, loaded, prompts, cfg, context)
 
