@@ -106,7 +106,10 @@ def test_recombination_needs_the_same_words_on_both_sides(records):
         own, other = one.meta["exchanged"][0]["to"]
         assert own in one.source and other in one.target
     said = {(one.source, one.target) for one in made}
-    assert {("te winik xbajt ta snah", "el hombre va a casa"), ("te ants xhul ta snah", "el mujer llega a casa")} <= said
+    assert {
+        ("te winik xbajt ta snah", "el hombre va a casa"),
+        ("te ants xhul ta snah", "el mujer llega a casa"),
+    } <= said
     assert not any("winik xhul" in own for own, _ in said), "never seen beside each other"
 
 
@@ -262,7 +265,7 @@ def test_the_trial_is_the_same_training_with_and_without(split, tiny_model, tmp_
     told = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row for row in told["augmenters"]}
     assert set(rows) == {"recombine", "noise"} and rows["noise"]["made"]
-    assert rows["noise"]["spoiled_items"] == 4 and len(rows["noise"]["runs"]) == 2
+    assert rows["noise"]["spoiled_items"] == 2 and len(rows["noise"]["runs"]) == 2
     done = {path.name: json.loads(path.read_text()) for path in (job.folder / "trials").glob("*-?.json")}
     assert {one["steps"] for one in done.values()} == {2}
     tokens = [one["tokens"] for one in done.values()]
