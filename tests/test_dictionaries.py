@@ -281,16 +281,16 @@ def test_a_bad_dictionary_is_named_with_its_repair_and_stops_nothing_else(tmp_pa
     assert bad.problems[0].file.endswith(name)
 
 
-def test_an_entity_bomb_needs_no_memory(tmp_path):
-    """External entities are not fetched: the file's own text stays, what they would bring does not come."""
+def test_what_stands_in_another_file_is_not_fetched(tmp_path):
+    """An entity that stands for another file is refused, for what it would bring must not be missing in silence."""
     secret = tmp_path / "secret.txt"
     secret.write_text("geheim", encoding="utf-8")
     path = tmp_path / "a.lift"
     path.write_text(
         f'<!DOCTYPE x [<!ENTITY e SYSTEM "{secret}">]><lift>{ENTRY.format("na&e;")}</lift>', encoding="utf-8"
     )
-    (dropped,) = read(path, "lift")
-    assert dropped.record.headword == "na"
+    with pytest.raises(DataError, match="stands for other entities, a file"):
+        read(path, "lift")
 
 
 def cut(path: Path, keep: int) -> None:

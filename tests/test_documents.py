@@ -224,7 +224,8 @@ def test_verses_of_two_files_are_paired_by_their_numbers(tmp_path):
     assert left[0].text == "Ya xtal ha'al 11 welta ta k'inal."
     from endonym.align.aligners import length
 
-    made = list(align.pair_up("mat", left, right, align.Config(floor=0), length, length.Config(), None))
+    documents = {"mat": (left, right)}
+    ((_, made),) = align.pair_up(documents, align.Config(floor=0), length, length.Config(), None)
     pairs = [item.record for item in made if isinstance(getattr(item, "record", None), Pair)]
     assert len(pairs) == 13
     numbers = [[re.findall(r"\d+", text) for _, text in pair.texts()] for pair in pairs]

@@ -73,13 +73,14 @@ def run(cfg: Config, job: Job) -> None:
             return
     kept = _take_turns(list(grown.values()), context.most)
     _write(job, cfg, dataset, grown, kept, dropped)
+    signature = _signature(cfg, job)
     report = {
         "augmenters": rows, "used": used, "made": {name: len(found) for name, found in grown.items()}, "kept": len(kept),
-        "pairs": len(pairs), "share": cfg.share, "settings": cfg.model_dump(mode="json"), "signature": _signature(cfg, job),
+        "pairs": len(pairs), "share": cfg.share, "settings": cfg.model_dump(mode="json"), "signature": signature,
     }  # fmt: skip
     write_json(job.output / "report.json", report)
     said = [*(row["words"] for row in rows), _conclusion(used, len(kept), len(pairs))]
-    (job.output / "report.txt").write_text("\n".join([*said, "", report["signature"], ""]), encoding="utf-8")
+    (job.output / "report.txt").write_text("\n".join([*said, "", signature, ""]), encoding="utf-8")
     for sentence in said:
         job.log(sentence)
     job.summary(real=len(pairs), made=sum(map(len, grown.values())), kept=len(kept), tables=[table(rows)])
