@@ -19,6 +19,10 @@ from endonym.types import Drop, Keep, Record
 
 _SUSPECT = regex.compile(r"[\u0080-\u00ff\u0100-\u017f\u0192\u02c6\u02dc\u2013-\u2122\u0370-\u0452\u2500-\u25ff]")
 """Characters that a wrong decoding makes; a text without any of them is not looked at further."""
+RARE = ("macroman", "cp437")
+"""Encodings of old machines, in which two marks of punctuation are soon some letter."""
+MOST_CHANCE = 3
+"""Characters that a repair must take off a text before one of these is believed."""
 _LOST = regex.compile(r"[\ufffd\u0080-\u009f]")
 
 
@@ -56,12 +60,15 @@ def repaired(text: str) -> str:
 
 
 def _line(line: str) -> str:
-    from ftfy import fix_encoding
+    from ftfy import fix_encoding_and_explain
     from ftfy.badness import badness
 
     if not _SUSPECT.search(line):
         return line
-    better = fix_encoding(line)
+    better, plan = fix_encoding_and_explain(line)
+    rare = any(step.parameter in RARE for step in plan or ())
+    if rare and len(line) - len(better) < MOST_CHANCE:
+        return line
     if better == line or len(_LOST.findall(better)) > len(_LOST.findall(line)):
         return line
     # Each wrong decoding makes one character into two or more: a repair that is not shorter is another word, no repair.

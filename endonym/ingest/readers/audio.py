@@ -14,6 +14,7 @@ from endonym.ingest.names import split_name
 from endonym.types import Doc, Drop, Record
 
 if TYPE_CHECKING:
+    from endonym.ingest.finding import Said
     from endonym.ingest.language import Known
     from endonym.ingest.sample import Sample
     from endonym.ingest.speech import Passage
@@ -61,10 +62,11 @@ def beside(path: Path) -> list[Path]:
     return [found] if found else []
 
 
-def languages(sample: Sample, values: dict[str, Any], known: Known) -> Iterator[tuple[str, str]]:
-    """(language, how it is known): what the list of transcripts or the name says, else the project's."""
+def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said]:
+    """The language spoken: what the list of transcripts or the name says, else the project's."""
     from endonym.data.languages import language
     from endonym.ingest import transcript
+    from endonym.ingest.finding import Said
 
     named = split_name(sample.path, known.language, known.pivot)[1]
     listed = transcript.declared(sample.path)
@@ -76,7 +78,7 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> Iterator[
         else "taken from the project"
     )
     values["language"] = values.get("language") or (language(listed).code if listed else named) or known.language
-    yield values["language"], said
+    return [Said(sample.path.name, values["language"], said)]
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
