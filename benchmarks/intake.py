@@ -30,6 +30,7 @@ from endonym.errors import EndonymError
 from endonym.ingest.add import add
 from endonym.ingest.finding import Finding
 from endonym.project import Project
+from endonym.types import to_json
 
 TABLES = {".tsv": "\t", ".csv": ","}
 
@@ -72,7 +73,6 @@ def take_in(codes: Sequence[str], files: Sequence[Path]) -> Iterator[dict[str, A
         path = Path(folder)
         settings = f'[project]\nlanguage = "{codes[0]}"\npivot = "{codes[1]}"\n'
         (path / "endonym.toml").write_text(settings, encoding="utf-8")
-        originals = {file.name: file for file in files}
         found = add(Project(path), files)
         project = Project(path)
         data = None
@@ -83,32 +83,32 @@ def take_in(codes: Sequence[str], files: Sequence[Path]) -> Iterator[dict[str, A
             except EndonymError as error:
                 failed = error.message
         for finding in found:
-            yield {"project": ":".join(codes), **_row(finding, data, originals, failed)}
+            yield {"project": ":".join(codes), **_row(finding, data, path, failed)}
 
 
-def _row(finding: Finding, data: Dataset | None, originals: dict[str, Path], failed: str) -> dict[str, Any]:
+def _row(finding: Finding, data: Dataset | None, project: Path, failed: str) -> dict[str, Any]:
     refused = failed or "; ".join(str(problem).replace("\n", " ") for problem in finding.problems[:2])
-    row: dict[str, Any] = {"files": [Path(name).name for name in finding.files], "reader": finding.reader, "refused": refused,
+    row: dict[str, Any] = {"files": [name.removeprefix("raw/") for name in finding.files], "reader": finding.reader, "refused": refused,
            "records": {}, "characters": {}, "balanced": True, "unaccounted": 0, "such as": "", "notes": finding.notes}  # fmt: skip
     if refused or data is None:
         return row
-    name = Path(finding.files[0]).name
     kept, dropped, kinds = Counter[str](), Counter[str](), Counter[str]()
+    own = tuple(f"{name}:" for name in finding.files)
     for record in data.records():
-        if record.meta["source"] == name:
+        if record.origin.startswith(own):
             kinds[record.kind] += 1
-            kept.update(_signs(text for _, text in record.texts()))
+            kept.update(_signs(_strings(to_json(record), ABOUT)))
     for line in data.ledger():
-        if line["record"]["meta"]["source"] == name:
+        if line["record"]["origin"].startswith(own):
             kinds[line["reason"]] += 1
-            dropped.update(_signs(_strings({k: v for k, v in line["record"].items() if k in TEXTS})))
+            dropped.update(_signs(_strings(line["record"], ABOUT)))
     row["records"] = dict(kinds)
     row["characters"] = {"kept": kept.total(), "dropped": dropped.total()}
     row["balanced"] = all(c["in"] == c["kept"] + c["dropped"] and not c["changed"]
                           for c in data.manifest["characters"].values())  # fmt: skip
     there = Counter[str]()
-    for file in row["files"]:
-        text = _texts(originals[file], _not_read(finding.notes, file))
+    for name in finding.files:
+        text = _texts(project / name, _not_read(finding.notes, Path(name).name) | _links(finding.settings))
         if text is None:
             return row
         there.update(_signs(text))
@@ -118,7 +118,21 @@ def _row(finding: Finding, data: Dataset | None, originals: dict[str, Path], fai
     return row
 
 
-TEXTS = ("text", "source", "target", "headword", "senses", "definition", "messages", "content", "chosen", "rejected")
+ABOUT = ("id", "kind", "origin", "licence", "attribution")
+"""Fields of a record that say where it is from; nothing in them stood in the file."""
+LINKS = ("id", "entry", "sense", "language", "document", "confidence")
+"""Settings that name columns by which rows are tied or chosen."""
+
+
+def _links(settings: Any) -> set[str]:
+    """The columns of a source that tie and choose rows."""
+    found: set[str] = set()
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= set(value) if key == "where" else _links(value)
+        elif key in LINKS:
+            found.add(str(value))
+    return found
 
 
 def _not_read(notes: Iterable[str], file: str) -> set[str]:
