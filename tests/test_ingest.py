@@ -330,3 +330,11 @@ def test_a_source_without_a_reader_is_sniffed(tmp_path):
     shutil.copy(FIXTURES / "wordlist.csv", project.path / "raw")
     project.add_source({"files": ["raw/wordlist.csv"]})
     assert Counter(record.kind for record in run_ingest(project).records()) == {"entry": 3, "pair": 2}
+
+
+def test_a_column_that_is_not_read_is_named_though_its_first_remark_comes_late(tmp_path):
+    rows = [f"palabra{i}\tja{i}\t{'nota' if i == 450 else ''}" for i in range(500)]
+    path = tmp_path / "words.tsv"
+    path.write_text("spa\ttzh\tremark\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    (finding,) = add(make_project(tmp_path / "p"), [path])
+    assert "columns that are not read: remark" in finding.notes

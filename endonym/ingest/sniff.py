@@ -19,10 +19,12 @@ from endonym.ingest.forms import unread
 from endonym.ingest.group import Group, groups
 from endonym.ingest.language import Known
 from endonym.ingest.names import split_name
+from endonym.ingest.nested import at
 from endonym.ingest.packing import bare_name
 from endonym.ingest.review import waits
 from endonym.ingest.sample import Sample, take
 from endonym.ingest.source import GLANCED, Source, configure, records
+from endonym.ingest.table import Row, rows
 from endonym.ingest.together import together
 from endonym.types import Drop, Pair
 
@@ -176,14 +178,24 @@ def _unused(finding: Finding, group: Group, values: Mapping[str, Any]) -> None:
         mapping = values.get(role, {}) if group.reader == "lexicon" else values
         used = {value for value in mapping.values() if isinstance(value, str)} | set(values.get("where", {}))
         used |= {guess(sample.columns, "language"), *([guess(sample.columns, "id")] if role == "examples" else [])}
-        left = [
+        left = _with_something(sample, [
             column for column in sample.columns
             if not any(name == column or name.startswith(f"{column}.") or column.startswith(f"{name}.") for name in used)
-            and sample.column(column)
-        ]  # fmt: skip
+        ])  # fmt: skip
         if left:
             where = f" of {sample.path.name}" if len(group.samples) > 1 else ""
             finding.notes.append(f"columns{where} that are not read: {', '.join(left)}")
+
+
+def _with_something(sample: Sample, columns: list[str]) -> list[str]:
+    """Those of the columns in which anything stands, in the whole file: the first remark may come after a thousand rows."""
+    empty = {column for column in columns if not sample.column(column)}
+    for row in rows(sample.path, sample.encoding.name, sample.layout) if empty else ():
+        if isinstance(row, Row):
+            empty -= {column for column in empty if at(row.values, column)}
+        if not empty:
+            break
+    return [column for column in columns if column not in empty]
 
 
 def _filled(data: dict[str, Any]) -> dict[str, Any]:
