@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from endonym.clean.filters import apostrophes, language, mixed_script, mojibake, pii, script_forms, unicode
@@ -146,6 +147,8 @@ def dict_counter(counts):
 @given(st.text(alphabet="aeiouñãẽĩõũỹáéíóúüç ¿¡«»“”’–…ABÑÇ", max_size=40))
 def test_what_was_read_rightly_is_not_repaired(text):
     wrong = text.encode().decode("cp1252", errors="ignore")
+    # What happens to spell a character of another script in UTF-8 is, letter for letter, text read wrongly.
+    assume(not re.search(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}", text.encode("cp1252", errors="replace")))
     assert repaired(text) == text or repaired(text).encode().decode("cp1252", errors="ignore") == text
     assert len(repaired(wrong)) <= len(wrong)
 

@@ -264,8 +264,8 @@ def test_bad_pictures_are_named_and_the_others_go_on(tmp_path):
     said = {name: str(finding.problems[0]) for name, finding in found.items() if finding.problems}
     assert "cannot be read" in said["cut.png"]
     assert "empty" in said["none.png"]
-    assert "cannot be opened" in said["broken.pdf"]
-    assert "encrypted" in said["locked.pdf"]
+    assert "not a PDF that can be read" in said["broken.pdf"]
+    assert "protected by a password" in said["locked.pdf"]
     assert "too large" in said["huge.png"]
     assert set(found) - set(said) == ({"good.png"} if "eng" in tesseract.installed() else set())
 

@@ -18,7 +18,7 @@ STARTS = (
     (b"OggS", "Ogg"),
     (b"ID3", "MP3"),
 )
-EXTRAS = {"PNG": "ocr", "JPEG": "ocr", "TIFF": "ocr", "PDF": "ocr",
+EXTRAS = {"PNG": "ocr", "JPEG": "ocr", "TIFF": "ocr", "PDF": "documents",
           "FLAC": "audio", "Ogg": "audio", "MP3": "audio", "WAV": "audio"}  # fmt: skip
 """What is to be installed to read them."""
 

@@ -215,7 +215,11 @@ def _paragraphs(engine: Any, scale: float) -> Iterator[Paragraph]:
         if lines and not words and (word.IsAtBeginningOf(RIL.PARA) or word.IsAtBeginningOf(RIL.BLOCK)):
             yield Paragraph(tuple(lines))
             lines = []
-        text = "".join((word.GetUTF8Text(RIL.WORD) or "").split())
+        try:
+            text = "".join((word.GetUTF8Text(RIL.WORD) or "").split())
+        except RuntimeError:
+            # What an iterator says that has no word to show, as on an empty page.
+            continue
         box = word.BoundingBox(RIL.WORD)
         if text and box:
             words.append((text, round(word.Confidence(RIL.WORD)), box))

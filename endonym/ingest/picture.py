@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from endonym.errors import DataError, MissingError, Problem
+from endonym.errors import DataError, Problem
+from endonym.ingest.pdfium import opened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +23,7 @@ MAX_PIXELS = 120_000_000
 def count(path: Path) -> int:
     """Number of pages. Raises DataError when the file cannot be opened."""
     if is_pdf(path):
-        with _Pdf(path) as document:
+        with opened(path) as document:
             return len(document)
     with _opened(path) as image:
         return int(getattr(image, "n_frames", 1))
@@ -40,7 +41,7 @@ def pages(path: Path, numbers: range | None = None) -> Iterator[tuple[int, Image
 def page(path: Path, number: int) -> Image:
     """One page in grey, on white where it is transparent."""
     if is_pdf(path):
-        with _Pdf(path) as document:
+        with opened(path) as document:
             return _drawn(path, document, number)
     with _opened(path) as image:
         try:
@@ -61,7 +62,7 @@ def is_pdf(path: Path) -> bool:
 
 def text_pages(path: Path, most: int = 5) -> tuple[int, int]:
     """(pages with a text layer, pages looked at) among up to `most` pages spread over a PDF."""
-    with _Pdf(path) as document:
+    with opened(path) as document:
         total = len(document)
         chosen = sorted({round(i * (total - 1) / max(1, most - 1)) for i in range(most)}) if total else []
         with_text = 0
@@ -70,31 +71,6 @@ def text_pages(path: Path, most: int = 5) -> tuple[int, int]:
             with_text += text.count_chars() >= 20
             text.close()
         return with_text, len(chosen)
-
-
-class _Pdf:
-    """A PDF opened for a moment; an encrypted or broken one is a DataError."""
-
-    def __init__(self, path: Path):
-        try:
-            import pypdfium2
-        except ModuleNotFoundError as error:
-            raise MissingError(
-                "reading scanned PDF needs the Python module 'pypdfium2'", "Install it with: pip install 'endonym[ocr]'"
-            ) from error
-        try:
-            self.document = pypdfium2.PdfDocument(path)
-        except pypdfium2.PdfiumError as error:
-            locked = "password" in str(error).lower()
-            what = "the PDF is encrypted" if locked else f"the PDF cannot be opened: {error}"
-            repair = "remove its password first" if locked else "get the file again, or print it to a new PDF"
-            raise DataError(Problem(path.name, 0, "", what, repair)) from error
-
-    def __enter__(self) -> Any:
-        return self.document
-
-    def __exit__(self, *_: object) -> None:
-        self.document.close()
 
 
 def _drawn(path: Path, document: Any, number: int) -> Image:

@@ -6,16 +6,16 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from endonym.errors import DataError, Problem
+from endonym.errors import DataError
 from endonym.ingest.document import Block, Settings, records
 from endonym.ingest.glyphs import page_text
 from endonym.ingest.layout import Line, Paragraph, paragraphs, regions, went_on
+from endonym.ingest.pdfium import opened
 from endonym.ingest.running import Page, running
 from endonym.types import Drop, Record
 
@@ -89,29 +89,6 @@ def facing(path: Path, language: str, pivot: str) -> str:
         if min(map(len, sides.values())) >= 2 and set(sides[True]) == {left} and set(sides[False]) == {right}:
             return side
     return ""
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a PDF. Raises DataError when it needs a password or is broken."""
-    import pypdfium2
-
-    try:
-        document = pypdfium2.PdfDocument(path)
-    except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise DataError(Problem(path.name, 0, "", "the PDF is protected by a password",
-                                    "open it, and print or save it to a PDF without one")) from error  # fmt: skip
-        raise DataError(Problem(path.name, 0, "", f"not a PDF that can be read: {error}",
-                                "copy the file again, or open it in a viewer and print it to a new PDF")) from error  # fmt: skip
-    try:
-        if not len(document):
-            raise DataError(
-                Problem(path.name, 0, "", "the PDF has no pages", "save it again from the program that made it")
-            )
-        yield document
-    finally:
-        document.close()
 
 
 def _blocks(document: Any, cfg: Config, name: str) -> Iterator[Block]:

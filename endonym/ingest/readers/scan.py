@@ -60,7 +60,7 @@ def sniff(sample: Sample) -> float:
         from endonym.ingest.picture import text_pages
 
         with_text, seen = text_pages(sample.path)
-        return 0.95 if with_text <= seen / 2 else 0.05
+        return 0.95 if with_text < seen / 2 else 0.05
     return 0.0
 
 

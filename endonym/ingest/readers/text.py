@@ -39,7 +39,7 @@ def sniff(sample: Sample) -> float:
     verses.look(line for line in sample.head.splitlines()[:200] if line.strip())
     if verses.on:
         return 0.9
-    if all(_NUMBER.match(line) for line in sample.head.splitlines()[:50]):
+    if sample.head and all(_NUMBER.match(line) for line in sample.head.splitlines()[:50]):
         return 0.6
     if sample.layout is not None or sample.columns or sample.head.lstrip().startswith(("<", "{", "[")):
         return 0.05
