@@ -35,13 +35,16 @@ class Context:
     tick: Callable[[int, int], None] = _silent
     cancelled: Callable[[], bool] = field(default=lambda: False)
 
-    aligned_before: dict[int, tuple[Sequence[Record], list[Aligned]]] = field(default_factory=dict, repr=False)
+    memory: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What took long and is asked for again, by another augmenter or when all is made that a trial made a part of."""
 
     def aligned(self, records: Sequence[Record]) -> list[Aligned]:
         """The pairs of `records` with their words aligned, which several augmenters ask for and takes seconds."""
-        if id(records) not in self.aligned_before:
-            self.aligned_before[id(records)] = records, aligned(records, self.language, self.pivot)
-        return self.aligned_before[id(records)][1]
+        # The records are kept with it, so that no other list gets their number.
+        if id(records) not in self.memory:
+            self.memory[id(records)] = records, aligned(records, self.language, self.pivot)
+        found: list[Aligned] = self.memory[id(records)][1]
+        return found
 
     def random(self, name: str) -> random.Random:
         """Random numbers that are the same in every run of the project."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from endonym.jobs.job import Job
 
 BLOCK = 2000
-"""Made records that are compared with what is held out at once."""
+"""Made records that are compared with what is held out at once, at most."""
 
 
 class Sieve:
@@ -30,7 +30,7 @@ class Sieve:
         """The first `most` usable records, and a drop for each that is not; nothing more is made than is needed."""
         kept = 0
         seen: set[tuple[str, str]] = set()
-        for block in _blocks(made, BLOCK):
+        for block in _blocks(made, min(BLOCK, 2 * max(1, most))):
             sealed = leaks.held_out(self.split, block)
             for record in block:
                 if kept >= most:

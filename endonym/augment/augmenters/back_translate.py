@@ -102,20 +102,27 @@ def _translated(
 ) -> Iterator[Pair]:
     """Translate sentences from `code` into `other`, leave out what is not adequate, and give the rest as `other>code`."""
     adequate = Adequate([sides for r in records if isinstance(r, Pair) and (sides := r.between(code, other))], cfg)
+
+    def ask(texts: Sequence[str], direction: str) -> list[str]:
+        new = [text for text in dict.fromkeys(texts) if (direction, text) not in context.memory]
+        answers = _answers(loaded, prompts, new, direction, cfg) if new else []
+        context.memory.update(zip([(direction, text) for text in new], answers, strict=True))
+        return [context.memory[direction, text] for text in texts]
+
     refused = {"length": 0, "lexicon": 0, "round trip": 0}
     made = 0
     for start in range(0, len(docs), cfg.batch_size):
         if context.cancelled():
             return
         part = docs[start : start + cfg.batch_size]
-        answers = _answers(loaded, prompts, [text for _, text in part], f"{code}>{other}", cfg)
+        answers = ask([text for _, text in part], f"{code}>{other}")
         kept = []
         for (doc, text), answer in zip(part, answers):
             reason = adequate.why_not(text, answer)
             refused |= {reason: refused[reason] + 1} if reason else {}
             kept += [] if reason else [(doc, text, answer)]
         if cfg.round_trip and kept:
-            returned = _answers(loaded, prompts, [answer for *_, answer in kept], f"{other}>{code}", cfg)
+            returned = ask([answer for *_, answer in kept], f"{other}>{code}")
             near = [_chrf(back, text) >= cfg.round_trip for back, (_, text, _) in zip(returned, kept)]
             refused["round trip"] += near.count(False)
             kept = [one for one, good in zip(kept, near) if good]
