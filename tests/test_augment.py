@@ -309,6 +309,8 @@ def test_only_what_is_more_than_chance_in_every_run_is_said_to_help():
     assert report.helping(list(rows.values())) == ["good", "noise"]
     assert "did not help" in rows["none"]["words"] and "worse" in rows["bad"]["words"]
     assert len(report.table(list(rows.values()))["rows"][0]) == len(report.table([])["header"])
+    assert "0.4 times" in report.unread({"without": {"runs": [{"epochs": 1.5}, {"epochs": 0.4}]}})[0]
+    assert not report.unread({"without": {"runs": [{"epochs": 1.5}]}})
     # One weak difference is none among many: the p-values are corrected for how many were tried.
     weak = {f"w{i}": (-0.0019, -0.0019) for i in range(12)}
     alone = report.judge(results({"w0": weak["w0"]}, 0.012), {"w0": 5})[0]

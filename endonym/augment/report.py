@@ -90,6 +90,17 @@ def words(row: Mapping[str, Any]) -> str:
     return said
 
 
+def unread(results: Mapping[str, Any]) -> list[str]:
+    """A sentence where the trial ended before it had read its real rows once: then made ones only stand in their way."""
+    epochs = min((run["epochs"] for run in results[WITHOUT]["runs"]), default=1.0) if WITHOUT in results else 1.0
+    if epochs >= 1:
+        return []
+    return [
+        f"The trial read its real rows {epochs:.1f} times, so made rows took the place of real ones that were new; ask for more "
+        "--trial-steps or fewer --trial-pairs to see what they give a corpus that is read again and again."
+    ]
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The rows as a table for the terminal."""
     shown = []

@@ -45,7 +45,7 @@ class Config(BaseModel):
 
 def run(cfg: Config, job: Job) -> None:
     """Write the made records of `train`, `report.json` and `report.txt`."""
-    from endonym.augment.report import helping, judge, table
+    from endonym.augment.report import helping, judge, table, unread
     from endonym.augment.sift import Sieve, grown_by
     from endonym.augment.trial import Compared, compare
     from endonym.store.files import write_json
@@ -79,7 +79,7 @@ def run(cfg: Config, job: Job) -> None:
         "pairs": len(pairs), "share": cfg.share, "settings": cfg.model_dump(mode="json"), "signature": signature,
     }  # fmt: skip
     write_json(job.output / "report.json", report)
-    said = [*(row["words"] for row in rows), _conclusion(used, len(kept), len(pairs))]
+    said = [*(row["words"] for row in rows), *unread(compared.results), _conclusion(used, len(kept), len(pairs))]
     (job.output / "report.txt").write_text("\n".join([*said, "", signature, ""]), encoding="utf-8")
     for sentence in said:
         job.log(sentence)
