@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import shutil
 from collections import Counter
@@ -338,3 +340,56 @@ def test_a_column_that_is_not_read_is_named_though_its_first_remark_comes_late(t
     path.write_text("spa\ttzh\tremark\n" + "\n".join(rows) + "\n", encoding="utf-8")
     (finding,) = add(make_project(tmp_path / "p"), [path])
     assert "columns that are not read: remark" in finding.notes
+
+
+def test_pairs_inside_a_list_are_pairs_of_one_document(tmp_path):
+    """Turns with a text in each language are translations; one that lacks a side goes to the ledger and shifts nothing."""
+    turns = [{"spa": "hola", "tzh": "tal"}, {"spa": "solo"}, {"spa": "agua", "tzh": "ha'"}]
+    path = tmp_path / "talks.jsonl"
+    path.write_text(json.dumps({"unit": 3, "turns": turns}) + "\n", encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [path])
+    assert finding.settings["text"] == "turns.tzh" and finding.settings["translation"] == "turns.spa"
+    records = list(run_ingest(Project(project.path)).records())
+    assert [(r.text("tzh"), r.text("spa"), r.meta["document"]) for r in records] == [
+        ("tal", "hola", "talks 1"), ("ha'", "agua", "talks 1"),
+    ]  # fmt: skip
+
+
+def test_folders_named_after_the_two_languages_hold_parallel_files(tmp_path):
+    """Lines with numbers of their own are text and no table, and files of one name do not displace each other."""
+    for code, said in (("tzh", ["Tal ha'al", "Lek ay", "Bajt"]), ("spa", ["Llovió", "Está bien", "Se fue"])):
+        (tmp_path / code).mkdir()
+        text = "".join(f"{i}\t{line}\n" for i, line in enumerate(said))
+        (tmp_path / code / "kap1.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "kap1.txt").write_text("Otro texto que no es de ellos.\n", encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    found = add(project, [tmp_path / "tzh", tmp_path / "spa", tmp_path / "kap1.txt"])
+    assert [finding.files for finding in found] == [["raw/tzh/kap1.txt", "raw/spa/kap1.txt"], ["raw/kap1.txt"]]
+    data = run_ingest(Project(project.path))
+    docs = [r for r in data.records() if r.meta.get("parallel")]
+    assert [(d.language, d.text, d.origin) for d in docs if d.text.startswith(("Tal", "Llo"))] == [
+        ("tzh", "Tal ha'al", "raw/tzh/kap1.txt:1"), ("spa", "Llovió", "raw/spa/kap1.txt:1"),
+    ]  # fmt: skip
+    assert Counter(line["reason"] for line in data.ledger()) == {"text.line_number": 6}
+
+
+def test_packed_tables_and_json_are_read_as_if_they_were_not(tmp_path, tseltal):
+    rows = "".join(json.dumps({"text": b, "id": i}) + "\n" for i, (_, b) in enumerate(tseltal[:30]))
+    (tmp_path / "news.jsonl.gz").write_bytes(gzip.compress(rows.encode(), mtime=0))
+    pairs = "spa\ttzh\n" + "".join(f"{a}\t{b}\n" for a, b in tseltal[:30])
+    (tmp_path / "pairs.tsv.bz2").write_bytes(bz2.compress(pairs.encode()))
+    (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(pairs.encode(), mtime=0)[:-30])
+    project = make_project(tmp_path / "p")
+    cut, news, table = add(project, sorted(tmp_path.glob("*.*")))
+    assert "damaged or cut short" in cut.problems[0].what
+    assert news.records == {"doc": 30} and table.records == {"pair": 30}
+
+
+def test_prose_is_found_though_its_field_is_called_nothing_known(tmp_path, tseltal):
+    prose = " ".join(a for a, _ in tseltal[:20])
+    path = tmp_path / "chapters.jsonl"
+    path.write_text(json.dumps({"number": 1, "summary": prose, "name": "Uno"}) + "\n", encoding="utf-8")
+    (finding,) = add(make_project(tmp_path / "p"), [path])
+    assert finding.settings["text"] == "summary" and finding.settings["language"] == "spa"
+    assert "fields that are not read: number, name" in finding.notes

@@ -97,7 +97,8 @@ def _write_source(
         if isinstance(item, Drop):
             out.drop(item)
             found["left out"] += 1
-            found["waiting"] += waits(item.reason)
+            if waits(item.reason):
+                found["waiting"] += 1
         else:
             out.keep(record)
             found[record.kind] += 1
