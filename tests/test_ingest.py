@@ -364,8 +364,11 @@ def test_folders_named_after_the_two_languages_hold_parallel_files(tmp_path):
         (tmp_path / code / "kap1.txt").write_text(text, encoding="utf-8")
     (tmp_path / "kap1.txt").write_text("Otro texto que no es de ellos.\n", encoding="utf-8")
     project = make_project(tmp_path / "p")
-    found = add(project, [tmp_path / "tzh", tmp_path / "spa", tmp_path / "kap1.txt"])
-    assert [finding.files for finding in found] == [["raw/tzh/kap1.txt", "raw/spa/kap1.txt"], ["raw/kap1.txt"]]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "kap1.txt").write_text("Un tercer texto, más viejo.\n", encoding="utf-8")
+    found = add(project, [tmp_path / name for name in ("tzh", "spa", "kap1.txt", "old")])
+    files = [["raw/tzh/kap1.txt", "raw/spa/kap1.txt"], ["raw/kap1.txt"], ["raw/old/kap1.txt"]]
+    assert [finding.files for finding in found] == files
     data = run_ingest(Project(project.path))
     docs = [r for r in data.records() if r.meta.get("parallel")]
     assert [(d.language, d.text, d.origin) for d in docs if d.text.startswith(("Tal", "Llo"))] == [
