@@ -335,7 +335,7 @@ def test_a_lesson_learns_and_pays_the_same_for_any_rows(tiny_model, tseltal):
         done = lesson.learn(loaded, chats, cfg, lambda step, total, loss, seen=seen: seen.append(loss), lambda: False)
         losses[computed] = seen
         assert sum(nats for nats, _ in answer_nll(loaded, chats)) < before
-        assert 8 * 300 <= done.tokens < 8 * 400
+        assert 8 * 300 <= done.tokens < 8 * 300 + max(len(loaded.renderer.example(chat).ids) for chat in chats)
     lesson.COMPUTED = 2048
     assert losses[64] == pytest.approx(losses[2048], rel=1e-3), "parts of a step change its loss"
 

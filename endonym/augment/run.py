@@ -40,7 +40,11 @@ class Config(BaseModel):
     trial_valid: int = Field(60, ge=2, description="Validation pairs that are measured, in both directions.")
     trial_batch_tokens: int = Field(2048, ge=64, description="Tokens of a step of a trial.")
     trial_learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of a trial.")
-    trial_runs: int = Field(1, ge=1, description="Trainings of each kind, with seeds of their own; all must be better.")
+    trial_runs: int = Field(
+        3,
+        ge=1,
+        description="Trainings of each kind, with seeds of their own; all must be better. One alone tells little.",
+    )
 
 
 def run(cfg: Config, job: Job) -> None:

@@ -69,7 +69,8 @@ def learn(
     warm, step, tokens, rows, epochs = max(1, cfg.steps // 10), 0, 0, 0, 0.0
     while step < cfg.steps and not cancelled():
         batch: list[Example] = []
-        while sum(len(one.ids) for one in batch) < cfg.batch_tokens:
+        # What one step has too much the next has less, so that rows of other lengths get no more computing.
+        while not batch or tokens + sum(len(one.ids) for one in batch) < (step + 1) * cfg.batch_tokens:
             example, epochs = next(source)
             batch.append(example)
         value = _gradients(loaded, model, batch)
