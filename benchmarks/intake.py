@@ -97,11 +97,11 @@ def _row(finding: Finding, data: Dataset | None, project: Path, failed: str) -> 
     for record in data.records():
         if record.origin.startswith(own):
             kinds[record.kind] += 1
-            kept.update(_signs(_strings(to_json(record), ABOUT)))
+            kept.update(_signs(_strings(_own(to_json(record)), ABOUT)))
     for line in data.ledger():
         if line["record"]["origin"].startswith(own):
             kinds[line["reason"]] += 1
-            dropped.update(_signs(_strings(line["record"], ABOUT)))
+            dropped.update(_signs(_strings(_own(line["record"]), ABOUT)))
     row["records"] = dict(kinds)
     row["characters"] = {"kept": kept.total(), "dropped": dropped.total()}
     row["balanced"] = all(c["in"] == c["kept"] + c["dropped"] and not c["changed"]
@@ -118,8 +118,29 @@ def _row(finding: Finding, data: Dataset | None, project: Path, failed: str) -> 
     return row
 
 
-ABOUT = ("id", "kind", "origin", "licence", "attribution")
-"""Fields of a record that say where it is from; nothing in them stood in the file."""
+ABOUT = ("id", "kind", "origin", "language", "source_language", "target_language", "role")
+"""Fields of a record that say where it is from and what it is; nothing in them stood in the file as text."""
+ADDED = (
+    "source",
+    "licence",
+    "attribution",
+    "document",
+    "parallel",
+    "entry",
+    "entries",
+    "headwords",
+    "section",
+    "clusters",
+    "hash",
+)
+"""What readers note of a record, or repeat of another one."""
+
+
+def _own(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as plain data with only that in its meta which stood in the file at this place."""
+    return {**record, "meta": {key: value for key, value in record["meta"].items() if key not in ADDED}}
+
+
 LINKS = ("id", "entry", "sense", "language", "document", "confidence")
 """Settings that name columns by which rows are tied or chosen."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".jsonl", ".json", ".csv", ".tsv")
-ABOUT = ("category", "topic", "source")
+ABOUT = ("category", "topic")
 """Fields that are kept with a conversation."""
 ANSWERS = ("output", "response", "completion", "answer", "chosen", "respuesta", "target")
 
