@@ -396,3 +396,10 @@ def test_prose_is_found_though_its_field_is_called_nothing_known(tmp_path, tselt
     (finding,) = add(make_project(tmp_path / "p"), [path])
     assert finding.settings["text"] == "summary" and finding.settings["language"] == "spa"
     assert "fields that are not read: number, name" in finding.notes
+
+
+def test_fields_inside_a_list_that_is_read_are_not_said_to_be_unread(tmp_path):
+    shutil.copy(FIXTURES / "preferences.jsonl", tmp_path / "preferences.jsonl")
+    (finding,) = add(make_project(tmp_path / "p"), [tmp_path / "preferences.jsonl"])
+    assert not any("not read" in note for note in finding.notes)
+    assert finding.records["preference"] == 4

@@ -144,7 +144,8 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
             )
         _unused(finding, group, values)
         if hasattr(module, "fields_read"):
-            left = [column for column in first.columns if column not in module.fields_read(first, config)]
+            read = module.fields_read(first, config)
+            left = [name for name in first.columns if name not in read and name.split(".")[0] not in read]
             finding.notes += [f"fields that are not read: {', '.join(left)}"] if left else []
         _remark(finding, project, known)
     except EndonymError as error:
