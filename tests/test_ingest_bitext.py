@@ -433,6 +433,8 @@ def test_a_wrong_ending_does_not_lead_to_a_wrong_reader(tmp_path):
             path = tmp_path / f"{Path(name).name}{ending}"
             shutil.copy(FIXTURES / name, path)
             assert choose_reader(path, None) == READERS[name], path.name
+    memory = write(tmp_path, "memory.tmx.gz", gzip.compress((FIXTURES / "memory.tmx").read_bytes()))
+    assert choose_reader(memory, None) == "tmx"
     with pytest.raises(DataError, match="no reader knows"):
-        choose_reader(write(tmp_path, "memory.tmx.gz", gzip.compress((FIXTURES / "memory.tmx").read_bytes())), None)
+        choose_reader(write(tmp_path, "memory.gz", gzip.compress(bytes(range(256)) * 9)), None)
     assert Counter(READERS.values())["moses"] == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,3 +69,24 @@ class Scale:
         """1 where usual, EDGE at the edge, and from there on quickly towards 0."""
         away = np.maximum(0, (values - self.usual) / max(self.edge - self.usual, 1e-9))
         return np.asarray(EDGE ** np.minimum(away, 40))
+
+
+def graded(
+    sample: Batch, measured: Callable[[list[str]], Floats], scaled: Callable[[Floats], Scale]
+) -> Callable[[Batch], Floats]:
+    """Grade what is `measured` of texts by a scale for each language, made by `scaled` of the values of its trusted texts; worst text first."""
+    values = measured(sample.texts)
+    scales = {}
+    for code, places in sample.of_language().items():
+        trusted = values[places[sample.trusted[sample.owners[places]]]]
+        if len(trusted) >= LEAST_TEXTS:
+            scales[code] = scaled(trusted)
+
+    def measure(batch: Batch) -> Floats:
+        values, grades = measured(batch.texts), np.full(len(batch.texts), np.nan)
+        for code, places in batch.of_language().items():
+            if code in scales:
+                grades[places] = scales[code].grade(values[places])
+        return batch.worst(grades)
+
+    return measure

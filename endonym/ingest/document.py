@@ -89,6 +89,13 @@ def records(
         raise DataError(Problem(path.name, 0, "", "there is no text in this document", repair))
 
 
+def texts(blocks: Iterable[Block]) -> Iterator[str]:
+    """The running text of blocks in order, cell by cell where they are rows of a table."""
+    for block in blocks:
+        if not block.drop:
+            yield from (text for cell in block.cells for text in cell) if block.cells else (block.text,)
+
+
 class _Maker:
     """Counts parts and remembers section and verse while the blocks of one document go by."""
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from endonym.errors import DataError, Problem
+from endonym.ingest.packing import CHUNK, packing, unpacked
 
-CHUNK = 2**20
 MAX_BYTES = 2 * 2**30
 """Most bytes that are unpacked to disk; the largest dictionaries there are have half of it."""
 MAX_INDEX = 256 * 2**20
@@ -26,36 +24,21 @@ def opened(path: Path, needed: int) -> Iterator[IO[bytes]]:
         raise DataError(
             Problem(path.name, 0, "", what, "it is damaged, or not the index of this file; fetch both again")
         )
-    if path.suffix.lower() != ".dz":
+    if not packing(path):
         with path.open("rb") as plain:
             yield plain
         return
-    with tempfile.TemporaryFile() as unpacked:
-        for chunk in unzipped(path, needed):
-            unpacked.write(chunk)
-        yield unpacked
-
-
-def unzipped(path: Path, most: int) -> Iterator[bytes]:
-    """Stream what is packed in a gzip or dictzip file, `most` bytes of it. Raises DataError when it is damaged."""
-    done = 0
-    try:
-        with gzip.open(path) as packed:
-            while done < most and (chunk := packed.read(min(CHUNK, most - done))):
-                done += len(chunk)
-                yield chunk
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(Problem(path.name, 0, "", f"it is damaged or cut off: {error}",
-                                "copy or download the file again")) from error  # fmt: skip
+    with tempfile.TemporaryFile() as whole:
+        with unpacked(path) as packed:
+            while whole.tell() < needed and (chunk := packed.read(min(CHUNK, needed - whole.tell()))):
+                whole.write(chunk)
+        yield whole
 
 
 def index_bytes(path: Path) -> bytes:
     """An index read whole, unpacked where it is packed. Raises DataError when it is larger than any index is."""
-    if path.suffix.lower() in (".gz", ".dz"):
-        raw = b"".join(unzipped(path, MAX_INDEX + 1))
-    else:
-        with path.open("rb") as file:
-            raw = file.read(MAX_INDEX + 1)
+    with unpacked(path) as file:
+        raw = file.read(MAX_INDEX + 1)
     if len(raw) > MAX_INDEX:
         what = f"an index of more than {MAX_INDEX // 2**20} MiB"
         raise DataError(Problem(path.name, 0, "", what, "check that it is the index of a dictionary"))

@@ -59,12 +59,12 @@ class Sample:
 
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
-    kind, start = packing(path), unpacked_head(path, 4 * HEAD_CHARS) if path.is_file() else b""
-    suffix = ".xml" if _is_xml(path) else bare_name(path).suffix.lower()
+    kind, start = packing(path), _start(path)
+    suffix = ".xml" if _is_xml(start) else bare_name(path).suffix.lower()
     if (kind and suffix not in PACKED_TEXT) or start.startswith(b"WARC/"):
-        head = start.decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
+        head = unpacked_head(path, 4 * HEAD_CHARS).decode("utf-8-sig", errors="replace")[:HEAD_CHARS]
         return Sample(path, Encoding("utf-8", f"packed with {kind}" if kind else "a web archive"), head, packed=True)
-    if other := form(path) or _document(path):
+    if other := form(path) or _document(path, start):
         return Sample(path, Encoding("", other), "", form=other)
     encoding = declared(path) if suffix in XML else detect(path, whole=suffix in WHOLE)
     with unpacked(path) as file:
@@ -88,24 +88,23 @@ def take(path: Path) -> Sample:
     return Sample(path, encoding, head, layout, columns, found)
 
 
-def _is_xml(path: Path) -> bool:
-    """Whether a file begins as XML does and is no page of HTML, whatever its name ends in."""
+def _start(path: Path) -> bytes:
+    """The first bytes of a file as it lies there; none of one that is missing."""
     try:
         with path.open("rb") as file:
-            start = file.read(1000)
+            return file.read(1024)
     except OSError:
-        return False
+        return b""
+
+
+def _is_xml(start: bytes) -> bool:
+    """Whether a file begins as XML does and is no page of HTML, whatever its name ends in."""
     start = start.removeprefix(b"\xef\xbb\xbf").replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")
     return start.startswith(b"<?xml") and b"<html" not in start.lower()
 
 
-def _document(path: Path) -> str:
+def _document(path: Path, head: bytes) -> str:
     """`ZIP` for an archive that is a document. Raises DataError for what is called a document and is none, and for other archives."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except OSError:
-        return ""
     if path.suffix.lower() == ".pdf" and b"%PDF-" in head:
         return "PDF"
     if head.startswith(b"PK\x03\x04") and kind_of(path):

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from endonym.models.adapters import speed_up
+from endonym.models.descent import descend
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
 from endonym.models.packed import preload
@@ -51,10 +52,7 @@ def learn(
     progress: Callable[[int, int, float], None],
     cancelled: Callable[[], bool],
 ) -> Learned:
-    """Put fresh adapters on the model of `loaded` and train them; every step has as many rows as fill `batch_tokens`.
-
-    Warm-up over a tenth of the steps, then down to nothing in a line.
-    """
+    """Put fresh adapters on the model of `loaded` and train them; every step has as many rows as fill `batch_tokens`."""
     preload()
     from peft import LoraConfig, get_peft_model
 
@@ -63,25 +61,22 @@ def learn(
     model: Any = get_peft_model(loaded.model, settings)
     speed_up(model)
     model.train()
-    learned = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learned, lr=cfg.learning_rate, betas=(0.9, 0.95), weight_decay=0.01)
     source = _rows(loaded, chats, cfg)
-    warm, step, tokens, rows, epochs = max(1, cfg.steps // 10), 0, 0, 0, 0.0
-    while step < cfg.steps and not cancelled():
+    tokens, rows, epochs = 0, 0, 0.0
+
+    def gradients(step: int) -> float:
+        nonlocal tokens, rows, epochs
         batch: list[Example] = []
         # What one step has too much the next has less, so that rows of other lengths get no more computing.
-        while not batch or tokens + sum(len(one.ids) for one in batch) < (step + 1) * cfg.batch_tokens:
+        while not batch or tokens < (step + 1) * cfg.batch_tokens:
             example, epochs = next(source)
             batch.append(example)
-        value = _gradients(loaded, model, batch)
-        rate = cfg.learning_rate * min((step + 1) / warm, (cfg.steps - step) / max(1, cfg.steps - warm))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        torch.nn.utils.clip_grad_norm_(learned, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step, rows, tokens = step + 1, rows + len(batch), tokens + sum(len(one.ids) for one in batch)
-        progress(step, cfg.steps, value)
+            tokens += len(example.ids)
+        rows += len(batch)
+        return _gradients(loaded, model, batch)
+
+    learned = (p for p in model.parameters() if p.requires_grad)
+    step = descend(learned, cfg.steps, cfg.learning_rate, 0.01, gradients, progress, cancelled)
     model.eval()
     return Learned(step, tokens, rows, epochs, step < cfg.steps)
 

@@ -11,6 +11,7 @@ import torch
 
 from endonym.models.adopt import arithmetic
 from endonym.models.compute import flops_per_token
+from endonym.models.descent import descend
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
 
@@ -52,17 +53,17 @@ def run_trial(
     progress: Callable[[int, int, float], None],
     cancelled: Callable[[], bool],
 ) -> Tried:
-    """Train all weights of the model of `loaded` on `texts`; warm-up over a tenth of the steps, then down to nothing in a line."""
+    """Train all weights of the model of `loaded` on `texts`."""
     torch.manual_seed(cfg.seed)
     model: Any = loaded.model
     model.train()
     model.requires_grad_(True)
     total = num_steps(model, cfg)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=cfg.learning_rate, betas=(0.9, 0.95), weight_decay=0.1)
     source = _rows(loaded, texts, cfg.seed)
-    per_step = max(1, cfg.batch_tokens // ROW)
-    warm, epochs, step = max(1, total // 10), 0.0, 0
-    while step < total and not cancelled():
+    per_step, epochs = max(1, cfg.batch_tokens // ROW), 0.0
+
+    def gradients(step: int) -> float:
+        nonlocal epochs
         rows = []
         for _ in range(per_step):
             row, epochs = next(source)
@@ -74,14 +75,9 @@ def run_trial(
                 loss = _loss(model, part) / (per_step * (ROW - 1))
             loss.backward()
             value += float(loss.detach())
-        rate = cfg.learning_rate * min((step + 1) / warm, (total - step) / max(1, total - warm))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        step += 1
-        progress(step, total, value)
+        return value
+
+    step = descend(model.parameters(), total, cfg.learning_rate, 0.1, gradients, progress, cancelled)
     model.eval()
     return Tried(step, step * per_step * ROW, epochs, step < total)
 

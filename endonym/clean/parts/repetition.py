@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.clean.batch import LEAST_TEXTS, Batch, Floats, Scale
+from endonym.clean.batch import Batch, Floats, Scale, graded
 from endonym.data.near_dup import SHINGLE, normalise, shingle_hashes
 
 
@@ -24,23 +24,13 @@ def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
 
     A longer text repeats more without being worse, so the 5-grams said again are set against the square root of their number.
     """
-    again = _again(sample.texts)
-    scales = {}
-    for code, places in sample.of_language().items():
-        trusted = again[places[sample.trusted[sample.owners[places]]]]
-        if len(trusted) >= LEAST_TEXTS:
-            fitted = Scale.fitted(trusted, cfg.tail, 1.5)
-            # In short texts hardly anything is said twice, and the little that is must not count for much.
-            scales[code] = Scale(max(fitted.usual, 0.5), max(fitted.edge, 4.0))
 
-    def measure(batch: Batch) -> Floats:
-        again, values = _again(batch.texts), np.full(len(batch.texts), np.nan)
-        for code, places in batch.of_language().items():
-            if code in scales:
-                values[places] = scales[code].grade(again[places])
-        return batch.worst(values)
+    def scaled(trusted: Floats) -> Scale:
+        fitted = Scale.fitted(trusted, cfg.tail, 1.5)
+        # In short texts hardly anything is said twice, and the little that is must not count for much.
+        return Scale(max(fitted.usual, 0.5), max(fitted.edge, 4.0))
 
-    return measure
+    return graded(sample, _again, scaled)
 
 
 def _again(texts: list[str]) -> Floats:

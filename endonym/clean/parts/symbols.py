@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.clean.batch import LEAST_TEXTS, Batch, Floats, Scale
+from endonym.clean.batch import Batch, Floats, Scale, graded
 from endonym.clean.characters import DIGIT, LETTER, OTHER, kinds
 
 SHORT = 10
@@ -24,21 +24,7 @@ class Config(BaseModel):
 
 def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
     """Usual is what each language's own trusted text has: Gopher's limits (Rae et al. 2021) are those of English web pages."""
-    shares = _shares(sample.texts)
-    scales = {}
-    for code, places in sample.of_language().items():
-        trusted = shares[places[sample.trusted[sample.owners[places]]]]
-        if len(trusted) >= LEAST_TEXTS:
-            scales[code] = Scale.fitted(trusted, cfg.tail, 1.25)
-
-    def measure(batch: Batch) -> Floats:
-        shares, values = _shares(batch.texts), np.full(len(batch.texts), np.nan)
-        for code, places in batch.of_language().items():
-            if code in scales:
-                values[places] = scales[code].grade(shares[places])
-        return batch.worst(values)
-
-    return measure
+    return graded(sample, _shares, lambda trusted: Scale.fitted(trusted, cfg.tail, 1.25))
 
 
 def _shares(texts: list[str]) -> Floats:

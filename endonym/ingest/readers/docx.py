@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from endonym.ingest.archive import Archive, kind_of, opened
-from endonym.ingest.document import Block, Settings, records
+from endonym.ingest.document import Block, Settings, records, texts
 from endonym.ingest.paragraphs import Paragraphs
 from endonym.types import Drop, Record
 
@@ -42,9 +42,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 def head(path: Path) -> Iterator[str]:
     """The texts of the document in order, for a look at its language."""
-    for block in blocks(path):
-        if not block.drop:
-            yield from (text for cell in block.cells for text in cell) if block.cells else (block.text,)
+    yield from texts(blocks(path))
 
 
 def blocks(path: Path) -> Iterator[Block]:

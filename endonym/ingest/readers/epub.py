@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from endonym.errors import DataError, Problem
 from endonym.ingest.archive import Archive, kind_of, opened
-from endonym.ingest.document import Block, Settings, records
+from endonym.ingest.document import Block, Settings, records, texts
 from endonym.ingest.markup import take_apart
 from endonym.types import Drop, Record
 
@@ -45,9 +45,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def head(path: Path) -> Iterator[str]:
     """The texts of the book in order, for a look at its language."""
     with opened(path) as archive:
-        for block in _blocks(archive, _book(archive)):
-            if not block.drop:
-                yield from (text for cell in block.cells for text in cell) if block.cells else (block.text,)
+        yield from texts(_blocks(archive, _book(archive)))
 
 
 class _Book:

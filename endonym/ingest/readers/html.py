@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from endonym.ingest.document import Settings, records
+from endonym.ingest.document import Settings, records, texts
 from endonym.ingest.encoding import whole_text
 from endonym.ingest.markup import take_apart
 from endonym.types import Drop, Record
@@ -49,6 +49,4 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 def head(path: Path) -> Iterator[str]:
     """The texts of the page in order, for a look at its language."""
-    for block in take_apart(whole_text(path)).blocks:
-        if not block.drop:
-            yield from (text for cell in block.cells for text in cell) if block.cells else (block.text,)
+    yield from texts(take_apart(whole_text(path)).blocks)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from endonym.errors import DataError
-from endonym.ingest.document import Block, Settings, records
+from endonym.ingest.document import Block, Settings, records, texts
 from endonym.ingest.glyphs import page_text
 from endonym.ingest.layout import Line, Paragraph, paragraphs, regions, went_on
 from endonym.ingest.pdfium import opened
@@ -72,7 +72,7 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 def head(path: Path) -> Iterator[str]:
     """The texts of the document in order, for a look at its language."""
     with opened(path) as document:
-        yield from (block.text for block in _blocks(document, Config(), "") if not block.drop)
+        yield from texts(_blocks(document, Config(), ""))
 
 
 def facing(path: Path, language: str, pivot: str) -> str:

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.parsers import expat
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.languages import language
 from endonym.errors import DataError, Problem
 from endonym.ingest.ids import Ids
+from endonym.ingest.xml_stream import Node, nodes
 from endonym.types import Doc, Drop, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".tmx",)
-CHUNK = 2**16
+PACKED = True
 MAX_UNIT = 2**20
-"""Characters in one segment; more is a broken file."""
+"""Characters in one unit; more is a broken file."""
 _MARKUP = frozenset(("bpt", "ept", "ph", "it", "ut"))
 
 
@@ -67,62 +67,22 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
 
 
 def _units(path: Path) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """Stream (line, [(language, text)]) of the units, in bounded memory; external entities are not followed."""
-    parser = expat.ParserCreate()
-    state = _State(path, parser)
-    parser.StartElementHandler, parser.EndElementHandler = state.start, state.end
-    parser.CharacterDataHandler = state.data
-    with path.open("rb") as file:
-        while True:
-            chunk = file.read(CHUNK)
-            try:
-                parser.Parse(chunk, not chunk)
-            except expat.ExpatError as error:
-                raise DataError(Problem(path.name, error.lineno, "", f"not well-formed XML: {expat.ErrorString(error.code)}",
-                                        "repair the markup on this line, or export the memory again")) from error  # fmt: skip
-            yield from state.done
-            state.done.clear()
-            if not chunk:
-                return
+    """Stream (line, [(language, text)]) of the units, in bounded memory."""
+    for unit in nodes(path, ("tu",), most=MAX_UNIT):
+        yield (
+            unit.line,
+            [
+                (language(said.get("xml:lang") or said.get("lang")).code, _said(segment))
+                for said in unit.children("tuv")
+                for segment in said.children("seg")
+            ],
+        )
 
 
-class _State:
-    def __init__(self, path: Path, parser: Any):
-        self.path, self.parser = path, parser
-        self.done: list[tuple[int, list[tuple[str, str]]]] = []
-        self.unit: list[tuple[str, str]] = []
-        self.line = 0
-        self.code = ""
-        self.text: list[str] | None = None
-        self.size = 0
-        self.inside = 0
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if tag == "tu":
-            self.unit, self.line = [], self.parser.CurrentLineNumber
-        elif tag == "tuv":
-            self.code = language(attributes.get("xml:lang") or attributes.get("lang") or "").code
-        elif tag == "seg":
-            self.text, self.size = [], 0
-        elif tag in _MARKUP:
-            self.inside += 1
-
-    def end(self, tag: str) -> None:
-        if tag == "seg" and self.text is not None:
-            self.unit.append((self.code, "".join(self.text)))
-            self.text = None
-        elif tag == "tu":
-            self.done.append((self.line, self.unit))
-        elif tag in _MARKUP:
-            self.inside -= 1
-
-    def data(self, data: str) -> None:
-        # Codes of the original format (<bpt>, <ph>) are not words of the sentence.
-        if self.text is None or self.inside:
-            return
-        self.text.append(data)
-        self.size += len(data)
-        if self.size > MAX_UNIT:
-            line = self.parser.CurrentLineNumber
-            raise DataError(Problem(self.path.name, line, "seg", f"a segment of more than {MAX_UNIT:,} characters",
-                                    "a closing </seg> is probably missing; repair it"))  # fmt: skip
+def _said(node: Node) -> str:
+    """The text of a segment. Codes of the original format (`<bpt>`, `<ph>`) are not words of the sentence."""
+    return "".join(
+        part if isinstance(part, str) else _said(part)
+        for part in node.content
+        if isinstance(part, str) or part.tag not in _MARKUP
+    )
