@@ -20,6 +20,8 @@ from endonym.data.quality import EDGE
 SURE = 0.5
 """Share of what lies beyond the edge that is bad, as far as can be estimated."""
 ROUNDS = 6
+RIDGE = 3.0
+"""What holds the weights of signs that say nearly the same together, in texts."""
 FARTHEST = 12.0
 """Standard deviations at which a sign counts no further."""
 
@@ -71,9 +73,7 @@ class Mixture:
         under = np.searchsorted(below, scores, "right") / len(below)
         rank = np.arange(1, len(scores) + 1) / len(scores)
         gone = (rank - share * under) / (1 - share)
-        # Shares are known only as well as the sample is large; a small one draws its line at the safe end.
-        allowed = lost + max(0.0, 0.008 - 0.3 / len(scores) ** 0.5)
-        fine = np.flatnonzero((gone <= allowed) & (share * under >= SURE * rank))
+        fine = np.flatnonzero((gone <= lost) & (share * under >= SURE * rank))
         edge = float(scores[fine[-1]]) if len(fine) else float(scores[0]) - 1.0
         usual = float(np.quantile(scores, 0.75))
         return cls(mean, deviation, weights, max(usual, edge + 1e-6), edge, share)
@@ -89,10 +89,14 @@ def _scaled(signs: Floats, mean: Floats, deviation: Floats) -> Floats:
 
 
 def _most(scores: Floats, below: Floats) -> float:
-    """The share of bad that the scores of the given allow: nowhere are there fewer given than bad below a point."""
-    quarters = np.array([0.25, 0.5, 0.75])
-    rank = np.searchsorted(scores, np.quantile(below, quarters), "right") / len(scores)
-    return float(np.clip(np.min(rank / quarters), 1e-4, 0.9))
+    """The share of bad that the scores of the given allow: nowhere are there fewer given than bad below a point.
+
+    Shares so found are the least of several that each err both ways, hence half a standard error above.
+    """
+    share, number = np.array([0.5, 0.75]), len(scores)
+    rank = np.searchsorted(scores, np.quantile(below, share), "right") / number
+    error = np.sqrt(rank * (1 - rank) / number + rank**2 * (1 - share) / share / len(below))
+    return float(np.clip(np.min((rank + 0.5 * error) / share), 1e-4, 0.9))
 
 
 def _regression(given: Floats, good: Floats, bad: Floats) -> Floats:
@@ -102,8 +106,8 @@ def _regression(given: Floats, good: Floats, bad: Floats) -> Floats:
     weights = np.zeros(x.shape[1])
     for _ in range(30):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (counts * (y - p)) - 0.1 * weights
-        hessian = (x * (counts * p * (1 - p))[:, None]).T @ x + 0.1 * np.eye(x.shape[1])
+        gradient = x.T @ (counts * (y - p)) - RIDGE * weights
+        hessian = (x * (counts * p * (1 - p))[:, None]).T @ x + RIDGE * np.eye(x.shape[1])
         step = np.linalg.solve(hessian, gradient)
         weights += step
         if np.abs(step).max() < 1e-6:

@@ -1,14 +1,14 @@
 """Whether the two sides of a pair say the same: words that translate one another, length, and names and numbers they share.
 
 The lexicon is the one Endonym induces elsewhere (IBM model 1 in both directions), of word beginnings, so that the forms of a word
-in a language with many count together. It is learned in folds: a pair is judged by what the other pairs teach, since any pair
-of rare words explains itself. How much each sign counts is learned by telling the project's own pairs from the same pairs
-shuffled.
+in a language with many count together; `rivals.py` compares what it says of a pair with what it says of others. It is learned in two
+folds: a pair is judged by what the other fold teaches, since any pair of rare words explains itself, and pairs that share a side are
+in one fold. How much each sign counts is learned by telling the project's own pairs from the same pairs shuffled.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.clean.batch import Batch, Floats
 from endonym.clean.letters import folds_of
 from endonym.clean.mixture import Mixture
-from endonym.data.lexicon import model1, words
+from endonym.clean.rivals import Explained, Shared
+from endonym.data.lexicon import words
 from endonym.types import Pair
 
 Stems = list[str]
+Texts = tuple[str, str]
 LEAST_PAIRS = 1000
 """Fewer teach a lexicon too few words to tell a free translation from none."""
 
@@ -34,36 +36,35 @@ class Config(BaseModel):
         5, ge=2, description="Letters of a word that count: the beginning holds the meaning, the rest mostly its form."
     )
     pairs: int = Field(12_000, ge=200, description="Pairs of each two languages that the lexicon is learned from.")
+    rivals: int = Field(128, ge=8, description="Other pairs that each pair is compared with.")
     passes: int = Field(4, ge=1, description="Passes of the lexicon over the pairs.")
-    lost: float = Field(0.002, ge=0, lt=0.5, description="Share of good pairs that may lie beyond the edge.")
+    lost: float = Field(0.006, ge=0, lt=0.5, description="Share of good pairs that may lie beyond the edge.")
 
 
 class Judge:
     """What one fold of the pairs teaches about the other."""
 
-    def __init__(self, pairs: Sequence[tuple[Stems, Stems]], cfg: Config):
-        sources, targets = [a for a, _ in pairs], [b for _, b in pairs]
-        self.forward = model1(sources, targets, cfg.passes)
-        self.backward = model1(targets, sources, cfg.passes)
-        self.usual = [_shares(side) for side in (targets, sources)]
+    def __init__(self, texts: Sequence[Texts], stems: Sequence[tuple[Stems, Stems]], cfg: Config):
+        step = max(1, len(texts) // cfg.rivals)
+        rivals = range(0, len(texts), step)[: cfg.rivals]
+        one, other = [a for a, _ in stems], [b for _, b in stems]
+        self._there = Explained(one, other, cfg.passes, rivals)
+        self._back = Explained(other, one, cfg.passes, rivals)
+        self._shared = Shared([a for a, _ in texts], [b for _, b in texts], rivals)
 
-    def signs(self, source: Stems, target: Stems) -> list[float]:
-        """How much better each side is explained by the other than by chance, in nats a known word, and how many are known."""
-        found: list[float] = []
-        for given, explained, table, usual in (
-            (source, target, self.forward, self.usual[0]),
-            (target, source, self.backward, self.usual[1]),
-        ):
-            rows = [row for word in set(given) if (row := table.get(word))]
-            gain, known = 0.0, 0
-            for word in explained:
-                chance = usual.get(word)
-                if chance:
-                    best = max((row.get(word, 0.0) for row in rows), default=0.0)
-                    gain += np.log(max(best, 0.2 * chance, 1e-4) / chance)
-                    known += 1
-            found += [gain / (known + 2), gain / np.sqrt(known + 2)]
-        return found
+    def signs(self, texts: Sequence[Texts], stems: Sequence[tuple[Stems, Stems]]) -> Floats:
+        """`[pairs, 20]`: how well each side is explained by the other, by itself and beside rivals.
+
+        Rivals are of the pairs that taught, so that none is the pair itself.
+        """
+        one, other = [a for a, _ in stems], [b for _, b in stems]
+        return np.hstack(
+            [
+                self._there.signs(one, other),
+                self._back.signs(other, one),
+                self._shared.signs([a for a, _ in texts], [b for _, b in texts]),
+            ]
+        )
 
 
 def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
@@ -98,41 +99,61 @@ class _Known:
         lengths = np.array([_ratio(a, b) for a, b in texts])
         self.middle = float(np.median(lengths))
         self.spread = float(np.median(np.abs(lengths - self.middle))) * 1.4826 + 1e-3
-        folds = _folds(texts)
-        self.judges = [Judge([pair for pair, own in zip(stems, folds) if own != fold], cfg) for fold in (0, 1)]
+        folds = divided(texts)
+        self._fold_of = {text: fold for pair, fold in zip(texts, folds) for text in reversed(pair)}
+        self.judges = []
+        for fold in (0, 1):
+            taught = [i for i, own in enumerate(folds) if own != fold]
+            self.judges.append(Judge([texts[i] for i in taught], [stems[i] for i in taught], cfg))
         shuffled = _shuffled(texts, folds)
-        good, bad = self._signs(texts, folds), self._signs(shuffled, _folds(shuffled, folds))
+        good, bad = self._signs(texts, folds), self._signs(shuffled, folds)
         self.mixture = Mixture.fitted(good, bad, cfg.lost)
 
-    def grade(self, texts: Sequence[tuple[str, str]]) -> Floats:
+    def grade(self, texts: Sequence[Texts]) -> Floats:
         """0 to 1 for each pair of texts."""
-        return self.mixture.grade(self._signs(texts, _folds(texts)))
+        chance = folds_of([a for a, _ in texts]).tolist()
+        folds = [self._fold_of.get(a, self._fold_of.get(b, fold)) for (a, b), fold in zip(texts, chance)]
+        return self.mixture.grade(self._signs(texts, folds))
 
     def _stems(self, text: str) -> Stems:
         return [word[: self.cfg.stem] for word in words(text.casefold())]
 
-    def _signs(self, texts: Sequence[tuple[str, str]], folds: Sequence[int]) -> Floats:
+    def _signs(self, texts: Sequence[Texts], folds: Sequence[int]) -> Floats:
+        stems = [(self._stems(a), self._stems(b)) for a, b in texts]
         rows = []
-        for (a, b), fold in zip(texts, folds):
-            source, target = self._stems(a), self._stems(b)
+        for a, b in texts:
             size = np.log(10 + min(len(a), len(b)))
             away = abs(_ratio(a, b) - self.middle) / self.spread
-            shared = _shared(a, b)
-            rows.append([*self.judges[fold].signs(source, target), away, min(away, 3.0) * size, shared, size])
-        return np.array(rows, dtype=np.float64)
+            rows.append([away, min(away, 3.0) * size, _shared(a, b), size])
+        judged = np.zeros((len(texts), 20))
+        for fold, judge in enumerate(self.judges):
+            own = [i for i, f in enumerate(folds) if f == fold]
+            if own:
+                judged[own] = judge.signs([texts[i] for i in own], [stems[i] for i in own])
+        return np.hstack([judged, np.array(rows, dtype=np.float64).reshape(len(texts), 4)])
 
 
 def _key(pair: Pair) -> tuple[str, str]:
     return pair.source_language, pair.target_language
 
 
-def _shares(texts: Sequence[Stems]) -> dict[str, float]:
-    counts = Counter(word for text in texts for word in set(text))
-    return {word: (number + 0.5) / len(texts) for word, number in counts.items()}
+def divided(texts: Sequence[Texts]) -> list[int]:
+    """Fold of each pair, 0 or 1; pairs that share a side are in the same, unless that would leave one fold with next to nothing."""
+    group = list(range(len(texts)))
 
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
 
-def _folds(texts: Sequence[tuple[str, str]], given: Sequence[int] = ()) -> list[int]:
-    return list(given) or folds_of([a for a, _ in texts]).tolist()
+    for side in (0, 1):
+        first: dict[str, int] = {}
+        for i, pair in enumerate(texts):
+            group[root(i)] = root(first.setdefault(pair[side], i))
+    chance = folds_of([a for a, _ in texts]).tolist()
+    folds = [chance[root(i)] for i in range(len(texts))]
+    return folds if min(folds.count(0), folds.count(1)) >= len(texts) / 4 else chance
 
 
 def _ratio(source: str, target: str) -> float:
@@ -145,7 +166,7 @@ def _shared(source: str, target: str) -> float:
     return len(first & second) / np.sqrt(2 + min(len(first), len(second)))
 
 
-def _shuffled(texts: Sequence[tuple[str, str]], folds: Sequence[int]) -> list[tuple[str, str]]:
+def _shuffled(texts: Sequence[Texts], folds: Sequence[int]) -> list[Texts]:
     """Every source with the target of another pair of its fold."""
     rng = np.random.default_rng(5)
     made = list(texts)
