@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import sys
@@ -15,7 +16,8 @@ from endonym import plugins
 from endonym.clean.batch import Batch
 from endonym.clean.filters import quality
 from endonym.clean.mixture import Mixture
-from endonym.clean.parts import boilerplate, confidence, symbols
+from endonym.clean.parts import adequacy, boilerplate, confidence, language, symbols
+from endonym.clean.rivals import Shared
 from endonym.data.dataset import DatasetWriter
 from endonym.data.overview import describe
 from endonym.data.overview_page import render
@@ -185,3 +187,73 @@ def test_the_benchmark_counts_right():
     found = noise.scores(totals, Counter({"clean": 1, **dict.fromkeys(noise.KINDS, 19)}))
     assert found["recall"] == 0.95 and found["lost"] == 0.01 and found["precision"] == 95 / 96
     assert set(quality.PARTS) == set(plugins.available("part"))
+
+
+def translations(number):
+    """Real pairs of the example's dictionary, (Spanish, Tseltal), in an order of their own."""
+    with (ROOT / "examples" / "tseltal" / "raw" / "examples.csv").open(encoding="utf-8", newline="") as lines:
+        found = {(row["Translated_Text"], row["Primary_Text"]): None for row in csv.DictReader(lines)}
+    texts = [(a, b) for a, b in found if min(len(a), len(b)) > 15]
+    random.Random(1).shuffle(texts)
+    return texts[:number]
+
+
+def graded(texts):
+    batch = Batch.of(pairs_of(texts, "spa", "tzh"))
+    return adequacy.fit(batch, adequacy.Config())(batch)
+
+
+def test_pairs_that_do_not_translate_one_another_are_found():
+    texts = translations(2400)
+    shuffled = random.Random(2).sample(range(len(texts)), 240)
+    for i, target in zip(shuffled, [texts[i][1] for i in shuffled[1:] + shuffled[:1]]):
+        texts[i] = (texts[i][0], target)
+    gone = graded(texts) < 0.2
+    assert gone[shuffled].mean() > 0.6
+    assert np.delete(gone, shuffled).mean() <= 0.02
+
+
+def test_where_all_translate_one_another_next_to_nothing_goes():
+    assert (graded(translations(2400)) < 0.2).mean() <= 0.005
+
+
+def test_a_pair_is_measured_alike_in_whatever_company():
+    batch = Batch.of(pairs_of(translations(1200), "spa", "tzh"))
+    measure = adequacy.fit(batch, adequacy.Config())
+    together, some = measure(batch), [3, 700, 1100]
+    assert np.allclose(measure(Batch.of([batch.records[i] for i in some])), together[some], rtol=1e-4)
+
+
+def test_pairs_that_share_a_side_are_in_one_fold():
+    texts = [(f"a{i}", f"b{i}") for i in range(400)]
+    joined = [(f"a{i}", f"b{(i + 1) % 400}") for i in range(0, 400, 10)]
+    folds = adequacy.divided(texts + joined)
+    assert set(folds) == {0, 1}
+    for i, fold in zip(range(0, 400, 10), folds[400:]):
+        assert folds[i] == folds[(i + 1) % 400] == fold
+    # One phrase everywhere would put all in one fold, which leaves nothing to learn from.
+    everywhere = adequacy.divided([(a, "yes") for a, _ in texts])
+    assert 100 <= sum(everywhere) <= 300
+
+
+def test_a_shared_space_brings_translations_together():
+    texts = translations(900)
+    one, other = zip(*texts)
+    space = Shared(one[:700], other[:700], range(0, 700, 10))
+    right = space.signs(one[700:], other[700:])
+    wrong = space.signs(one[700:], other[701:] + other[:1])
+    assert ((right[:, 0] + right[:, 4]) > (wrong[:, 0] + wrong[:, 4])).mean() > 0.75
+
+
+def test_two_doubts_count_twice():
+    assert noted({"language": 0.3, "adequacy": 0.3})["total"] == 18.0
+    assert noted({"language": 0.3, "symbols": 0.3})["total"] == 30.0
+
+
+def test_text_in_a_script_the_project_does_not_use_is_no_text_of_the_language(sanskrit):
+    records = [Doc(str(i), text, "san", "a:1") for i, (_, text) in enumerate(sanskrit * 3)]
+    latin = "nahui xumalli pitzochiyahuizotl ipan ohtli nican nimitzmactilia"
+    mixed = f"{sanskrit[0][1]} WHO COVID"
+    batch = Batch.of([*records, Doc("x", latin, "san", "a:1"), Doc("y", mixed, "san", "a:1")])
+    values = language.fit(batch, language.Config())(batch)
+    assert values[-2] == 0 and values[-1] > 0 and (values[:-2] > 0).all()

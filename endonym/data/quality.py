@@ -13,8 +13,12 @@ BANDS = ((80, "high"), (50, "fair"), (20, "low"), (0, "poor"))
 
 
 def total(parts: Mapping[str, float]) -> float:
-    """A record is as good as its worst part: a fluent sentence that translates nothing is a bad pair."""
-    return round(100 * min(parts.values(), default=1.0), 1)
+    """A record is as good as its worst part: a fluent sentence that translates nothing is a bad pair.
+
+    Language and translation are looked at by parts that know nothing of one another, so where both doubt, it counts twice.
+    """
+    doubt = 2 * parts.get("language", 1.0) * parts.get("adequacy", 1.0)
+    return round(100 * min(doubt, 1.0, *parts.values()), 1)
 
 
 def noted(parts: Mapping[str, float]) -> dict[str, Any]:

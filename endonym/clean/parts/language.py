@@ -3,7 +3,7 @@
 Learned from the project's own text: a model of each language, first from all its texts and then twice more from those that suit the
 one before (trimmed fitting, as in Rousseeuw's least trimmed squares, 1984), so that what is not the language does not teach it. Against it
 stand the project's other languages, foreign languages that py3langid names again and again among what does not fit, and the
-language's own text with letters exchanged. A rare dialect is unlike the rest of its language but more unlike any of these.
+language's own text with letters exchanged; a text in a script that the project's text is not in stands nowhere. A rare dialect is unlike the rest of its language but more unlike any of these.
 How much each counts is learned by telling the project's text from these.
 """
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.batch import LEAST_TEXTS, Batch, Floats
+from endonym.clean.characters import scripts
 from endonym.clean.letters import Letters, Runs
 from endonym.clean.mixture import Mixture
 from endonym.data.foreign import classify
@@ -28,6 +29,10 @@ SHORT = 20
 
 ENOUGH = 4000
 """Texts of a language from which on its model is taken at its word."""
+USED = 0.02
+"""Share of a language's letters from which on it is written in a script, in this project."""
+NAMES = 12
+"""Letters that may be in any script: names and signs."""
 LEAST_LETTERS = 10
 """Fewer letters, the end counted as one, tell nothing."""
 
@@ -106,6 +111,9 @@ class _Known:
         elsewhere = [text for other, found in others.items() if other != code for text in found[:2000]]
         elsewhere += [text for found in foreign for text in found]
         inside = set(trusted)
+        counts, names = scripts(trusted)
+        shares = counts[:, 1:].sum(axis=0) / max(1, counts[:, 1:].sum())
+        self.scripts = {name for name, share in zip(names[1:], shares) if share >= USED}
         signs, good = self._signs(texts), np.array([text in inside for text in texts])
         # Few texts do not show all that the language has, so that what is odd among them may still be it.
         odds = cfg.odds * max(1.0, ENOUGH / len(texts))
@@ -119,6 +127,9 @@ class _Known:
         """0 to 1 for each text."""
         signs = self._signs(texts)
         values = np.min([mixture.grade(signs) for mixture in self.mixtures], axis=0)
+        counts, names = scripts(texts)
+        strange = counts[:, [i > 0 and name not in self.scripts for i, name in enumerate(names)]].sum(axis=1)
+        values[strange - NAMES > counts[:, 1:].sum(axis=1) / 2] = 0
         return np.where(signs[:, -1] < np.log(LEAST_LETTERS + 10), np.nan, values)
 
     def _signs(self, texts: Sequence[str]) -> NDArray[np.float64]:
