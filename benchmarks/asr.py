@@ -75,7 +75,7 @@ def measure(path: Path, code: str, model: str) -> dict[str, Any]:
     started = time.perf_counter()
     passages = [one for start, samples in sound.windows(path) for one in speech._heard(samples, start, folder, spoken)]
     took = time.perf_counter() - started
-    said = transcript.lines(beside, path)
+    said = transcript.lines(beside, path, code)
     rates = transcript.errors(said, passages)
     placed = transcript.align(said, passages)
     return {

@@ -226,11 +226,12 @@ def test_a_pair_is_measured_alike_in_whatever_company():
 
 def test_pairs_that_share_a_side_are_in_one_fold():
     texts = [(f"a{i}", f"b{i}") for i in range(400)]
-    joined = [(f"a{i}", f"b{(i + 1) % 400}") for i in range(0, 400, 10)]
+    places = [(i, (7 * i + 3) % 400) for i in range(0, 400, 10)]
+    joined = [(f"a{i}", f"b{j}") for i, j in places]
     folds = adequacy.divided(texts + joined)
     assert set(folds) == {0, 1}
-    for i, fold in zip(range(0, 400, 10), folds[400:]):
-        assert folds[i] == folds[(i + 1) % 400] == fold
+    for (i, j), fold in zip(places, folds[400:]):
+        assert folds[i] == folds[j] == fold
     # One phrase everywhere would put all in one fold, which leaves nothing to learn from.
     everywhere = adequacy.divided([(a, "yes") for a, _ in texts])
     assert 100 <= sum(everywhere) <= 300
@@ -251,7 +252,8 @@ def test_two_doubts_count_twice():
 
 
 def test_text_in_a_script_the_project_does_not_use_is_no_text_of_the_language(sanskrit):
-    records = [Doc(str(i), text, "san", "a:1") for i, (_, text) in enumerate(sanskrit * 3)]
+    named = [f"{text} WHO" if i % 30 == 0 else text for i, (_, text) in enumerate(sanskrit * 3)]
+    records = [Doc(str(i), text, "san", "a:1") for i, text in enumerate(named)]
     latin = "nahui xumalli pitzochiyahuizotl ipan ohtli nican nimitzmactilia"
     mixed = f"{sanskrit[0][1]} WHO COVID"
     batch = Batch.of([*records, Doc("x", latin, "san", "a:1"), Doc("y", mixed, "san", "a:1")])

@@ -171,7 +171,13 @@ def test_timed_transcripts_keep_their_times(tmp_path, recogniser):
     """Written after the formats' own descriptions: SubRip, WebVTT, Praat's long text format, ELAN's EAF 3."""
     (tmp_path / "a.srt").write_text(f"1\n00:00:07,500 --> 00:00:09,000\n<i>{SAID}</i>\n\n", encoding="utf-8")
     (tmp_path / "b.vtt").write_text(f"WEBVTT\n\n00:07.500 --> 00:09.000 align:start\n{SAID}\n", encoding="utf-8")
-    grid = f'item []:\n item [1]:\n intervals [1]:\n xmin = 7.5\n xmax = 9\n text = "{SAID}"\n'
+    grid = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\nxmin = 0\nxmax = 12\ntiers? <exists>\nsize = 1\nitem []:\n'
+        '    item [1]:\n        class = "IntervalTier"\n        name = "tx"\n        xmin = 0\n        xmax = 12\n'
+        "        intervals: size = 2\n        intervals [1]:\n            xmin = 0\n            xmax = 7.5\n"
+        '            text = ""\n        intervals [2]:\n            xmin = 7.5\n            xmax = 9\n'
+        f'            text = "{SAID}"\n'
+    )
     (tmp_path / "c.TextGrid").write_text(grid, encoding="utf-8")
     eaf = (
         '<ANNOTATION_DOCUMENT><TIME_ORDER><TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="7500"/><TIME_SLOT TIME_SLOT_ID="b" '
@@ -185,9 +191,30 @@ def test_timed_transcripts_keep_their_times(tmp_path, recogniser):
             x for x in audio.read(tmp_path / f"{name}.wav", audio.Config(language="eng")) if not hasattr(x, "reason")
         )
         assert (doc.text, doc.meta["time"]) == (SAID, [7.5, 9.0])
-    (tmp_path / "d.eaf").write_text('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', encoding="utf-8")
-    with pytest.raises(DataError, match="entities"):
-        transcript.lines(tmp_path / "d.eaf", tmp_path / "d.wav")
+    evil = '<!DOCTYPE a [<!ENTITY b SYSTEM "secret.txt">]>' + eaf.replace(SAID, "&b;")
+    (tmp_path / "d.eaf").write_text(evil, encoding="utf-8")
+    with pytest.raises(DataError, match="entity"):
+        transcript.lines(tmp_path / "d.eaf", tmp_path / "d.wav", "eng")
+
+
+def test_a_transcript_with_translations_gives_pairs_with_the_times_of_the_recording(tmp_path, recogniser):
+    tiers = {"tx": SAID, "ft": "No era un joven de mala disposición", "note": "he coughs"}
+    slots = '<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="7500"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="9000"/>'
+    inside = "".join(
+        f'<TIER TIER_ID="{name}"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="{name}1" TIME_SLOT_REF1="a" TIME_SLOT_REF2="b">'
+        f"<ANNOTATION_VALUE>{text}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER>"
+        for name, text in tiers.items()
+    )
+    eaf = f"<ANNOTATION_DOCUMENT><TIME_ORDER>{slots}</TIME_ORDER>{inside}</ANNOTATION_DOCUMENT>"
+    (tmp_path / "d.eaf").write_text(eaf, encoding="utf-8")
+    shutil.copy(CLIP, tmp_path / "d.wav")
+    items = list(audio.read(tmp_path / "d.wav", audio.Config(language="eng", pivot="spa")))
+    (pair,) = (item for item in items if not hasattr(item, "reason"))
+    assert (pair.source, pair.target) == (tiers["tx"], tiers["ft"])
+    assert (pair.meta["recording"], pair.meta["time"]) == ("d.wav", [7.5, 9.0])
+    assert pair.origin.startswith("d.eaf:")
+    dropped = [item for item in items if hasattr(item, "reason")]
+    assert "he coughs" in [item.record.text for item in dropped], [item.reason for item in dropped]
 
 
 def test_bad_recordings_are_named_and_the_others_go_on(tmp_path, recogniser, monkeypatch):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
-import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
-from xml.parsers import expat
 
+from endonym import plugins
 from endonym.data.edits import ErrorRates, distance, error_rates
 from endonym.errors import DataError, Problem
 from endonym.ingest.speech import Passage, Word
+from endonym.types import Drop, Record
 
-SUFFIXES = (".txt", ".srt", ".vtt", ".TextGrid", ".eaf")
+TIMED = {".srt": "subtitles", ".vtt": "subtitles", ".TextGrid": "textgrid", ".eaf": "elan", ".cha": "cha"}
+"""Readers of the formats that have times of their own, and may have translations beside what is said."""
+SUFFIXES = (".txt", *TIMED)
 TABLE = "transcripts.tsv"
 MAX_BYTES = 32 * 2**20
 MAX_CELLS = 250_000
@@ -51,21 +53,30 @@ def declared(recording: Path) -> str:
     return row[2] if row else ""
 
 
-def lines(path: Path, recording: Path) -> list[Said]:
-    """The lines of a transcript, timed where the format has times. Raises DataError for a file that cannot be read."""
+def lines(path: Path, recording: Path, code: str, pivot: str = "") -> list[Said]:
+    """The lines of a transcript in the language `code`, timed where the format has times. Raises DataError for a file that cannot be read."""
     if path.stat().st_size > MAX_BYTES:
         raise DataError(Problem(path.name, 0, "", "too large for the transcript of one recording", "split it"))
+    if path.suffix in TIMED:
+        said = [line(item, code) for item in timed(path, code, pivot) if not isinstance(item, Drop)]
+        return [one for one in said if one.text]
     if path.suffix == ".tsv":
         row = _row(path, recording.name)
         return [Said(row[0], row[1])] if row else []
-    if path.suffix == ".eaf":
-        return _elan(path)
-    text = _text(path)
-    if path.suffix in (".srt", ".vtt"):
-        return _subtitles(text)
-    if path.suffix == ".TextGrid":
-        return _text_grid(text)
-    return [Said(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [Said(number, text.strip()) for number, text in enumerate(_text(path).splitlines(), 1) if text.strip()]
+
+
+def timed(path: Path, code: str, pivot: str) -> Iterator[Record | Drop]:
+    """All that a transcript with times holds, by the reader of its format."""
+    reader = plugins.load("reader", TIMED[path.suffix])
+    yield from reader.read(path, reader.Config(language=code, pivot=pivot))
+
+
+def line(record: Record, code: str) -> Said:
+    """What is said in a record of a transcript, `""` where it is in another language."""
+    text = next((text for language, text in record.texts() if language == code), "")
+    times = float(record.meta.get("start", -1.0)), float(record.meta.get("end", -1.0))
+    return Said(int(record.origin.rpartition(":")[2]), text, *times)
 
 
 def align(said: Sequence[Said], passages: Sequence[Passage]) -> list[Said]:
@@ -200,79 +211,6 @@ def _row(table: Path, name: str) -> tuple[int, str, str] | None:
         if cells["file"] in (name, Path(name).stem) and cells.get("text", "").strip():
             return number, cells["text"].strip(), cells.get("lang", cells.get("language", ""))
     return None
-
-
-def _subtitles(text: str) -> list[Said]:
-    found = []
-    pattern = r"(?:(\d+):)?(\d+):(\d+)[.,](\d+)\s*-->\s*(?:(\d+):)?(\d+):(\d+)[.,](\d+)"
-    rows = text.splitlines()
-    for number, row in enumerate(rows):
-        times = re.match(pattern, row.strip())
-        if not times:
-            continue
-        stop = next((k for k in range(number + 1, len(rows)) if not rows[k].strip()), len(rows))
-        words = re.sub(r"<[^>]*>", "", " ".join(line.strip() for line in rows[number + 1 : stop])).strip()
-        begin, end = (int(h or 0) * 3600 + int(m) * 60 + int(s) + float(f"0.{f}")
-                      for h, m, s, f in (times.groups()[:4], times.groups()[4:]))  # fmt: skip
-        if words:
-            found.append(Said(number + 2, words, begin, end))
-    return found
-
-
-def _text_grid(text: str) -> list[Said]:
-    """The labelled intervals of the first tier with any, in Praat's long text format."""
-    number = r'xmin = ([\d.]+)\s*xmax = ([\d.]+)\s*text = "((?:[^"]|"")*)"'
-    for tier in re.split(r"item \[\d+\]:", text)[1:]:
-        found = [
-            Said(1, match[3].replace('""', '"').strip(), float(match[1]), float(match[2]))
-            for match in re.finditer(number, tier)
-            if match[3].strip()
-        ]
-        if found:
-            return found
-    return []
-
-
-def _elan(path: Path) -> list[Said]:
-    """The time-aligned annotations of the first tier of an ELAN file that has any."""
-    slots: dict[str, float] = {}
-    tiers: list[list[tuple[int, str, str, list[str]]]] = []
-    parser = expat.ParserCreate()
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        if tag == "TIME_SLOT" and "TIME_VALUE" in attributes:
-            slots[attributes["TIME_SLOT_ID"]] = int(attributes["TIME_VALUE"]) / 1000
-        elif tag == "TIER":
-            tiers.append([])
-        elif tag == "ALIGNABLE_ANNOTATION" and tiers:
-            refs = attributes["TIME_SLOT_REF1"], attributes["TIME_SLOT_REF2"]
-            tiers[-1].append((parser.CurrentLineNumber, *refs, []))
-        inside.append(tag)
-
-    def data(text: str) -> None:
-        if inside[-2:] == ["ALIGNABLE_ANNOTATION", "ANNOTATION_VALUE"]:
-            tiers[-1][-1][3].append(text)
-
-    def refuse(*_: object) -> None:
-        raise DataError(
-            Problem(path.name, parser.CurrentLineNumber, "", "it declares entities", "take the DOCTYPE out")
-        )
-
-    inside: list[str] = []
-    parser.StartElementHandler, parser.EndElementHandler = start, lambda tag: inside.pop()
-    parser.CharacterDataHandler, parser.EntityDeclHandler = data, refuse
-    try:
-        parser.Parse(path.read_bytes(), True)
-    except (expat.ExpatError, KeyError, ValueError) as error:
-        raise DataError(
-            Problem(path.name, parser.CurrentLineNumber, "", f"this is no ELAN file: {error}", "export it again")
-        ) from error
-    for tier in tiers:
-        timed = [Said(line, "".join(text).strip(), slots[a], slots[b]) for line, a, b, text in tier
-                 if "".join(text).strip() and a in slots and b in slots]  # fmt: skip
-        if timed:
-            return timed
-    return []
 
 
 def _text(path: Path) -> str:

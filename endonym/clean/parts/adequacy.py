@@ -19,6 +19,7 @@ from endonym.clean.letters import folds_of
 from endonym.clean.mixture import Mixture
 from endonym.clean.rivals import Explained, Shared
 from endonym.data.lexicon import words
+from endonym.data.union_find import UnionFind
 from endonym.types import Pair
 
 Stems = list[str]
@@ -139,20 +140,13 @@ def _key(pair: Pair) -> tuple[str, str]:
 
 def divided(texts: Sequence[Texts]) -> list[int]:
     """Fold of each pair, 0 or 1; pairs that share a side are in the same, unless that would leave one fold with next to nothing."""
-    group = list(range(len(texts)))
-
-    def root(i: int) -> int:
-        while group[i] != i:
-            group[i] = group[group[i]]
-            i = group[i]
-        return i
-
+    sets = UnionFind(len(texts))
     for side in (0, 1):
         first: dict[str, int] = {}
         for i, pair in enumerate(texts):
-            group[root(i)] = root(first.setdefault(pair[side], i))
+            sets.join(first.setdefault(pair[side], i), i)
     chance = folds_of([a for a, _ in texts]).tolist()
-    folds = [chance[root(i)] for i in range(len(texts))]
+    folds = [chance[group] for group in sets.groups()]
     return folds if min(folds.count(0), folds.count(1)) >= len(texts) / 4 else chance
 
 

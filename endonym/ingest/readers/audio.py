@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from endonym.ingest.language import Known
     from endonym.ingest.sample import Sample
     from endonym.ingest.speech import Passage
+    from endonym.ingest.transcript import Said as Line
 
 REQUIRES = {"faster_whisper": "audio", "av": "audio"}
 EXTENSIONS = (".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus")
@@ -99,7 +101,8 @@ def measured(path: Path, cfg: Config) -> str:
     passages = list(_passages(path, cfg, 0.0)) if beside else []
     if not beside or not any(passage.words for passage in passages):
         return ""
-    return f"{path.name}: {transcript.errors(transcript.lines(beside, path), passages)} against {beside.name}"
+    said = transcript.lines(beside, path, cfg.language, cfg.pivot)
+    return f"{path.name}: {transcript.errors(said, passages)} against {beside.name}"
 
 
 def _read(path: Path, cfg: Config, most: float) -> Iterator[Record | Drop]:
@@ -132,15 +135,43 @@ def _read(path: Path, cfg: Config, most: float) -> Iterator[Record | Drop]:
             yield Drop(doc, "speech.review", f"confidence {passage.confidence:.0%}, wanted {cfg.floor:.0%}")
         else:
             yield doc
-    for number, said in enumerate(transcript.align(transcript.lines(beside, path), passages) if beside else (), 1):
-        doc = _doc(
-            ids, path, cfg, said.text, (said.begin, said.end), said.confidence, {**about, "part": number, "typed": True}
-        )
-        if any(passage.words for passage in passages) and said.confidence < cfg.aligned_floor:
-            detail = f"only {said.confidence:.0%} of it was recognised at its place, wanted {cfg.aligned_floor:.0%}"
-            yield Drop(doc, "speech.review", detail)
+    if beside and beside.suffix in transcript.TIMED:
+        yield from _timed(path, cfg, beside, passages, about)
+    elif beside:
+        lines = transcript.lines(beside, path, cfg.language)
+        for number, said in enumerate(transcript.align(lines, passages), 1):
+            time = (said.begin, said.end)
+            doc = _doc(ids, path, cfg, said.text, time, said.confidence, {**about, "part": number, "typed": True})
+            yield _judged(doc, said, passages, cfg)
+
+
+def _timed(
+    path: Path, cfg: Config, beside: Path, passages: list[Passage], about: dict[str, Any]
+) -> Iterator[Record | Drop]:
+    """All that a transcript with times holds, translations too; its lines are compared with what is heard at their place."""
+    from endonym.ingest import transcript
+
+    items = list(transcript.timed(beside, cfg.language, cfg.pivot))
+    said = [transcript.line(item, cfg.language) for item in items if not isinstance(item, Drop)]
+    placed = iter(transcript.align(said, passages))
+    for item in items:
+        if isinstance(item, Drop):
+            yield item
+            continue
+        one = next(placed)
+        meta = {**item.meta, **about, "recording": path.name, "time": [one.begin, one.end], "typed": True}
+        if isinstance(item, Doc) and one.text:
+            yield _judged(replace(item, meta={**meta, "confidence": one.confidence}), one, passages, cfg)
         else:
-            yield doc
+            yield replace(item, meta=meta)
+
+
+def _judged(doc: Doc, said: Line, passages: list[Passage], cfg: Config) -> Record | Drop:
+    """A line of a transcript, which waits where little of it was recognised at its place."""
+    if any(passage.words for passage in passages) and said.confidence < cfg.aligned_floor:
+        detail = f"only {said.confidence:.0%} of it was recognised at its place, wanted {cfg.aligned_floor:.0%}"
+        return Drop(doc, "speech.review", detail)
+    return doc
 
 
 def _doc(
