@@ -75,6 +75,12 @@ def test_a_language_nobody_taught_is_refused(identifier):
     assert min(identifier.known(["te jmamalal ya xba ta a'tel", "el hombre va a trabajar al campo"])) > 0.5
 
 
+def test_a_few_letters_of_the_project_s_text_are_not_given_to_the_world_s_languages(tseltal):
+    taught = langid.learn({"spa": [a for a, _ in tseltal[:200]], "tzh": [b for _, b in tseltal[:200]]})
+    said = taught.identify([text[:15] for pair in tseltal[200:] for text in pair])
+    assert sum(verdict.code in ("spa", "tzh") for verdict in said) >= 0.95 * len(said)
+
+
 def test_learning_needs_no_more_than_one_language_and_survives_empty_texts():
     only = langid.learn({"tzh": ["k'op bats'il ya xk'an jtatik"] * 3 + ["te winike ya sna' k'op"], "spa": ["", "  "]})
     assert only.codes == ["tzh"]
