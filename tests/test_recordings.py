@@ -82,6 +82,27 @@ def test_long_recordings_are_heard_in_windows_that_lose_nothing(tmp_path, monkey
         assert sum(len(samples) for _, samples in parts) == clip.getnframes()
 
 
+def test_times_count_from_the_beginning_and_what_runs_in_a_circle_is_no_text(monkeypatch):
+    from types import SimpleNamespace
+
+    from endonym.ingest import sound, speech
+
+    ((_, samples),) = sound.windows(CLIP)
+    plain = list(speech._heard(samples, 0.0, None, ""))
+    later = list(speech._heard(samples, 600.0, None, ""))
+    assert plain and [round(one.begin + 600, 2) for one in plain] == [one.begin for one in later]
+
+    def segment(text):
+        return SimpleNamespace(text=text, words=[SimpleNamespace(word=text, start=0.1, end=0.5, probability=0.9)])
+
+    said = [segment("va va va va va va va va va va va va va va va va"), segment(f" {SAID}")]
+    model = SimpleNamespace(transcribe=lambda samples, **settings: (said, None))
+    monkeypatch.setattr(speech, "_loaded", lambda path: model)
+    heard = list(speech._heard(samples, 600.0, Path("whisper"), "en"))
+    assert {one.text for one in heard} == {SAID}
+    assert heard[0].words[0].begin == round(heard[0].begin + 0.1, 2)
+
+
 def test_sure_passages_are_records_and_the_others_wait(tmp_path, recogniser):
     weak = recogniser[1]
     recogniser[1] = Passage(weak.begin, weak.end, tuple(Word(w.text, w.begin, w.end, 0.3) for w in weak.words))

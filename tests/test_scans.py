@@ -118,6 +118,9 @@ def test_a_skewed_small_and_turned_page_is_read(tmp_path):
             continue
         found = ocr.read_page(page, ["eng"])
         assert error_rates(" ".join(LINES), found.text).cer < 0.05, found.tried
+        # Boxes are of the page as it lies in the file, however it was enlarged to be read.
+        assert all(0 <= line.box[0] < line.box[2] <= page.width for line in found.lines), found.prepared
+        assert max(line.box[3] for line in found.lines) in range(page.height // 3, page.height + 1)
     assert abs(picture.skew(straight.rotate(3.0, fillcolor=255)) + 3.0) <= 0.2
     assert picture.skew(straight) == 0.0
 
