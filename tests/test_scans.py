@@ -109,8 +109,9 @@ def test_a_page_in_any_form_is_recognised(tmp_path, name):
 def test_a_skewed_small_and_turned_page_is_read(tmp_path):
     """Straightened, enlarged and turned by what is surely read, in one page after the other."""
     straight = drawn()
+    skewed = straight.rotate(3.0, fillcolor=255, resample=Pictures.Resampling.BICUBIC)
     for page in (
-        straight.rotate(3.0, fillcolor=255, resample=Pictures.Resampling.BICUBIC),
+        skewed,
         straight.resize((straight.width // 3, straight.height // 3), Pictures.Resampling.LANCZOS),
         straight.rotate(180),
     ):
@@ -118,6 +119,7 @@ def test_a_skewed_small_and_turned_page_is_read(tmp_path):
             continue
         found = ocr.read_page(page, ["eng"])
         assert error_rates(" ".join(LINES), found.text).cer < 0.05, found.tried
+        assert abs(found.angle + 3.0) <= 0.3 if page is skewed else found.angle in (0.0, 180.0)
         # Boxes are of the page as it lies in the file, however it was enlarged to be read.
         assert all(0 <= line.box[0] < line.box[2] <= page.width for line in found.lines), found.prepared
         assert max(line.box[3] for line in found.lines) in range(page.height // 3, page.height + 1)
