@@ -123,11 +123,11 @@ class Shared:
         chosen = rng.permutation(len(sources))[:LEARNED_FROM]
         sides, self._rarity = [], []
         for texts in (sources, targets):
-            pieces = _pieces([texts[i] for i in chosen])
-            rarity = np.log((len(chosen) + 1) / (np.bincount(pieces[1], minlength=SLOTS) + 1)).astype(np.float32)
-            self._rarity.append(rarity)
             dense = np.zeros((len(chosen), SLOTS), np.float32)
-            dense[pieces] = rarity[pieces[1]]
+            dense[_pieces([texts[i] for i in chosen])] = 1
+            rarity = np.log((len(chosen) + 1) / (dense.sum(axis=0) + 1))
+            self._rarity.append(rarity)
+            dense *= rarity
             sides.append(dense / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-6))
         there, back = _regressed(sides[0], sides[1], rng), _regressed(sides[1], sides[0], rng)
         self._maps = [np.hstack([there[0], back[1]]), np.hstack([there[1], back[0]])]
@@ -151,15 +151,14 @@ class Shared:
     def _places(self, texts: Sequence[str], side: int) -> Singles:
         """`[texts, 2 * DIMENSIONS]`."""
         owners, slots = _pieces(texts)
-        weights = self._rarity[side][slots]
-        norms = np.sqrt(np.bincount(owners, weights.astype(np.float64) ** 2, len(texts)))
-        starts = np.searchsorted(owners, np.arange(len(texts)))
-        weighed = self._maps[side][slots] * weights[:, None]
-        made = np.zeros((len(texts), 2 * DIMENSIONS), np.float32)
-        some = np.flatnonzero(np.diff(np.append(starts, len(owners))))
-        if len(some):
-            made[some] = np.add.reduceat(weighed, starts[some], axis=0)
-        return made / np.maximum(norms, 1e-6).astype(np.float32)[:, None]
+        there = np.zeros(SLOTS, bool)
+        there[slots] = True
+        needed = np.flatnonzero(there)
+        dense = np.zeros((len(texts), len(needed)), np.float32)
+        dense[owners, (np.cumsum(there) - 1)[slots]] = 1
+        dense *= self._rarity[side][needed]
+        norms = np.linalg.norm(dense, axis=1, keepdims=True)
+        return np.asarray(dense @ self._maps[side][needed] / np.maximum(norms, 1e-6), np.float32)
 
 
 def beside(own: Floats, rivals: NDArray[np.floating[Any]]) -> Floats:
@@ -176,13 +175,10 @@ def spread(first: Ints, last: Ints, owners: Ints) -> tuple[Ints, Ints]:
 
 
 def _pieces(texts: Sequence[str]) -> tuple[Ints, Ints]:
-    """Different pieces of words of each text: numbers of texts, in order, and slots."""
+    """All pieces of words of each text: numbers of texts and slots; one that stands twice comes twice."""
     runs = Runs.of([text[:LOOKED_AT] for text in texts])
-    keys = [
-        runs.owners * SLOTS + (runs.places[size - 1].astype(np.int64) * 2_654_435_761 + size * 977) % SLOTS
-        for size in PIECES
-    ]
-    return np.divmod(np.unique(np.concatenate(keys)), SLOTS)
+    slots = [(runs.places[size - 1].astype(np.int64) * 2_654_435_761 + size * 977) % SLOTS for size in PIECES]
+    return np.tile(runs.owners, len(PIECES)), np.concatenate(slots)
 
 
 def _regressed(given: Singles, wanted: Singles, rng: np.random.Generator) -> tuple[Singles, Singles]:
