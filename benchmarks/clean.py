@@ -3,8 +3,8 @@
     python benchmarks/clean.py [PATH] [--json] [--peers FOLDER] [--records 100000]
 
 PATH is a file of texts, one a line; without it, short texts are made from a fixed seed. A fifth of them get a copy with one letter changed.
-Each peer runs in a process of its own with `FOLDER/v_<peer>/bin/python` (an environment with the peer installed); those that are not there
-are left out. All use character 5-grams and a similarity of 0.8. Seconds are those of the processor, from texts in memory to the list of
+Each peer runs in a process of its own with `FOLDER/v_<peer>/bin/python`, an environment with the peer installed (`python -m venv FOLDER/v_gaoya`,
+`FOLDER/v_gaoya/bin/pip install gaoya`; datatrove wants `datatrove[processing]` and `spacy`); those that are not there are left out. All use character 5-grams and a similarity of 0.8. Seconds are those of the processor, from texts in memory to the list of
 what is kept. What is dropped is compared with what must be: texts whose exact Jaccard similarity with their original is at least 0.8.
 """
 
@@ -51,10 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raw.write_text("".join(json.dumps(text, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
         rows.append(ran("endonym", sys.executable, raw, len(texts), must))
         for peer in PEERS:
-            own = options.peers / f"v_{peer}" / "bin" / "python" if options.peers else None
-            python = str(own) if own and own.exists() else sys.executable if peer == "rensa" else ""
-            if python:
-                rows.append(ran(peer, python, file, len(texts), must))
+            python = options.peers / f"v_{peer}" / "bin" / "python" if options.peers else None
+            if python and python.exists():
+                rows.append(ran(peer, str(python), file, len(texts), must))
     if options.whole:
         rows.append(whole(texts))
     if options.json:

@@ -7,14 +7,15 @@ import random
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from endonym import plugins
-from endonym.data import leaks
+from endonym.data import leaks, near_dup
 from endonym.data.dataset import Dataset, DatasetWriter
-from endonym.data.near_dup import clusters, jaccard, normalise, shingles
+from endonym.data.near_dup import clusters, distinct, jaccard, letters, normalise, shingle_hashes, shingles
 from endonym.data.union_find import UnionFind
 from endonym.errors import LeakError
 from endonym.split import run as stage
@@ -339,6 +340,65 @@ def test_clusters_mean_their_threshold(texts, threshold):
             if normalise(texts[i]) == normalise(texts[j]) or jaccard(sets[i], sets[j]) >= threshold:
                 joined.join(i, j)
     assert clusters(texts, threshold) == joined.groups()
+
+
+LETTERS = "aB '’ʼ\u0640፩፲፻፼ሠሰẞßJΐΣﬁＡ\u0301\u030c\u093c"
+
+
+@given(st.lists(st.text(LETTERS, max_size=12) | st.text(max_size=9), max_size=12))
+@example(["", "x ፲፪ y", "፲፪", "J\u030c", "ﬁ...", "...", "ሠላም ዓለም", "\0"])
+@settings(max_examples=200, deadline=None)
+def test_texts_are_normalised_together_as_one_by_one(texts):
+    codes, lengths = letters(texts)
+    plain, ends = codes.tobytes().decode("utf-32-le", "surrogatepass"), lengths.cumsum()
+    assert [plain[end - length : end] for end, length in zip(ends, lengths)] == list(map(normalise, texts))
+    _, sizes = distinct(*shingle_hashes(codes, lengths))
+    assert sizes.tolist() == [len(shingles(normalise(text))) for text in texts]
+
+
+def changed_copies(words, number, rng):
+    """Sentences of ten words, each with copies of which a letter or more is changed, in any order."""
+    texts = []
+    for _ in range(number):
+        text = " ".join(rng.choice(words) for _ in range(10))
+        for changes in range(4):
+            for _ in range(changes):
+                place = rng.randrange(len(text))
+                text = text[:place] + rng.choice("aeiou") + text[place + 1 :]
+            texts.append(text)
+    rng.shuffle(texts)
+    return texts
+
+
+def test_pairs_at_the_threshold_are_found_in_batches_of_any_size(monkeypatch):
+    rng = random.Random(4)
+    words = ["".join(rng.choice("aeioubdgklmnst") for _ in range(rng.randint(3, 9))) for _ in range(300)]
+    texts = changed_copies(words, 100, rng)
+    sets = [shingles(normalise(text)) for text in texts]
+    joined = UnionFind(len(texts))
+    for i in range(len(texts)):
+        for j in range(i):
+            if jaccard(sets[i], sets[j]) >= 0.7:
+                joined.join(i, j)
+    assert 100 < len(set(joined.groups())) < 300
+    assert clusters(texts, 0.7) == joined.groups()
+    monkeypatch.setattr(near_dup, "_LETTERS_AT_ONCE", 500)
+    monkeypatch.setattr(near_dup, "_CHECKED_AT_ONCE", 200)
+    assert clusters(texts, 0.7) == joined.groups()
+    found = near_dup.Clusters(0.7)
+    for text in texts:
+        found.add(text)
+    found.groups()
+    one, other = np.arange(399), np.arange(1, 400)
+    assert found.similarity(one, other).tolist() == [jaccard(sets[i], sets[i + 1]) for i in range(399)]
+
+
+def test_hundreds_of_copies_are_one_cluster_and_a_chain_is_followed():
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    base = [alphabet[i % 26] + alphabet[i // 26] + alphabet[i * 7 % 26] for i in range(400)]
+    copies = [" ".join([*base[:30], f"z{i}z"]) for i in range(300)]
+    chain = ["".join(base[i : i + 40]) for i in range(100, 300, 2)]
+    assert clusters([*copies, *chain, "".join(base[350:])], 0.8) == [0] * 300 + [300] * 100 + [400]
 
 
 def test_near_duplicates_in_real_text(tseltal):

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from endonym.data.near_dup import mixed
-
 ORDER = 4
 BITS = 18
 PRIOR = 4.0
@@ -84,6 +82,14 @@ class Letters:
         bits = np.bincount(runs.owners, -np.log2(np.minimum(chance, 1)), runs.num_texts)
         letters = np.bincount(runs.owners, minlength=runs.num_texts)
         return np.asarray(bits, np.float64), np.asarray(letters, np.int64)
+
+
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread 64-bit numbers evenly (Steele, Lea and Flood, splitmix64, 2014)."""
+    values = (values + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    return np.asarray(values ^ (values >> np.uint64(31)))
 
 
 def folds_of(texts: Sequence[str]) -> NDArray[np.int64]:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.batch import Batch, Floats
-from endonym.data.near_dup import mixed, normalise
+from endonym.clean.letters import mixed
+from endonym.data.near_dup import normalise
 from endonym.data.quality import EDGE
 
 _DIGITS = regex.compile(r"\p{N}+")

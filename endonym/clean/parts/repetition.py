@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.batch import Batch, Floats, Scale, graded
-from endonym.data.near_dup import SHINGLE, normalise, shingle_hashes
+from endonym.data.near_dup import distinct, letters, shingle_hashes
 
 
 class Config(BaseModel):
@@ -34,7 +34,6 @@ def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
 
 
 def _again(texts: list[str]) -> Floats:
-    plain = [normalise(text) for text in texts]
-    _, different = shingle_hashes(plain)
-    number = np.maximum(np.fromiter(map(len, plain), np.int64, len(plain)) - SHINGLE + 1, 1)
+    hashes, number = shingle_hashes(*letters(texts))
+    _, different = distinct(hashes, number)
     return np.asarray((number - different) / np.sqrt(number))
