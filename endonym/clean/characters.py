@@ -27,22 +27,26 @@ def joined(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]
 def kinds(texts: Sequence[str]) -> NDArray[np.int64]:
     """For each text how many of its characters are letters or marks, digits, spaces, and anything else: `[texts, 4]`."""
     codes, owners = joined(texts)
+    return np.bincount(owners * 4 + kind(codes), minlength=4 * len(texts)).reshape(-1, 4)
+
+
+def kind(codes: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Of each code point whether it is LETTER, DIGIT, SPACE or OTHER."""
     _learn(codes)
-    return np.bincount(owners * 4 + _KIND[codes], minlength=4 * len(texts)).reshape(-1, 4)
+    return _KIND.take(codes)
 
 
 def scripts(texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
     """For each text how many of its letters are in each script, `[texts, scripts]`, and the ISO 15924 codes of these."""
     codes, owners = joined(texts)
-    _learn(codes)
+    letters = kind(codes) == LETTER
     width = len(_SCRIPTS)
-    letters = _KIND[codes] == LETTER
     found = np.bincount(owners[letters] * width + _SCRIPT[codes[letters]], minlength=width * len(texts))
     return found.reshape(-1, width), _SCRIPTS
 
 
 def _learn(codes: NDArray[np.uint32]) -> None:
-    for code in np.unique(codes[_KIND[codes] == 255]).tolist():
+    for code in np.unique(codes[_KIND.take(codes) == 255]).tolist():
         char = chr(code)
         category = unicodedata.category(char)
         _KIND[code] = {"L": LETTER, "M": LETTER, "N": DIGIT, "Z": SPACE}.get(

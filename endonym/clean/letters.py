@@ -27,7 +27,8 @@ class Runs:
     places: list[NDArray[np.int32]]
     contexts: list[NDArray[np.int32]]
     owners: NDArray[np.int64]
-    num_texts: int
+    folds: NDArray[np.int64]
+    """Of each text."""
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Runs:
@@ -49,7 +50,7 @@ class Runs:
                 contexts.append((before[inside] >> np.uint64(64 - BITS)).astype(np.int32))
                 run = mixed(before ^ (letter >> np.uint64(1)))
             places.append((run[inside] >> np.uint64(64 - BITS)).astype(np.int32))
-        return cls(places, contexts, np.repeat(np.arange(len(texts)), lengths - ORDER + 1), len(texts))
+        return cls(places, contexts, np.repeat(np.arange(len(texts)), lengths - ORDER + 1), folds_of(texts))
 
 
 class Letters:
@@ -72,15 +73,17 @@ class Letters:
     def bits(self, texts: Sequence[str], runs: Runs | None = None) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """For each text the bits its letters take, learned from texts of the other fold, and the number of its letters."""
         runs = runs or Runs.of(texts)
-        fold = 1 - folds_of(texts)[runs.owners]
+        fold = 1 - runs.folds[runs.owners]
         chance = np.full(len(runs.owners), 1 / ALPHABET)
-        seen = self.totals[fold]
+        seen: NDArray[np.floating] = self.totals[fold]
+        tables, base = self.tables.reshape(-1), fold * (ORDER << BITS)
         for k in range(ORDER):
             if k:
-                seen = self.tables[fold, k - 1, runs.contexts[k - 1]]
-            chance = (self.tables[fold, k, runs.places[k]] + PRIOR * chance) / (np.maximum(seen, 0) + PRIOR)
-        bits = np.bincount(runs.owners, -np.log2(np.minimum(chance, 1)), runs.num_texts)
-        letters = np.bincount(runs.owners, minlength=runs.num_texts)
+                seen = tables.take(base + ((k - 1 << BITS) + runs.contexts[k - 1]))
+            counts = tables.take(base + ((k << BITS) + runs.places[k]))
+            chance = (counts + PRIOR * chance) / (np.maximum(seen, 0) + PRIOR)
+        bits = np.bincount(runs.owners, -np.log2(np.minimum(chance, 1)), len(runs.folds))
+        letters = np.bincount(runs.owners, minlength=len(runs.folds))
         return np.asarray(bits, np.float64), np.asarray(letters, np.int64)
 
 

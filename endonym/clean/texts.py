@@ -13,11 +13,13 @@ Change = Callable[[str, str], str]
 
 def with_texts(record: Record, change: Change) -> Record:
     """The record with every user text passed through `change`; the same object when none changed. Its id stays."""
-    if isinstance(record, Doc):
-        new: Record = replace(record, text=change(record.text, record.language))
-    elif isinstance(record, Pair):
+    if isinstance(record, Pair):
         source, target = change(record.source, record.source_language), change(record.target, record.target_language)
-        new = replace(record, source=source, target=target)
+        if source == record.source and target == record.target:
+            return record  # most are, and comparing whole records takes longer than most filters
+        new: Record = replace(record, source=source, target=target)
+    elif isinstance(record, Doc):
+        new = replace(record, text=change(record.text, record.language))
     elif isinstance(record, Entry):
         senses = tuple(replace(s, definition=change(s.definition, s.language)) for s in record.senses)
         new = replace(record, headword=change(record.headword, record.language), senses=senses)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Any
 
+import regex
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.clean.repairs import Repairs
@@ -14,6 +15,7 @@ from endonym.clean.texts import with_texts
 from endonym.data.pii import find, masked
 from endonym.types import Drop, Keep, Record
 
+_WORTH_A_LOOK = regex.compile(r"[\p{N}@]")
 KINDS = ("email", "phone", "card", "iban", "id")
 
 
@@ -37,7 +39,7 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
         counts: Counter[str] = Counter()
 
         def change(text: str, language: str, counts: Counter[str] = counts) -> str:
-            if not any(char.isdigit() or char == "@" for char in text):
+            if not _WORTH_A_LOOK.search(text):
                 return text
             found = [item for item in find(text) if item.kind in cfg.kinds]
             counts.update(item.kind for item in found)
