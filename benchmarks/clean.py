@@ -1,6 +1,7 @@
 """Speed of near-duplicate removal beside datatrove, datasketch, gaoya and rensa, on the same texts, and whether all drop the same.
 
     python benchmarks/clean.py [PATH] [--json] [--peers FOLDER] [--records 100000]
+    python benchmarks/clean.py [PATH] [--json] [--records 100000] --project FOLDER
 
 PATH is a file of texts, one a line; without it, short texts are made from a fixed seed. A fifth of them get a copy with one letter changed.
 Each peer runs in a process of its own with `FOLDER/v_<peer>/bin/python`, an environment with the peer installed (`python -m venv FOLDER/v_gaoya`,
@@ -12,8 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--peers", type=Path, help="Folder with the environments of the peers.")
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument(
-        "--whole", action="store_true", help="Time all default filters of cleaning too, quality among them."
+        "--project",
+        type=Path,
+        metavar="FOLDER",
+        help="Make a project there instead, take in a file of such texts and their other side, and clean it: what a user does.",
     )
     options = parser.parse_args(arguments)
     texts, copies = material(options.path, options.records)
+    if options.project:
+        report(len(texts), whole(texts, options.project), options.json)
+        return 0
     must = {copy for copy, original in copies.items() if alike(texts[copy], texts[original])}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -54,8 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             python = options.peers / f"v_{peer}" / "bin" / "python" if options.peers else None
             if python and python.exists():
                 rows.append(ran(peer, str(python), file, len(texts), must))
-    if options.whole:
-        rows.append(whole(texts))
     if options.json:
         print(json.dumps(rows, indent=1))
         return 0
@@ -111,26 +116,42 @@ def ran(program: str, python: str, file: Path, number: int, must: set[int]) -> d
     return {"program": program, **found, "kept": len(kept), "dropped": number - len(kept), "found": lost}
 
 
-def whole(texts: Sequence[str]) -> dict[str, Any]:
-    """All default filters on pairs whose other side is the same text with other letters."""
-    from endonym import plugins
-    from endonym.clean.run import DEFAULT
-    from endonym.types import Keep, Pair
+def whole(texts: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """`endonym ingest` and `endonym clean` with their defaults, each a job in a process of its own, on a file of pairs.
 
+    The other side of a pair is the same text with other letters. Memory is the most that the job's largest process held.
+    """
+    from endonym import create_project, open_project
+
+    create_project(folder, language="tzh", pivot="spa")
+    file = folder.parent / f"{folder.name}.tsv"
     other = str.maketrans("aeioubcdfgklmnprst", "eioauvkgbdpmlrntzh")
-    stream: Any = (
-        Pair(f"{i:016x}", text, text.translate(other), "tzh", "xxx", f"a.tsv:{i + 1}") for i, text in enumerate(texts)
-    )
-    started, wall = time.process_time(), time.perf_counter()
-    for name in DEFAULT:
-        module = plugins.load("filter", name)
-        stream = (item.record for item in module.sift(stream, module.Config()) if isinstance(item, Keep))
-    kept = sum(1 for _ in stream)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {
-        "program": "endonym, all filters", "cpu_seconds": time.process_time() - started, "wall_seconds": time.perf_counter() - wall,
-        "mebibytes": peak, "kept": kept, "found": float("nan"),
-    }  # fmt: skip
+    file.write_text("tzh\tspa\n" + "".join(f"{text}\t{text.translate(other)}\n" for text in texts), encoding="utf-8")
+    endonym = [sys.executable, "-m", "endonym", "add", str(file.resolve())]
+    subprocess.run(endonym, cwd=folder, capture_output=True, check=True)
+    project, rows = open_project(folder), []
+    for verb in ("ingest", "clean"):
+        wall = time.perf_counter()
+        job = getattr(project, verb)()
+        # The worker is a child of this process, and its own child, which does the work, is counted with it.
+        _, _, usage = os.wait4(-1, 0)
+        rows.append({
+            "job": verb, "cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - wall,
+            "mebibytes": usage.ru_maxrss / 1024, "summary": {k: v for k, v in job.summary.items() if k != "tables"},
+        })  # fmt: skip
+    return rows
+
+
+def report(number: int, rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print what each job took."""
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(f"{number:,} pairs\n{'job':<10}{'CPU s':>8}{'wall s':>8}{'MiB':>7}")
+    for row in rows:
+        print(
+            f"{row['job']:<10}{row['cpu_seconds']:>8.0f}{row['wall_seconds']:>8.0f}{row['mebibytes']:>7.0f}  {row['summary']}"
+        )
 
 
 if __name__ == "__main__":
