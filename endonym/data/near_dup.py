@@ -152,7 +152,7 @@ def clusters(texts: Iterable[str], threshold: float = 0.7) -> list[int]:
     found = Clusters(threshold)
     for text in texts:
         found.add(text)
-    return found.groups()
+    return found.groups().tolist()
 
 
 class Clusters:
@@ -180,12 +180,12 @@ class Clusters:
         if self._letters_waiting >= _LETTERS_AT_ONCE:
             self._reduce()
 
-    def groups(self) -> list[int]:
+    def groups(self) -> Numbers:
         """For each text the position of the first text of its cluster."""
         if self._waiting:
             self._reduce()
         if not self._names:
-            return []
+            return np.zeros(0, np.int64)
         _, origins, which = np.unique(np.concatenate(self._names), return_index=True, return_inverse=True)
         found, fresh = origins[which], np.sort(origins)
         unlike = np.zeros(0, np.int64)
@@ -198,7 +198,7 @@ class Clusters:
                 alike = self.similarity(*pairs) >= self.threshold
                 found = _linked(found, *pairs[:, alike])
                 unlike = np.sort(np.concatenate([unlike, numbers[~alike]]))
-        return found.tolist()
+        return found
 
     def similarity(self, first: Numbers, second: Numbers) -> NDArray[np.float64]:
         """Jaccard similarity of the texts at positions `first` with those at `second`, once `groups` was called."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,9 @@ from endonym.clean.texts import in_parallel
 from endonym.types import Chat, Doc, Drop, Keep, Pair, Record, record_id
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from endonym.data.near_dup import Clusters
 
 Dropped = dict[int, tuple[int, float]]
@@ -116,15 +118,15 @@ def _compared(records: Iterable[Record], cfg: Config) -> Iterator[Compared]:
     yield from found.values()
 
 
-def _repeats(compared: Compared, columns: list[list[int]], threshold: float) -> Dropped:
+def _repeats(compared: Compared, columns: list[NDArray[np.int64]], threshold: float) -> Dropped:
     """What is dropped: in rounds, the first of each group that is still open stays, and all that are like it go."""
     import numpy as np
 
-    keys = np.array([*columns, compared.numbers], dtype=np.int64)
-    keys[:, np.asarray(compared.stays, dtype=bool)] = -1 - np.flatnonzero(compared.stays)
-    _, group = np.unique(keys, axis=1, return_inverse=True)
-    group = group.ravel()
-    rest = np.flatnonzero(np.bincount(group)[group] > 1)
+    _, group = np.unique(compared.numbers, return_inverse=True)
+    for column in columns:
+        _, group = np.unique(group * len(group) + column, return_inverse=True)
+    alone = np.asarray(compared.stays, dtype=bool)
+    rest = np.flatnonzero((np.bincount(group[~alone], minlength=len(group))[group] > 1) & ~alone)
     found: Dropped = {}
     while len(rest):
         _, first = np.unique(group[rest], return_index=True)
@@ -139,13 +141,14 @@ def _repeats(compared: Compared, columns: list[list[int]], threshold: float) -> 
     return found
 
 
-def _link(places: array[int], columns: list[list[int]], roots: dict[int, list[tuple[int, int]]]) -> None:
+def _link(places: array[int], columns: list[NDArray[np.int64]], roots: dict[int, list[tuple[int, int]]]) -> None:
     """Note for each record the clusters its sides are in, each by the place and side of its first text."""
+    import numpy as np
+
     for side, column in enumerate(columns):
-        sizes = Counter(column)
-        for i, root in enumerate(column):
-            if sizes[root] > 1:
-                roots.setdefault(places[i], []).append((places[root], side))
+        linked = np.flatnonzero(np.bincount(column)[column] > 1)
+        for i, root in zip(linked.tolist(), column[linked].tolist()):
+            roots.setdefault(places[i], []).append((places[root], side))
 
 
 def _taken_over(spool: Spool, dropped: Dropped) -> tuple[dict[int, Links], dict[int, str]]:
