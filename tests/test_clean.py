@@ -263,6 +263,14 @@ def test_parallel_documents_keep_repeated_paragraphs():
         assert [record.id for record in kept] == [record.id for record in docs] and dropped == []
 
 
+def test_what_repeats_a_parallel_paragraph_and_another_goes_for_the_other():
+    text = "Toda persona tiene derecho a la libertad de opinión"
+    aligned, first, again = doc(text, parallel="udhr", part=1), doc(text + " sí"), doc(text + " así")
+    kept, dropped = sifted(near_duplicate, [aligned, first, again])
+    assert [record.text for record in kept] == [aligned.text, first.text]
+    assert [drop.record.text for drop in dropped] == [again.text]
+
+
 def run_clean(project: Project, raw: Path, settings: dict | None = None) -> Dataset:
     row = job_rows.create(project.db, "clean", "", "key", {}, {})
     folder = project.runs / f"{row.id:04d}-clean"

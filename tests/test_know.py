@@ -222,6 +222,8 @@ def test_personal_data_is_counted_always_and_masked_on_request():
     [kept], _, facts = sifted(pii, [record], mask=True)
     assert kept.text == "[email], tel. [phone], [email]" and facts["masked"]
     assert masked("nada", []) == "nada"
+    [kept], _, _ = sifted(pii, [doc("Tel. ٠٩١١٢٣٤٥٦٧")])
+    assert kept.meta["pii"] == {"phone": 1}
 
 
 def test_forms_of_scripts_are_offered_and_put_right_only_when_named():

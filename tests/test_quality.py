@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import random
 import sys
 from collections import Counter
@@ -15,6 +16,7 @@ import pytest
 from endonym import plugins
 from endonym.clean.batch import Batch
 from endonym.clean.filters import quality
+from endonym.clean.letters import ALPHABET, ORDER, PRIOR, Letters, folds_of
 from endonym.clean.mixture import Mixture
 from endonym.clean.parts import adequacy, boilerplate, confidence, language, symbols
 from endonym.clean.rivals import Shared
@@ -48,6 +50,43 @@ def test_clean_text_loses_at_most_one_in_a_hundred(request, name, codes):
     assert len(kept) + len(dropped) == len(records)
     assert len(dropped) <= 0.01 * len(records), [(d.reason, d.detail) for d in dropped]
     assert all(record.meta["quality"]["total"] >= 20 and record.meta["quality"]["parts"] for record in kept)
+
+
+def test_formulas_are_stretches_of_letters_within_a_text_counted_once_each():
+    formula = "presidencia de la república"
+    measure = boilerplate.fit(Batch.of([Doc("a", f"{formula} {formula} " * 20, "spa", "a:1")]), boilerplate.Config())
+    assert measure(Batch.of([Doc("b", formula, "spa", "b:1")])).tolist() == [1]
+    pages = [Doc(f"p{i}", f"Pre{i}sidencia de {i} la República, no. {i * i}", "spa", f"p:{i}") for i in range(20)]
+    # Ends and beginnings of neighbours are no stretch, though they stand side by side twenty times.
+    halves = [Doc(f"h{i}", half, "spa", f"h:{i}") for i in range(20) for half in ("tzeltal", "tojolabal")]
+    measure = boilerplate.fit(Batch.of([*pages, *halves]), boilerplate.Config())
+    found = measure(Batch.of([Doc("c", formula, "spa", "c:1"), Doc("d", "tzeltal tojolabal", "spa", "d:1")]))
+    assert found[0] < 0.2 and found[1] == 1
+
+
+def test_letters_are_worth_the_bits_that_counting_by_hand_gives(tseltal):
+    texts = [a for a, _ in tseltal[:60]]
+    folds, grams = folds_of(texts), Counter()
+    for text, fold in zip(texts, folds):
+        laid = "\n" * (ORDER - 1) + text.casefold() + "\n"
+        grams.update((fold, laid[i - k : i + 1]) for i in range(ORDER - 1, len(laid)) for k in range(ORDER))
+    totals = [sum(n for (f, gram), n in grams.items() if f == fold and len(gram) == 1) for fold in (0, 1)]
+
+    def bits(text, fold):
+        laid, spent = "\n" * (ORDER - 1) + text.casefold() + "\n", 0.0
+        for i in range(ORDER - 1, len(laid)):
+            chance = 1 / ALPHABET
+            for k in range(ORDER):
+                seen = grams[fold, laid[i - k : i]] if k else totals[fold]
+                chance = (grams[fold, laid[i - k : i + 1]] + PRIOR * chance) / (seen + PRIOR)
+            spent -= math.log2(min(chance, 1))
+        return spent
+
+    found, letters = Letters().learn(texts).bits(texts)
+    assert letters.tolist() == [len(text) + 1 for text in texts]
+    by_hand = [bits(text, 1 - fold) for text, fold in zip(texts, folds)]
+    assert np.isclose(found, by_hand).mean() > 0.8  # the others have a gram that shares its place in the table
+    assert found == pytest.approx(by_hand, rel=0.15)
 
 
 def test_noise_is_found_and_named(tseltal):

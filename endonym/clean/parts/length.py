@@ -33,9 +33,10 @@ def fit(sample: Batch, cfg: Config) -> Callable[[Batch], Floats]:
     def measure(batch: Batch) -> Floats:
         lengths = _lengths(batch.texts)
         values = np.full(len(batch.texts), np.nan)
-        for i, kind in enumerate(_kinds(batch)):
-            if kind in scales:
-                values[i] = scales[kind].grade(lengths[i : i + 1])[0]
+        kinds = _kinds(batch)
+        for kind, scale in scales.items():
+            own = [i for i, found in enumerate(kinds) if found == kind]
+            values[own] = scale.grade(lengths[own])
         return batch.worst(values)
 
     return measure
