@@ -18,6 +18,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -119,7 +120,8 @@ def ran(program: str, python: str, file: Path, number: int, must: set[int]) -> d
 def whole(texts: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     """`endonym ingest` and `endonym clean` with their defaults, each a job in a process of its own, on a file of pairs.
 
-    The other side of a pair is the same text with other letters. Memory is the most that the job's largest process held.
+    The other side of a pair is the same text with other letters. Memory is the most that the job's processes held together (Linux), looked
+    at twice a second; a page that several of them share counts once.
     """
     from endonym import create_project, open_project
 
@@ -132,14 +134,44 @@ def whole(texts: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     project, rows = open_project(folder), []
     for verb in ("ingest", "clean"):
         wall = time.perf_counter()
-        job = getattr(project, verb)()
+        with Watched() as memory:
+            job = getattr(project, verb)()
         # The worker is a child of this process, and its own child, which does the work, is counted with it.
         _, _, usage = os.wait4(-1, 0)
         rows.append({
             "job": verb, "cpu_seconds": usage.ru_utime + usage.ru_stime, "wall_seconds": time.perf_counter() - wall,
-            "mebibytes": usage.ru_maxrss / 1024, "summary": {k: v for k, v in job.summary.items() if k != "tables"},
+            "mebibytes": memory.most / 1024, "summary": {k: v for k, v in job.summary.items() if k != "tables"},
         })  # fmt: skip
     return rows
+
+
+class Watched:
+    """Memory of all descendants of this process, in KiB, while the block runs."""
+
+    def __enter__(self) -> Watched:
+        self.most, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(0.5):
+            waiting, total = [os.getpid()], 0
+            while waiting:
+                parent = waiting.pop()
+                try:
+                    for task in Path(f"/proc/{parent}/task").iterdir():
+                        waiting += map(int, (task / "children").read_text().split())
+                    if parent != os.getpid():
+                        shares = Path(f"/proc/{parent}/smaps_rollup").read_text()
+                        total += int(shares.partition("\nPss:")[2].split()[0])
+                except (OSError, IndexError):
+                    continue  # it has just ended
+            self.most = max(self.most, total)
 
 
 def report(number: int, rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 import unicodedata
 from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +19,8 @@ from test_ingest import TSELTAL, run_ingest
 
 from endonym import plugins
 from endonym.clean import run as clean
-from endonym.clean.filters import duplicate, length, near_duplicate, ratio, script, unicode
+from endonym.clean.cores import worked
+from endonym.clean.filters import duplicate, length, near_duplicate, quality, ratio, script, unicode
 from endonym.clean.repeats import key_of
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.near_dup import jaccard, normalise, shingles
@@ -374,3 +380,64 @@ def test_a_filter_that_hides_what_it_changes_is_called_out(tmp_path):
     clean.run(clean.Config(), job)
     assert "Basic Latin" in (job_folder / "events.jsonl").read_text(encoding="utf-8")
     assert '"warning"' in (job_folder / "events.jsonl").read_text(encoding="utf-8")
+
+
+# All cores
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are not forked")
+
+
+@linux
+def test_forks_work_in_order_and_their_errors_are_heard():
+    base = {"b": 3}  # what is worked with need not go through a pipe
+    found = list(worked(lambda x: (x * base["b"], os.getpid()), iter(range(50)), cores=2))
+    assert [(x, made) for x, (made, _) in found] == [(x, 3 * x) for x in range(50)]
+    assert os.getpid() not in {process for _, (_, process) in found}
+    assert [made for _, made in worked(lambda x: os.getpid(), [1, 2], cores=1)] == [os.getpid()] * 2
+    with pytest.raises(ZeroDivisionError):
+        list(worked(lambda x: 1 // x, [1, 0], cores=2))
+    with pytest.raises(BrokenProcessPool):
+        list(worked(lambda x: os._exit(9), [1], cores=2))
+
+
+@linux
+def test_no_more_is_taken_in_than_is_worked_on():
+    taken = []
+    stream = worked(str, (taken.append(i) or i for i in range(1000)), cores=2)
+    next(stream)
+    assert len(taken) <= 6
+    stream.close()
+
+
+@linux
+def test_forks_end_with_the_one_that_made_them():
+    code = "import os, time; from endonym.clean.cores import worked\n"
+    code += (
+        "for _, process in worked(lambda x: os.getpid(), range(9), cores=2): print(process, flush=True); time.sleep(9)"
+    )
+    made = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = int(made.stdout.readline())
+    os.kill(process, 0)
+    made.kill()
+    made.wait()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("a fork outlives its parent")
+
+
+@linux
+def test_quality_is_the_same_on_all_cores(monkeypatch):
+    texts = [f"palabra {chr(97 + i % 26)}{i} de otra {i * 7}" for i in range(300)]
+    records = [pair(text, text[::-1], i) for i, text in enumerate(texts)]
+    alone = sifted(quality, records)
+    monkeypatch.setattr(quality, "MANY", 0)
+    monkeypatch.setattr(quality, "BATCH", 40)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert sifted(quality, records) == alone

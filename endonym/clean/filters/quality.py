@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.clean.cores import worked
 from endonym.clean.spool import Spool
 from endonym.data.quality import EDGE, noted
 from endonym.types import Drop, Keep, Record
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PARTS = ["boilerplate", "script", "language", "symbols", "repetition", "length", "confidence", "adequacy"]
 BATCH = 2000
+MANY = 10_000
+"""Records from which on it is worth while to measure on all cores."""
 
 
 class Config(BaseModel):
@@ -54,8 +57,11 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
             measures[name] = module.fit(sample, module.Config())
             sample.trusted &= ~(measures[name](sample) < EDGE)
         totals: list[int] = [0] * 11
-        for batch in _batches(spool):
-            values = {name: measure(batch).tolist() for name, measure in measures.items()}
+
+        def measured(batch: Batch) -> dict[str, list[float]]:
+            return {name: measure(batch).tolist() for name, measure in measures.items()}
+
+        for batch, values in worked(measured, _batches(spool), cores=0 if len(spool) >= MANY else 1):
             for i, record in enumerate(batch.records):
                 parts = {name: found[i] for name, found in values.items() if found[i] == found[i]}
                 quality = noted(parts)
