@@ -7,11 +7,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pypdfium2
 import pytest
 from pdf_writer import line, picture, write_pdf
 from test_documents import ARTICLES, all_letters, dropped, kept, letters, texts
 from test_ingest import DATA, FIXTURES, TSELTAL, make_project, read
 
+from endonym.ingest import tesseract
 from endonym.ingest.add import add
 from endonym.ingest.sniff import choose_reader
 
@@ -118,6 +120,30 @@ def test_pages_that_are_scans_are_named(tmp_path):
     assert found["half.pdf"].added
     assert any("2 pages are scans without text (2, 4)" in note for note in found["half.pdf"].notes)
     assert found["none.pdf"].problems and not found["none.pdf"].added
+
+
+@pytest.mark.skipif("eng" not in tesseract.installed(), reason="Tesseract has no English data: see endonym doctor")
+def test_scanned_pages_between_others_are_recognised(tmp_path):
+    from PIL import Image, ImageDraw, ImageFont
+
+    said = "Every page of this book is read with care"
+    scan = Image.new("L", (1200, 400), 255)
+    ImageDraw.Draw(scan).text((100, 100), said, fill=0, font=ImageFont.load_default(40))
+    scan.save(tmp_path / "scan.pdf")
+    page = column(wrapped("The text of this page can be copied. " * 5, 50), 40, 500)
+    write_pdf(tmp_path / "text.pdf", [page, page])
+    with pypdfium2.PdfDocument.new() as book:
+        for number, name in ((0, "text"), (1, "scan"), (2, "text")):
+            with pypdfium2.PdfDocument(tmp_path / f"{name}.pdf") as part:
+                book.import_pages(part, [0], number)
+        book.save(tmp_path / "book.pdf")
+    found = kept(read(tmp_path / "book.pdf", "pdf", language="eng"))
+    assert [(doc.meta["page"], doc.meta["document"]) for doc in found if doc.text == said] == [
+        (2, "book, scanned pages")
+    ]
+    assert {doc.meta["document"] for doc in found if doc.text != said} == {"book"}
+    found = read(tmp_path / "book.pdf", "pdf", language="eng", scans=False)
+    assert "pdf.no_text_layer" in dropped(found) and len(kept(found)) == 2
 
 
 def test_left_and_right_pages_may_translate_each_other(tmp_path, amharic):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from endonym import plugins
 from endonym.data.scripts import count_scripts
 from endonym.errors import ConfigError, DataError, EndonymError, MissingError, Problem
+from endonym.ingest import tesseract
 from endonym.ingest.columns import guess, language_of
 from endonym.ingest.decided import decide
 from endonym.ingest.finding import Finding, good_for
@@ -240,7 +241,8 @@ def _count(finding: Finding, source: Source, project: Project, known: Known) -> 
     if scans:
         pages = ", ".join(scans[:8]) + (" and more" if len(scans) > 8 else "")
         finding.notes.append(
-            f"{len(scans):,} pages are scans without text ({pages}): recognise them (OCR) and add what comes of it"
+            f"{len(scans):,} pages are scans without text ({pages}): "
+            + ("ingest recognises them" if tesseract.ready() else "they can be read with Tesseract, see endonym doctor")
         )
     if ruined:
         finding.notes.append(f"{ruined:,} characters were lost before it came here (U+FFFD stands for them)")

@@ -6,6 +6,7 @@ import os
 import sys
 import tomllib
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def folder() -> Path | None:
     given = os.environ.get("TESSDATA_PREFIX")
     places = [Path(given), Path(given) / "tessdata"] if given else [Path(place) for place in PLACES]
     return next((place for place in places if any(place.glob(f"*{SUFFIX}"))), None)
+
+
+def ready() -> bool:
+    """Whether a page can be recognised here: the Python module is there, and language data."""
+    return find_spec("tesserocr") is not None and folder() is not None
 
 
 def installed() -> set[str]:

@@ -1,4 +1,4 @@
-"""Read PDF files that have text, in reading order; headers, footers, page numbers and pages that are scans go to the ledger."""
+"""Read PDF files that have text, in reading order; headers, footers and page numbers go to the ledger, pages that are scans are recognised."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from endonym.errors import DataError
+from endonym import plugins
+from endonym.errors import DataError, MissingError
+from endonym.ingest import tesseract
 from endonym.ingest.document import Block, Settings, records, texts
 from endonym.ingest.glyphs import page_text
 from endonym.ingest.layout import Line, Paragraph, paragraphs, regions, went_on
+from endonym.ingest.names import split_name
 from endonym.ingest.pdfium import opened
 from endonym.ingest.running import Page, running
 from endonym.types import Drop, Record
@@ -26,6 +30,7 @@ REQUIRES = {"pypdfium2": "documents"}
 EXTENSIONS = (".pdf",)
 AROUND = 6
 """Pages before and after a page that are looked at for what comes again."""
+NO_TEXT = "no_text_layer"
 FACING_PAGES, FACING_CHARS = 12, 200
 """Pages looked at to tell whether left and right pages translate each other, and the text a page must have for it."""
 MOST_WORDS = 300_000
@@ -44,6 +49,7 @@ class Config(Settings):
         "",
         description="Side in `language` of a book whose left (even) and right pages translate each other; none when empty.",
     )
+    scans: bool = Field(True, description="Recognise pages that are scans, where Tesseract is installed.")
 
 
 def sniff(sample: Sample) -> float:
@@ -62,11 +68,33 @@ def sniff(sample: Sample) -> float:
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     """Yield a `Doc` for every heading and paragraph page by page; `origin` names the page. Memory does not grow with the pages."""
+    recognise = cfg.scans and tesseract.ready()
+    for item in glance(path, cfg):
+        if recognise and isinstance(item, Drop) and item.reason == f"pdf.{NO_TEXT}":
+            yield from _recognised(path, item, cfg)
+        else:
+            yield item
+
+
+def glance(path: Path, cfg: Config) -> Iterator[Record | Drop]:
+    """The text alone, without recognising scans: what `endonym add` shows."""
     with opened(path) as document:
         blocks = _blocks(document, cfg, cfg.document or path.stem)
         yield from records(
             path, "pdf", blocks, cfg, "", "its pages are scans or pictures: use a reader that recognises text (OCR)"
         )
+
+
+def _recognised(path: Path, page: Drop, cfg: Config) -> Iterator[Record | Drop]:
+    """What the reader of scans makes of a page; it is a document of its own, so that the order of the text stays."""
+    scan, number = plugins.load("reader", "scan"), int(page.record.meta["page"])
+    name = f"{cfg.document or path.stem}, scanned pages"
+    language = cfg.written_in or split_name(path, cfg.language, cfg.pivot)[1] or cfg.language
+    settings = scan.Config(language=language, pivot=cfg.pivot, first=number, last=number, document=name, typed=False)
+    try:
+        yield from scan.read(path, settings)
+    except MissingError as error:
+        yield replace(page, detail=f"{page.detail}: {error}")
 
 
 def head(path: Path) -> Iterator[str]:
@@ -147,7 +175,7 @@ def _beside(page: Page, left_out: dict[Line, tuple[str, str]]) -> Iterator[Block
     about = {"page": page.number}
     if page.scan:
         what = "the page is a scan: it has a picture and no text; recognise it (OCR)"
-        yield Block(page.number, "", drop="no_text_layer", detail=what, about=about)
+        yield Block(page.number, "", drop=NO_TEXT, detail=what, about=about)
     if page.controls:
         what = f"{len(page.controls)} control characters that stand for no letter"
         yield Block(page.number, page.controls, drop="control", detail=what, about=about)
