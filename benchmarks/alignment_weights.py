@@ -1,9 +1,9 @@
 """Fit what the evidence for a bead weighs, and how sure its links are, on one text whose alignment is known.
 
-    python benchmarks/alignment_weights.py PATH words > weights.txt
+    python benchmarks/alignment_weights.py PATH > endonym/align/weights.toml
 
-PATH holds data sets as `alignment.py` reads them; only documents whose name begins with `dev` are looked at. The weights are those
-of a semi-Markov conditional random field of greatest likelihood. It learns from each document whole, cut into short ones that stand
+PATH holds data sets as `alignment.py` reads them; only the document whose name begins with `dev` is looked at. The same text gives the
+same file: nothing begins from weights fitted before. It takes about NN minutes of one core. The weights are those of a semi-Markov conditional random field of greatest likelihood. It learns from each document whole, cut into short ones that stand
 alone (as most real files are), without words that look alike (as between two scripts), and with sentences taken out of both sides.
 """
 
@@ -26,7 +26,7 @@ from endonym.align import lattice
 from endonym.align.evidence import Side
 from endonym.align.learn import learned
 from endonym.align.passes import Texts
-from endonym.align.potentials import Weights, measuring, scores_of, weights
+from endonym.align.potentials import Weights, measuring, scores_of
 from endonym.align.search import near_way
 from endonym.align.words import known_words, words_of
 from endonym.data.lexicon import Lexicon
@@ -42,10 +42,28 @@ KNOTS = {
     "vectors": (0.0, 0.2, 0.35, 0.5, 0.7, 1.0),
     "vectors_joined": (0.0, 0.25, 0.5),
     "vectors_least": (-0.1, 0.1, 0.25, 0.5),
-    "agreeing": (0.0, 1.0),
+    "ending": (0.0, 1.0),
+    "beginning": (0.0, 1.0),
 }
-HALF = 40
-SKIP = -0.5
+SIGNS = ("length", "ending", "beginning")
+WORDS = (*SIGNS[:1], "words", "words_joined", "words_least", *SIGNS[1:])
+KINDS = {
+    "length": SIGNS,
+    "words": WORDS,
+    "vectors": (*WORDS[:4], "vectors", "vectors_joined", "vectors_least", *SIGNS[1:]),
+}
+"""Curves and signs of each kind of aligner."""
+ROUNDS = 2
+"""Times all is fitted; each looks at words that were learned with the weights of the one before."""
+HALF = 12
+"""Target sentences to either side of the gold way that ways are looked at in."""
+BLOCKS = 4
+"""Pieces of the text whose sides are exchanged to show what texts look like that do not correspond."""
+
+
+Vectors = tuple[np.ndarray, np.ndarray]
+HEAD = """# What each piece of evidence weighs: a semi-Markov conditional random field fitted on the German-French `dev` text of the vecalign
+# repository, and on no other gold. Written by: python benchmarks/alignment_weights.py GOLD > endonym/align/weights.toml"""
 
 
 @dataclass
@@ -204,57 +222,135 @@ def fitted(examples: Sequence[Example], theta: np.ndarray, steps: int = 300) -> 
     return theta
 
 
-def known_by(theta: np.ndarray, names: Sequence[str], base: Weights) -> Weights:
-    """These numbers as weights."""
+def known_by(theta: np.ndarray, names: Sequence[str]) -> Weights:
+    """These numbers as weights, with as many digits as are written."""
+    theta = np.round(theta, 2)
     shapes = {}
     for name, score in zip(SHAPES, theta):
         n, m = map(int, name.split("-"))
         shapes[n, m] = shapes[m, n] = float(score)
-    curves, place, agreeing = {}, len(SHAPES), 0.0
+    curves, place, signs = {}, len(SHAPES), dict.fromkeys(SIGNS[1:], 0.0)
     for name in names:
         knots = KNOTS[name]
-        heights = np.concatenate([[0.0], np.cumsum(theta[place : place + len(knots) - 1])])
+        heights = np.round(np.concatenate([[0.0], np.cumsum(theta[place : place + len(knots) - 1])]), 2)
         place += len(knots) - 1
-        if name == "agreeing":
-            agreeing = float(heights[-1])
+        if name in signs:
+            signs[name] = float(heights[-1])
         else:
-            curves[name] = (knots, tuple(heights - (heights[-1] if name == "length" else 0.0)))
-    return replace(base, shapes=shapes, curves=curves, agreeing=agreeing)
+            curves[name] = (knots, tuple((heights - (heights[-1] if name == "length" else 0.0)).tolist()))
+    return Weights(shapes, curves, *(signs[name] for name in ("ending", "beginning")), (0.0, 1.0), (0.0,) * 5)
+
+
+def calibrated(known: Weights, document: Document, vectors: Vectors | None) -> Weights:
+    """The same weights with what makes a confidence of the measures of a link.
+
+    `cut`: that a link that shares a pair of sentences with gold is a gold one; `corresponding`: that it shares one, told from links
+    between passages that have nothing to do with each other.
+    """
+    odds: list[np.ndarray] = []
+    signs: list[np.ndarray] = []
+    exact: list[np.ndarray] = []
+    shared: list[np.ndarray] = []
+    everything = list(range(len(document.source))), list(range(len(document.target)))
+    whole = [everything, *(thinned(document, seed) for seed in (1, 2))]
+    for sides, parallel in ((whole, True), (strangers(document), False)):
+        for source, target in sides:
+            part = part_of(document, source, target)
+            texts = prepared(part, known, (vectors[0][source], vectors[1][target]) if vectors else None)
+            texts.look()
+            gold = {b for b in part.gold if b[0] and b[1]}
+            pairs = {(i, j) for s, t in gold for i in s for j in t}
+            beads = [(tuple(range(*a)), tuple(range(*b))) for a, b in texts.beads()]
+            linked = np.array([bool(s and t) for s, t in beads])
+            (chance, measured), *_ = texts.measures()
+            odds.append(chance[linked])
+            signs.append(np.stack(measured, -1)[linked])
+            exact.append(np.array([parallel and b in gold for b in beads])[linked])
+            shared.append(np.array([parallel and any((i, j) in pairs for i in s for j in t) for s, t in beads])[linked])
+    right = np.concatenate(shared)
+    cut = logistic_of(np.concatenate(odds)[right][:, None], np.concatenate(exact)[right])
+    return replace(known, cut=cut, corresponding=logistic_of(np.concatenate(signs), right))
+
+
+def thinned(document: Document, seed: int, share: float = 0.08, mean: float = 4.0) -> tuple[list[int], list[int]]:
+    """The sentences left on each side when passages of `mean` sentences, `share` of all, are taken out of both."""
+    chance = random.Random(seed)
+
+    def left(size: int) -> list[int]:
+        kept, i = [], 0
+        while i < size:
+            if chance.random() < share / mean:
+                i += 1 + int(chance.expovariate(1 / (mean - 1)))
+            else:
+                kept.append(i)
+                i += 1
+        return kept
+
+    return left(len(document.source)), left(len(document.target))
+
+
+def strangers(document: Document) -> list[tuple[list[int], list[int]]]:
+    """Blocks of the source beside blocks of the target from elsewhere."""
+    n, m = (np.linspace(0, len(side), BLOCKS + 1).astype(int).tolist() for side in (document.source, document.target))
+    far = [(k + BLOCKS // 2) % BLOCKS for k in range(BLOCKS)]
+    return [(list(range(n[k], n[k + 1])), list(range(m[f], m[f + 1]))) for k, f in enumerate(far)]
+
+
+def logistic_of(features: np.ndarray, labels: np.ndarray, ridge: float = 0.1) -> tuple[float, ...]:
+    """A constant and weights of greatest likelihood of a logistic function (iteratively reweighted least squares)."""
+    x = np.column_stack([np.ones(len(features)), features])
+    weights = np.zeros(x.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(len(weights))
+        weights = weights + np.linalg.solve(curvature, x.T @ (labels - p) - ridge * weights)
+    return tuple(np.round(weights, 3).tolist())
+
+
+def table(name: str, known: Weights) -> str:
+    """Weights as they stand in `weights.toml`."""
+    shapes = ", ".join(f"{s} = {known.shapes[tuple(map(int, s.split('-')))]:.2f}" for s in SHAPES)
+    lines = [f"[{name}]", f"shapes = {{ {shapes} }}"]
+    lines += [f"ending = {known.ending:.2f}", f"beginning = {known.beginning:.2f}"]
+    for curve, (x, y) in known.curves.items():
+        lines.append(f"curves.{curve} = [" + ", ".join(f"[{a}, {b:.2f}]" for a, b in zip(x, y)) + "]")
+    return "\n".join([*lines, f"cut = {list(known.cut)}", f"corresponding = {list(known.corresponding)}"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the shapes, the curves and what agreeing ends are worth, as they stand in `weights.toml`."""
+    """Print `weights.toml`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path", type=Path)
-    parser.add_argument("kind", choices=["words", "vectors"])
-    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
-        "--skip", type=float, default=SKIP, help="Added to the score of a skip, which counts as a link."
+        "kinds", nargs="*", default=list(KINDS), help="Some of: length, words, vectors. All when left out."
     )
     options = parser.parse_args(arguments)
-    documents = [d for title, found in read_sets(options.path) if title.endswith("-dev") for d in found]
-    known = weights()[options.kind]
-    names = [n for n in KNOTS if n in known.curves or n == "agreeing"]
-    theta = np.concatenate([PRIOR, np.ones(sum(len(KNOTS[n]) - 1 for n in names))])
-    vectors = [both_vectors(d) for d in documents] if options.kind == "vectors" else [None for _ in documents]
-    for _ in range(options.rounds):
-        examples = []
-        for document, both in zip(documents, vectors):
-            for part, source, target, given, weight in variants(document, known):
-                its = (both[0][source], both[1][target]) if both else None
-                examples.append(example(part, prepared(part, known, its, **given), names))
-                examples[-1].weight = weight
-        theta = fitted(examples, theta)
-        known = known_by(theta, names, known)
-    theta[SHAPES.index("1-0")] += options.skip
-    print("shapes = { " + ", ".join(f"{s} = {v:.2f}" for s, v in zip(SHAPES, theta)) + " }")
-    print(f"agreeing = {known.agreeing:.2f}")
-    for name, (x, y) in known.curves.items():
-        print(f"curves.{name} = [" + ", ".join(f"[{a}, {b:.2f}]" for a, b in zip(x, y)) + "]")
+    document = next(d for title, found in read_sets(options.path) if title.endswith("-dev") for d in found)
+    print(HEAD)
+    for kind in options.kinds:
+        vectors = both_vectors(document) if kind == "vectors" else None
+        print("\n" + table(kind, calibrated(weights_of(kind, document, vectors), document, vectors)), flush=True)
     return 0
 
 
-def both_vectors(document: Document) -> tuple[np.ndarray, np.ndarray]:
+def weights_of(kind: str, document: Document, vectors: Vectors | None, rounds: int = ROUNDS) -> Weights:
+    """The weights of one kind of aligner, from nothing but what this file says."""
+    names = KINDS[kind]
+    theta = np.concatenate([PRIOR, np.ones(sum(len(KNOTS[n]) - 1 for n in names))])
+    for _ in range(rounds):
+        known = known_by(theta, names)
+        theta = fitted(list(examples(document, known, names, vectors)), theta)
+    return known_by(theta, names)
+
+
+def examples(document: Document, known: Weights, names: Sequence[str], vectors: Vectors | None) -> Iterator[Example]:
+    """What the weights are fitted to."""
+    for part, source, target, given, weight in variants(document, known):
+        its = (vectors[0][source], vectors[1][target]) if vectors else None
+        yield replace(example(part, prepared(part, known, its, **given), names), weight=weight)
+
+
+def both_vectors(document: Document) -> Vectors:
     """The vectors of both sides."""
     from endonym.align.aligners.embedding import vectors_of
 

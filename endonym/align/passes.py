@@ -32,6 +32,7 @@ ENDS = (".。।॥።։۔᠃…", "?？؟፧՞", "!！՜", ";；؛፤", ":：�
 """Signs that end a sentence or a piece of it, by kind: full stop, question, exclamation, semicolon, colon, comma."""
 _KIND_OF_END = {sign: kind for kind, signs in reversed(list(enumerate(ENDS, 1))) for sign in signs}
 _CLOSING = " \t\n\r\u00a0\u202f»«›‹”“’‘\"')]}）」』】"
+_OPENING = " \t\n\r\u00a0\u202f»«›‹”“’‘„‚\"'([{（「『【-–—•*¿¡"
 
 
 TYPICAL = 0.25
@@ -57,7 +58,7 @@ class Texts:
         self.lengths = lengths(source), lengths(target)
         x, y = self.lengths
         self.vectors = (_weighed(vectors[0], x), _weighed(vectors[1], y)) if vectors else None
-        self.ends = ends_of(source), ends_of(target)
+        self.begins, self.ends = (begins_of(source), begins_of(target)), (ends_of(source), ends_of(target))
         self.parts = list(in_segments(len(source), len(target), anchors))
         self.ratio = 1.0
         self.ratios = self._ratios([[((s.start, s.stop), (t.start, t.stop))] for s, t in self.parts])
@@ -113,15 +114,20 @@ class Texts:
     def links(self) -> Iterator[Link]:
         """The beads found with their confidence: that the texts correspond here at all, and that the cuts are right."""
         beads = iter(self.beads())
+        for odds, signs in self.measures():
+            cut, corresponding = logistic(self.known.cut, [odds]), logistic(self.known.corresponding, signs)
+            for a, b in zip(cut, corresponding):
+                (i, j), (k, m) = next(beads)
+                yield Link(tuple(range(i, j)), tuple(range(k, m)), round(a * b, 4))
+
+    def measures(self) -> Iterator[tuple[Floats, list[Floats]]]:
+        """What confidence is made of, for the beads found in each part: log odds of their chance, and what tells whether the
+        texts correspond here: how like the two sides are and their score, by itself and with the beads around."""
         for part, ratio, found in zip(self.parts, self.ratios, self.found):
             chance = np.clip(np.array(found.chances), 1e-6, 1 - 1e-6)
             alike = likenesses(self._text(part, ratio), self.known, found.points)
             scores = np.array(found.scores)
-            cut = logistic(self.known.cut, [np.log(chance / (1 - chance))])
-            corresponding = logistic(self.known.corresponding, [alike, around(alike), scores, around(scores)])
-            for a, b in zip(cut, corresponding):
-                (i, j), (k, m) = next(beads)
-                yield Link(tuple(range(i, j)), tuple(range(k, m)), round(a * b, 4))
+            yield np.log(chance / (1 - chance)), [alike, around(alike), scores, around(scores)]
 
     def _text(self, part: tuple[slice, slice], ratio: float, size: int = 1) -> Text:
         """A part of both texts, with each `size` sentences joined to one."""
@@ -129,7 +135,8 @@ class Texts:
         x, y = self.lengths[0][s], self.lengths[1][t]
         vectors = (self.vectors[0][s], self.vectors[1][t]) if self.vectors else None
         if size == 1:
-            return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), (self.ends[0][s], self.ends[1][t]))
+            begins, ends = ((side[0][s], side[1][t]) for side in (self.begins, self.ends))
+            return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), begins, ends)
         evidence = self.evidence.joined(s, t, size) if self.evidence else None
         sums = (_sums(vectors[0], size), _sums(vectors[1], size)) if vectors else None
         return Text((_sums(x, size), _sums(y, size)), ratio, evidence, sums)
@@ -190,6 +197,13 @@ def way_by_lengths(source: Sequence[str], target: Sequence[str]) -> list[Shape]:
 def _sums(values: NDArray[Number], size: int) -> NDArray[Number]:
     """Sums of each `size` values or rows, and of what is left."""
     return np.add.reduceat(values, np.arange(0, len(values), size), axis=0) if len(values) else values
+
+
+def begins_of(sentences: Sequence[str]) -> Ints:
+    """The kind of character each sentence begins with, dashes, bullets, quotation marks and brackets left out: a small letter, which
+    says that it goes on from the one before, a digit, nothing at all, or another."""
+    first = (s.lstrip(_OPENING)[:1] for s in sentences)
+    return np.array([1 if c.islower() else 2 if c.isdigit() else 3 if not c else 0 for c in first], dtype=np.int64)
 
 
 def ends_of(sentences: Sequence[str]) -> Ints:

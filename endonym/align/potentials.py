@@ -32,8 +32,10 @@ class Weights:
 
     shapes: Mapping[Shape, float]
     curves: Mapping[str, Curve]
-    agreeing: float
+    ending: float
     """Score of a bead whose two sides end in the same kind of sign."""
+    beginning: float
+    """Score of a bead whose two sides begin with the same kind of letter."""
     cut: tuple[float, ...]
     corresponding: tuple[float, ...]
 
@@ -54,7 +56,8 @@ def _weights(table: Mapping) -> Weights:
     curves = {
         name: (tuple(x for x, _ in points), tuple(y for _, y in points)) for name, points in table["curves"].items()
     }
-    return Weights(shapes, curves, table["agreeing"], tuple(table["cut"]), tuple(table["corresponding"]))
+    signs = table["ending"], table["beginning"]
+    return Weights(shapes, curves, *signs, tuple(table["cut"]), tuple(table["corresponding"]))
 
 
 def measuring(known: Weights, name: str) -> Weights:
@@ -62,7 +65,8 @@ def measuring(known: Weights, name: str) -> Weights:
     far = ((-20.0, 20.0), (0.0, 0.0))
     curves = {other: (far[0], far[0]) if other == name else far for other in known.curves}
     shapes = dict.fromkeys(known.shapes, 0.0)
-    return Weights(shapes, curves, float(name == "agreeing"), known.cut, known.corresponding)
+    signs = float(name == "ending"), float(name == "beginning")
+    return Weights(shapes, curves, *signs, known.cut, known.corresponding)
 
 
 class Text:
@@ -75,12 +79,13 @@ class Text:
         evidence: Evidence | None = None,
         vectors: tuple[Singles, Singles] | None = None,
         start: Shape = (0, 0),
+        begins: tuple[Ints, Ints] | None = None,
         ends: tuple[Ints, Ints] | None = None,
     ):
         """`start` is where the two texts begin in the texts of `evidence`; `vectors` hold one row a sentence, as long as
-        the sentence is to weigh in a bead; `ends` the kind of sign that each sentence ends in."""
+        the sentence is to weigh in a bead; `begins` and `ends` the kind of letter and of sign that each sentence begins with and ends in."""
         self.x, self.y = (np.concatenate([[0.0], np.cumsum(side)]) for side in lengths)
-        self.ratio, self.ends = ratio, ends
+        self.ratio, self.begins, self.ends = ratio, begins, ends
         self.evidence, self.start = evidence, start
         self.vectors = vectors
         self.norms = [_norms(side) for side in vectors] if vectors else []
@@ -130,8 +135,12 @@ def _rectangle(text: Text, known: Weights, top: int, bottom: int, left: int, rig
                     score += _table(known, name, n + m - 2)[_steps(likeness[a:, b:])]
                     if n + m > 2:
                         score += _table(known, f"{name}_least", 0)[_steps(least[a:, b:])]
-            if text.ends:
-                score += known.agreeing * (text.ends[0][i - 1][:, None] == text.ends[1][j - 1][None])
+            for weight, signs, x, y in (
+                (known.beginning, text.begins, i - n, j - m),
+                (known.ending, text.ends, i - 1, j - 1),
+            ):
+                if signs:
+                    score += weight * (signs[0][x][:, None] == signs[1][y][None])
         total[k, a:, b:] = score
     return total
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from endonym.align.lattice import Band, Floats, Shape, band, best, posterior
+from endonym.align.lattice import Band, Floats, Shape, band, best, posterior, worth
 from endonym.align.potentials import Text, Weights, measuring, scores_of
 
 WHOLE = 500
@@ -23,7 +23,7 @@ SURE = 16
 
 @dataclass(frozen=True)
 class Found:
-    """Positions the best way passes; of each bead between them its score and how likely it is."""
+    """Positions the way passes; of each bead between them its score and how likely it is."""
 
     points: list[Shape]
     scores: list[float]
@@ -51,12 +51,12 @@ def search(text: Text, known: Weights, in_blocks: Callable[[int], Text], size: i
 
 
 def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
-    """The best way near `points`, with the probability of each of its beads over all ways near them."""
+    """The way near `points` that is expected to have most beads right, with the probability of each over all ways near them."""
     near = near_way(points, text, SURE)
     scores = list(scores_of(text, known, near))
     shapes = tuple(known.shapes)
     chances, _ = posterior(shapes, near, scores)
-    way, _ = best(shapes, near, scores)
+    way, _ = best(shapes, near, worth(shapes, near, scores, chances))
     number = {shape: k for k, shape in enumerate(shapes)}
     at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in pairwise(way)]
     return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
