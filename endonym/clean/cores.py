@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 Item = TypeVar("Item")
 MOST = 4
 """Processes at a time: each comes to hold a part of the models' memory for itself."""
@@ -46,6 +48,7 @@ def _begin(work: Callable[[Any], Any], parent: int) -> None:
     _work = work
     for name in (signal.SIGTERM, signal.SIGINT):  # the worker's own way of stopping is not inherited
         signal.signal(name, signal.SIG_DFL)
+    threadpool_limits(1)  # as many processes as cores: threads of each would only wait for one another
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from endonym.project import Project
 
 OK, NOTE, BAD = "ok", "note", "missing"
-CORE = ("numpy", "py3langid", "pydantic", "pyppmd", "regex", "sacrebleu")
+CORE = ("numpy", "py3langid", "pydantic", "pyppmd", "regex", "sacrebleu", "threadpoolctl")
 NEED_DISK = 6 * 2**30
 NEED_MEMORY = 4 * 2**30
 
