@@ -128,7 +128,8 @@ class Shared:
             rarity = np.log((len(chosen) + 1) / (dense.sum(axis=0) + 1))
             self._rarity.append(rarity)
             dense *= rarity
-            sides.append(dense / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-6))
+            dense /= np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-6)
+            sides.append(dense)
         there, back = _regressed(sides[0], sides[1], rng), _regressed(sides[1], sides[0], rng)
         self._maps = [np.hstack([there[0], back[1]]), np.hstack([there[1], back[0]])]
         self._rivals = [self._places([texts[i] for i in rivals], side) for side, texts in enumerate((sources, targets))]
@@ -143,8 +144,7 @@ class Shared:
             for half in (slice(0, DIMENSIONS), slice(DIMENSIONS, None)):
                 own = (one[:, half] * other[:, half]).sum(axis=1, dtype=np.float64)
                 for place, rivals in ((one, self._rivals[1]), (other, self._rivals[0])):
-                    scores = place[:, half] @ rivals[:, half].T
-                    columns.append(beside(own, scores))
+                    columns.append(beside(own, place[:, half] @ rivals[:, half].T))
             found.append(np.hstack(columns))
         return np.concatenate(found)
 
@@ -163,8 +163,8 @@ class Shared:
 
 def beside(own: Floats, rivals: NDArray[np.floating[Any]]) -> Floats:
     """`[pairs, 2]`: how far scores lie above those of rivals `[pairs, rivals]`, in deviations of these, and above the best of them."""
-    spread = np.maximum(rivals.std(axis=1), 1e-3)
-    return np.column_stack([(own - rivals.mean(axis=1)) / spread, own - rivals.max(axis=1)])
+    deviation = np.maximum(rivals.std(axis=1), 1e-3)
+    return np.column_stack([(own - rivals.mean(axis=1)) / deviation, own - rivals.max(axis=1)])
 
 
 def spread(first: Ints, last: Ints, owners: Ints) -> tuple[Ints, Ints]:
