@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from endonym.project import Project
+
+# The same examples each time: a suite that is red by chance says nothing about a change. Others: pytest --hypothesis-profile=default
+settings.register_profile("same", derandomize=True)
+settings.load_profile("same")
 
 TINY = Path(__file__).parent / "data" / "tiny"
 

@@ -301,7 +301,8 @@ def test_texts_that_are_fine_pass_untouched_in_every_block(name, data):
     assert unicode.repaired(text, "xxx", unicode.Config(), False, report) == text
     if name not in ("Latin-1 Supplement", "Latin Extended-A"):
         assert repaired(text) == text
-    if script(letters[0]) not in mixed_script.SCRIPTS:
+    # Of the letterlike symbols, NFC makes letters of several scripts: Ohm is Greek, Kelvin Latin.
+    if not set(map(script, text)) & set(mixed_script.SCRIPTS):
         assert sifted(mixed_script, [doc(text, "xxx")], repair=True)[0][0].text == text
     if name not in ("Arabic Presentation Forms-A", "Arabic Presentation Forms-B"):
         assert (
