@@ -441,3 +441,21 @@ def test_quality_is_the_same_on_all_cores(monkeypatch):
     monkeypatch.setattr(quality, "BATCH", 40)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     assert sifted(quality, records) == alone
+
+
+def test_a_filter_that_must_see_all_records_shows_how_far_it_is():
+    from types import SimpleNamespace
+
+    def sift(records, cfg):
+        yield from [Keep(record) for record in records]
+        return {"seen": True}
+
+    ticks, facts = [], {}
+    job = SimpleNamespace(tick=lambda done, total, unit, **values: ticks.append((done, total, unit, values)))
+    records = [Doc(str(i), "k'op", "tzh", "a:1") for i in range(clean.MANY)]
+    passed = clean._filtered(iter(records), "all", SimpleNamespace(sift=sift), None, None, facts, Counter(), job)
+    assert list(passed) == records and facts == {"all": {"seen": True}}
+    assert ticks[0] == (200, clean.MANY, "records", {"filter": "all"}) and ticks[-1][0] == clean.MANY
+    ticks.clear()
+    list(clean._filtered(iter(records[1:]), "all", SimpleNamespace(sift=sift), None, None, facts, Counter(), job))
+    assert not ticks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Generator, Iterator
+from itertools import count
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ DEFAULT = [
     "quality",
 ]
 INPUTS = {"dataset": "raw"}
+MANY = 10_000
+"""Records that a filter must have taken before it let the first pass, for its own progress to be shown."""
 PRODUCES = "clean"
 
 
@@ -58,7 +61,7 @@ def run(cfg: Config, job: Job) -> None:
         out.keep_empty()
         stream = _counted(dataset, out, job)
         for name, (module, config) in job.plugins.items():
-            stream = _filtered(stream, name, module, _located(config, job), out, facts, dropped)
+            stream = _filtered(stream, name, module, _located(config, job), out, facts, dropped, job)
         for record in stream:
             out.keep(record)
             kept += 1
@@ -109,16 +112,29 @@ def _filtered(
     out: DatasetWriter,
     facts: dict[str, Any],
     dropped: Counter[str],
+    job: Job,
 ) -> Iterator[Record]:
-    items: Generator[Keep | Drop, None, Any] = module.sift(stream, config)
+    """What a filter keeps. One that must see many records before it lets the first pass shows its own progress over them."""
+    given = held = 0
+
+    def counted() -> Iterator[Record]:
+        nonlocal given
+        for record in stream:
+            given += 1
+            yield record
+
+    items: Generator[Keep | Drop, None, Any] = module.sift(counted(), config)
     iterator = iter(items)
-    while True:
+    for number in count(1):
         try:
             item = next(iterator)
         except StopIteration as end:
             if end.value:
                 facts[name] = end.value
             return
+        held = held or given
+        if held >= MANY and (number % 200 == 0 or number == given):
+            job.tick(number, given, "records", filter=name)
         if isinstance(item, Keep):
             yield item.record
         else:
