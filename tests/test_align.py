@@ -69,14 +69,18 @@ def every_way(n, m):
     return [[*way, (n, m)] for a, b in SHAPES if n >= a and m >= b for way in every_way(n - a, m - b)]
 
 
+def drawn(n, m, seed):
+    """Scores of all beads in texts of n and m sentences, and the band that holds them all."""
+    table = np.random.default_rng(seed).normal(0, 2, (n + 1, len(SHAPES), m + 1)).astype(np.float32)
+    for k, (a, b) in enumerate(SHAPES):
+        table[:a, k], table[:, k, :b] = NEVER, NEVER
+    return table, Band(np.zeros(n + 1, np.int64), np.full(n + 1, m + 1))
+
+
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_best_way_and_chances_are_those_of_counting_all_ways(n, m, seed):
-    generator = np.random.default_rng(seed)
-    table = generator.normal(0, 2, (n + 1, len(SHAPES), m + 1)).astype(np.float32)
-    for k, (a, b) in enumerate(SHAPES):
-        table[:a, k], table[:, k, :b] = NEVER, NEVER
-    everything = Band(np.zeros(n + 1, np.int64), np.full(n + 1, m + 1))
+    table, everything = drawn(n, m, seed)
     ways = every_way(n, m)
     steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in pairwise(way)] for way in ways]
     scores = np.array([sum(float(table[i, k, j]) for k, i, j in way) for way in steps])
@@ -93,11 +97,7 @@ def test_best_way_and_chances_are_those_of_counting_all_ways(n, m, seed):
 @given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed):
-    generator = np.random.default_rng(seed)
-    table = generator.normal(0, 2, (n + 1, len(SHAPES), m + 1)).astype(np.float32)
-    for k, (a, b) in enumerate(SHAPES):
-        table[:a, k], table[:, k, :b] = NEVER, NEVER
-    everything = Band(np.zeros(n + 1, np.int64), np.full(n + 1, m + 1))
+    table, everything = drawn(n, m, seed)
     steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in pairwise(way)] for way in every_way(n, m)]
     share = np.exp([sum(float(table[i, k, j]) for k, i, j in way) for way in steps])
     share /= share.sum()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from endonym.clean.batch import Floats
 from endonym.clean.letters import Runs
 from endonym.data.lexicon import model1
+from endonym.data.ranges import spread
 
 Stems = Sequence[str]
 Ints = NDArray[np.int64]
@@ -101,7 +102,8 @@ class Explained:
         if not rows:
             return made
         owners, numbers = np.array(rows).T
-        entries, owners = spread(self._starts[numbers], self._starts[numbers + 1], owners)
+        sizes = self._starts[numbers + 1] - self._starts[numbers]
+        entries, owners = spread(self._starts[numbers], sizes), np.repeat(owners, sizes)
         columns = np.searchsorted(needed, self._columns[entries])
         # The last of `needed` is no word, so that every number of a word has a place at or before it.
         inside = np.flatnonzero(needed[columns] == self._columns[entries])
@@ -165,13 +167,6 @@ def beside(own: Floats, rivals: NDArray[np.floating[Any]]) -> Floats:
     """`[pairs, 2]`: how far scores lie above those of rivals `[pairs, rivals]`, in deviations of these, and above the best of them."""
     deviation = np.maximum(rivals.std(axis=1), 1e-3)
     return np.column_stack([(own - rivals.mean(axis=1)) / deviation, own - rivals.max(axis=1)])
-
-
-def spread(first: Ints, last: Ints, owners: Ints) -> tuple[Ints, Ints]:
-    """All numbers from each `first` up to its `last`, one after another, and the owner of each."""
-    sizes = last - first
-    ends = np.cumsum(sizes)
-    return np.arange(int(sizes.sum())) + np.repeat(first - (ends - sizes), sizes), np.repeat(owners, sizes)
 
 
 def _pieces(texts: Sequence[str]) -> tuple[Ints, Ints]:

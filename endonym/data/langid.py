@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from endonym.data.languages import language
 from endonym.data.openset import PIECES, TRIMMED, Line, draw
+from endonym.data.ranges import spread
 from endonym.data.scripts import APOSTROPHES, dominant_script
 
 BITS = 20
@@ -119,9 +120,7 @@ class Profiles:
         """Score of each text for each language, `[texts, languages]`."""
         first, last = self._starts[texts.hashes], self._starts[texts.hashes + 1]
         lengths = last - first
-        total = int(lengths.sum())
-        ends = np.cumsum(lengths)
-        places = np.arange(total) + np.repeat(first - (ends - lengths), lengths)
+        places = spread(first, lengths)
         cells = np.repeat(texts.owners * len(self.codes), lengths) + self._columns[places]
         size = len(texts.sizes) * len(self.codes)
         weights = self._gains[places].astype(np.float64)

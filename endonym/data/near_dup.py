@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from endonym.data.ethiopic import DIGITS
 from endonym.data.folding import fold
+from endonym.data.ranges import spread
 
 SHINGLE = 5
 NUM_HASHES = 128
@@ -263,9 +264,8 @@ def _mix(values: Hashes) -> None:
 def _members(sets: Hashes, starts: Numbers, sizes: Numbers, which: Numbers) -> NDArray[np.uint64]:
     """Members of the sets `which`, each with the place in `which` in its upper half."""
     counts = sizes[which]
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     owners = np.repeat(np.arange(len(which), dtype=np.uint64) << np.uint64(32), counts)
-    return np.asarray(owners | sets[np.repeat(starts[which], counts) + within])
+    return np.asarray(owners | sets[spread(starts[which], counts)])
 
 
 def _candidates(keys: Hashes) -> Iterator[Iterable[Numbers]]:

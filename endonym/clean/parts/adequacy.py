@@ -126,12 +126,15 @@ class _Known:
             size = np.log(10 + min(len(a), len(b)))
             away = abs(_ratio(a, b) - self.middle) / self.spread
             rows.append([away, min(away, 3.0) * size, _shared(a, b), size])
-        judged = np.zeros((len(texts), 20))
-        for fold, judge in enumerate(self.judges):
-            own = [i for i, f in enumerate(folds) if f == fold]
-            if own:
-                judged[own] = judge.signs([texts[i] for i in own], [stems[i] for i in own])
-        return np.hstack([judged, np.array(rows, dtype=np.float64).reshape(len(texts), 4)])
+        signs = np.array(rows, dtype=np.float64).reshape(len(texts), 4)
+        parts = [np.flatnonzero(np.array(folds) == fold).tolist() for fold in range(len(self.judges))]
+        judged = [
+            judge.signs([texts[i] for i in own], [stems[i] for i in own])
+            for judge, own in zip(self.judges, parts)
+            if own
+        ]
+        # Both folds one after the other, and back into the order of the texts.
+        return np.hstack([np.concatenate(judged)[np.argsort(np.concatenate(parts))], signs])
 
 
 def _key(pair: Pair) -> tuple[str, str]:
