@@ -24,7 +24,8 @@ Stems = Sequence[str]
 Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
-BLOCK = 256
+BLOCK = 64
+"""Pairs looked at together: what is needed for them fits into the processor's cache."""
 SLOTS = 1 << 14
 """Places that pieces of words are hashed to."""
 PIECES = (3, 4)

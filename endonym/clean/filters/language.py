@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.clean.cores import worked
 from endonym.clean.texts import in_parallel
 from endonym.data.languages import name
 from endonym.types import Chat, Drop, Entry, Keep, Record
@@ -40,13 +42,16 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
     stream = iter(records)
     head = list(islice(stream, cfg.sample))
     identifier = _learned(head, cfg)
+    if identifier is None:
+        yield from map(Keep, chain(head, stream))
+        return {}
     seen: dict[str, Counter[str]] = defaultdict(Counter)
-    for batch in _batches(chain(head, stream)):
-        faults = _faults(batch, identifier, cfg, seen) if identifier else {}
+    told = partial(_faults, identifier=identifier, cfg=cfg)
+    for batch, (faults, counted) in worked(told, _batches(chain(head, stream)), 0 if len(head) >= cfg.sample else 1):
+        for code, languages in counted.items():
+            seen[code] += languages
         for number, record in enumerate(batch):
             yield Drop(record, "language.other", faults[number]) if number in faults else Keep(record)
-    if identifier is None:
-        return {}
     return {
         "learned": identifier.codes,
         "not_told_apart": identifier.near,
@@ -75,12 +80,13 @@ def _learned(head: Sequence[Record], cfg: Config) -> Identifier | None:
 
 
 def _faults(
-    batch: Sequence[Record], identifier: Identifier, cfg: Config, seen: dict[str, Counter[str]]
-) -> dict[int, str]:
-    """What is wrong, by the record's place in the batch."""
+    batch: Sequence[Record], identifier: Identifier, cfg: Config
+) -> tuple[dict[int, str], dict[str, Counter[str]]]:
+    """What is wrong, by the record's place in the batch; and how often texts of a language were taken for which."""
     asked = [(number, code, text) for number, record in enumerate(batch) for code, text in _texts(record)
              if code in identifier.codes]  # fmt: skip
     faults: dict[int, str] = {}
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
     for (number, code, text), verdict in zip(asked, identifier.identify([text for _, _, text in asked])):
         if _letters(text) >= cfg.min_letters:
             seen[code][verdict.code] += 1
@@ -88,7 +94,7 @@ def _faults(
             faults.setdefault(
                 number, f"said to be {name(code)}, but it is {name(verdict.code)} ({verdict.probability:.1%})"
             )
-    return faults
+    return faults, seen
 
 
 def _other(code: str, text: str, verdict: Verdict, identifier: Identifier, cfg: Config) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from endonym.data.quality import EDGE, noted
 from endonym.types import Drop, Keep, Record
 
 if TYPE_CHECKING:
-    from endonym.clean.batch import Batch
+    from endonym.clean.batch import Batch, Floats
 
 PARTS = ["boilerplate", "script", "language", "symbols", "repetition", "length", "confidence", "adequacy"]
 BATCH = 2000
@@ -52,10 +52,11 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
     modules = {name: plugins.load("part", name) for name in cfg.parts}
     with Spool() as spool:
         sample = Batch.of(_sampled(spool.through(records), cfg.sample))
-        measures = {}
+        measures: dict[str, Callable[[Batch], Floats]] = {}
         for name, module in modules.items():
+            for earlier in list(measures.values())[-1:]:
+                sample.trusted &= ~(earlier(sample) < EDGE)
             measures[name] = module.fit(sample, module.Config())
-            sample.trusted &= ~(measures[name](sample) < EDGE)
         totals: list[int] = [0] * 11
 
         def measured(batch: Batch) -> dict[str, list[float]]:
