@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping
 from functools import cached_property
@@ -222,6 +223,11 @@ class Project:
             problems.append(f"{SETTINGS_FILE} [project]: 'seed' must be a whole number")
         if not table.get("language"):
             problems.append(f"{SETTINGS_FILE} [project]: 'language' is missing; give an ISO 639-3 code such as \"tzh\"")
+        problems += [
+            f'{SETTINGS_FILE} [project]: \'{key}\' is "{table[key]}", which is no ISO 639-3 code; give three small letters such as "tzh"'
+            for key in ("language", "pivot")
+            if table.get(key) and not re.fullmatch(r"[a-z]{3}", str(table[key]))
+        ]
         for number, source in enumerate(self.settings.get("sources", []), 1):
             if not isinstance(source, dict) or not source.get("files"):
                 problems.append(f"{SETTINGS_FILE} [[sources]] number {number}: 'files' is missing")

@@ -403,3 +403,40 @@ def test_fields_inside_a_list_that_is_read_are_not_said_to_be_unread(tmp_path):
     (finding,) = add(make_project(tmp_path / "p"), [tmp_path / "preferences.jsonl"])
     assert not any("not read" in note for note in finding.notes)
     assert finding.records["preference"] == 4
+
+
+def test_a_folder_with_files_of_one_name_is_taken_in_whole_and_a_copy_once(tmp_path, tseltal):
+    texts = [" ".join(a for a, _ in tseltal[n : n + 9]) for n in (0, 9, 18)]
+    for place, text in (("one/part", 0), ("two/part", 1), ("three/part", 2), ("copy/part", 0)):
+        (tmp_path / "shelf" / place).mkdir(parents=True)
+        (tmp_path / "shelf" / place / "text.txt").write_text(texts[text] + "\n", encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    found = add(project, [tmp_path / "shelf"])
+    assert [finding.added for finding in found] == [True, False, True, True]
+    assert found[1].ok and "already a source" in found[1].good_for
+    records = list(run_ingest(Project(project.path)).records())
+    assert sorted("".join(r.text.split()) for r in records) == sorted("".join(text.split()) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("film.vtt", "WEBVTT\n\n00:01.000 --> 00:04.000\n{0}\n\n00:05.000 --> 00:09.000\n{1}\n"),
+        ("book.md", "# {0}\n\n{1}\n"),
+    ],
+)
+def test_a_text_in_the_pivot_that_no_name_marks_is_read(tmp_path, tseltal, name, text):
+    path = tmp_path / name
+    path.write_text(text.format(*(" ".join(a for a, _ in tseltal[n : n + 4]) for n in (0, 4))), encoding="utf-8")
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [path])
+    assert finding.added, finding.problems
+    assert {record.language for record in run_ingest(Project(project.path)).records()} == {"spa"}
+
+
+@pytest.mark.parametrize("root", ["xliff", "tmx", "lift", "TEI", "mediawiki", "ANNOTATION_DOCUMENT", "document"])
+def test_a_handbook_that_shows_a_format_is_not_taken_for_it(tmp_path, root):
+    path = tmp_path / "handbook.md"
+    example = f'<?xml version="1.0"?>\n<{root}>\n<entry lang="x"><phrase/></entry></{root}>'
+    path.write_text(f"# How to export\n\nThe file begins so:\n\n```xml\n{example}\n```\n\nSave it.\n", encoding="utf-8")
+    assert choose_reader(path, None) == "markdown"

@@ -113,6 +113,8 @@ def test_xliff_2_and_trados_files_give_words_states_and_notes(tmp_path):
     assert dropped(found)["xliff.rejected"].target == "ha'."
     with pytest.raises(DataError, match=r"spa to tzh \(2\)"):
         read(tmp_path / "a.xliff", "xliff", language="quy")
+    with pytest.raises(DataError, match="translate it first"):
+        read(write(tmp_path, "b.xliff", re.sub("<x:target>.*?</x:target>", "", XLIFF2)), "xliff")
     assert sides(read(FIXTURES / "translation.xlf", "xliff", checked=True)) == [
         ("no se critiquen unos a otros", "ma xawa'an abaik")
     ]

@@ -17,6 +17,7 @@ from endonym.clean.filters.mojibake import repaired
 from endonym.data import langid
 from endonym.data.ethiopic import format_number, parse_number
 from endonym.data.folding import fold, has_rules
+from endonym.data.languages import meant, name
 from endonym.data.near_dup import normalise
 from endonym.data.pii import find, masked
 from endonym.data.scripts import block, count_blocks, script
@@ -79,6 +80,25 @@ def test_a_few_letters_of_the_project_s_text_are_not_given_to_the_world_s_langua
     taught = langid.learn({"spa": [a for a, _ in tseltal[:200]], "tzh": [b for _, b in tseltal[:200]]})
     said = taught.identify([text[:15] for pair in tseltal[200:] for text in pair])
     assert sum(verdict.code in ("spa", "tzh") for verdict in said) >= 0.95 * len(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "codes"),
+    [("am", ["amh"]), ("Amharic", ["amh"]), ("amárico", ["amh"]), ("አማርኛ", ["amh"]), ("tzh-MX", ["tzh"]), ("Tzeltal", ["tzh"]), ("el", ["ell"]),
+     ("fre", ["fra"]), ("mto", ["mto"]), ("totontepec mixe", ["mto"]), ("qab", ["qab"]), ("nonsense", []), ("xx", [])],
+)  # fmt: skip
+def test_a_language_is_found_by_any_code_or_name(said, codes):
+    assert [found.code for found in meant(said)] == codes
+
+
+def test_names_that_many_languages_hold_are_all_shown_and_every_listed_one_has_a_name():
+    assert {"mto", "mxp", "mir"} <= {found.code for found in meant("mixe")}
+    assert (name("mto"), name("ell"), name("amh", "spa"), name("qab")) == (
+        "Totontepec Mixe",
+        "Modern Greek",
+        "amárico",
+        "qab",
+    )
 
 
 def test_learning_needs_no_more_than_one_language_and_survives_empty_texts():

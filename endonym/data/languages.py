@@ -1,4 +1,7 @@
-"""Languages by code: their names, their own name, their scripts."""
+"""Languages by code: their names, their own name, their scripts.
+
+A table of our own knows some languages well; all others of ISO 639 are known by their codes and English names.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +42,58 @@ def _table() -> tuple[dict[str, Language], dict[str, str]]:
 
 
 def language(code: str) -> Language:
-    """The language of a code (ISO 639-3, or a 639-1 code it has); an unknown code gives a Language named by the code."""
+    """The language of a code of any part of ISO 639, or one such as `pt-BR`; an unknown code gives a Language named by the code."""
     found, short = _table()
     code = code.strip()
     key = code.lower().replace("_", "-").partition("-")[0]
     key = short.get(key, key)
-    return found.get(key) or Language(key or code, {"eng": code})
+    return found.get(key) or _standard(key) or Language(key or code, {"eng": code})
+
+
+@lru_cache(maxsize=256)
+def _standard(code: str) -> Language | None:
+    import iso639
+
+    for part in ("part3", "part2b", "part1"):
+        try:
+            row = getattr(iso639.Language, f"from_{part}")(code)
+        except iso639.LanguageNotFoundError:
+            continue
+        # A part 1 code of a language that the table knows by another code is an alias there.
+        return _table()[0].get(row.part3) or Language(row.part3, {"eng": _plain(row.name)})
+    return None
+
+
+def meant(said: str) -> list[Language]:
+    """What a person may mean by a code or a name in any language of the table: none, one, or all whose names hold these words.
+
+    Three letters that stand for no language are taken as they are: not every language has a code.
+    """
+    word = said.strip().casefold()
+    first = word.replace("_", "-").partition("-")[0]
+    if first.isascii() and first.isalpha() and len(first) in (2, 3) and len(language(first).code) == 3:
+        return [language(first)]
+    import iso639
+
+    names = {code: {n.casefold() for n in row.names.values()} for code, row in _table()[0].items()}
+    for row in iso639.ALL_LANGUAGES:
+        if row.status == "A":
+            names.setdefault(row.part3, set()).update(
+                _plain(n).casefold() for n in (row.name, *(other.print for other in row.other_names or ()))
+            )
+    exactly = [code for code, own in names.items() if word in own]
+    return [
+        language(code) for code in exactly or [c for c, own in names.items() if any(word in n.split() for n in own)]
+    ]
+
+
+def _plain(name: str) -> str:
+    """The standard's name without what it says in brackets: `Swahili (macrolanguage)`."""
+    return name.partition(" (")[0]
 
 
 def known(code: str) -> bool:
-    """Whether the table has this code."""
+    """Whether our own table has this code; what is no more than listed by ISO is not guessed at from a file's name or a column's."""
     found, short = _table()
     return code.lower() in found or code.lower() in short
 

@@ -50,11 +50,18 @@ def add(
         finding.consent, finding.restrictions = consent, named
         if finding.ok:
             _bring(project, finding)
-        if finding.ok:
+        if finding.ok and not set(finding.files) <= present:
             project.add_source(finding.table())
+            present.update(finding.files)
             finding.added = True
+        elif finding.ok:
+            finding.good_for = "the same file is already a source; nothing changed"
         findings.append(finding)
     return findings
+
+
+DEEPEST = 3
+"""Folders that are kept of the place a file came from where its name alone is taken."""
 
 
 def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
@@ -77,22 +84,20 @@ def _own(project: Project, path: Path) -> bool:
 
 
 def _bring(project: Project, finding: Finding) -> None:
-    """Copy files that lie outside the project into `raw/`, beside another file of their name with the folder they came from.
+    """Copy files that lie outside the project into `raw/`, beside another file of their name with the folders they came from.
 
     A folder named after one of the project's languages says the language of what is in it, and stays.
     """
     paths = [Path(name) for name in finding.files]
     outside = [path for path in paths if path.is_absolute()]
     flat = not any(path.parent.name.lower() in (project.language, project.pivot) for path in outside)
-    places = [{path: f"raw/{path.name}" for path in outside}] if flat else []
-    places.append({path: f"raw/{path.parent.name}/{path.name}" for path in outside})
-    taken = [path for path, name in places[-1].items() if _is_another(path, project.path / name)]
-    free = next(
-        (place for place in places if not any(_is_another(p, project.path / n) for p, n in place.items())), None
-    )
-    if free is None:
-        name = places[-1][taken[0]]
-        finding.problems.append(Problem(str(taken[0]), 0, "", f"{name} is there already and is another file",
+    for folders in range(0 if flat else 1, DEEPEST + 1):
+        free = {path: "/".join(("raw", *path.parts[1:][-1 - folders :])) for path in outside}
+        taken = [path for path, name in free.items() if _is_another(path, project.path / name)]
+        if not taken:
+            break
+    else:
+        finding.problems.append(Problem(str(taken[0]), 0, "", f"{free[taken[0]]} is there already and is another file",
                                         "rename one of the two"))  # fmt: skip
         return
     for path, name in free.items():

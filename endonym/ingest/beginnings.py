@@ -34,8 +34,9 @@ def languages_of_files(
                 guessed.code or known.language,
                 guessed.how if guessed.code else f"{guessed.how}; taken from the project",
             )
-            # The language taught stays known: a text in the pivot may hold tables of both.
-            values["written_in" if said.language == known.pivot else "language"] = said.language
+            # The language taught stays known where a text in the pivot may hold tables of both.
+            apart = said.language == known.pivot and "written_in" in module.Config.model_fields
+            values["written_in" if apart else "language"] = said.language
         finding.languages.append(said)
         known.learn(said.language, texts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ XML = (".tmx", ".xml", ".lift", ".tei", ".xlf", ".xliff", ".sdlxliff", ".mqxliff
 """Extensions of formats without lines, which are streamed; so is what begins with an XML declaration."""
 DOCUMENTS = (".docx", ".docm", ".odt", ".epub", ".pdf")
 
+_PROLOGUE = re.compile(r"\ufeff?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:\w+:)?([\w.-]+)", re.S)
+"""What stands before the first element of an XML file, and that element's name."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -48,6 +52,11 @@ class Sample:
     def delimiter(self) -> str:
         """The delimiter in words, `""` when there is none."""
         return DELIMITERS.get(self.layout.delimiter, self.layout.delimiter) if self.layout else ""
+
+    def begins(self, *elements: str) -> bool:
+        """Whether this is XML whose outermost element has one of these names."""
+        found = _PROLOGUE.match(self.head)
+        return found is not None and found[1] in elements
 
     def column(self, name: str) -> list[str]:
         """The texts of one column of the sample."""

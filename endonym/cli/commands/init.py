@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from endonym.cli.console import Console, near
+from endonym.data.languages import aliases, meant, name
 from endonym.errors import UsageError
 
 
@@ -17,7 +18,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--language",
         metavar="CODE",
         default="",
-        help="ISO 639-3 code of the language to teach, such as tzh. (required)",
+        help="The language to teach: its ISO 639-3 code, such as tzh, or its name. (required)",
     )
     group.add_argument(
         "--pivot", metavar="CODE", default="eng", help="The language it is taught through. (default: eng)"
@@ -39,25 +40,34 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
     if not args.language:
         raise UsageError("which language? --language is missing", "Give its ISO 639-3 code, such as --language tzh.")
-    for option in ("language", "pivot"):
-        _check_code(option, getattr(args, option))
+    language, pivot = _code("language", args.language), _code("pivot", args.pivot)
     base = args.base
     if Path(base).expanduser().is_dir():
         # A folder must be found from wherever the project is opened later.
         base = str(Path(base).expanduser().resolve())
-    project = Project.create(args.folder, language=args.language, pivot=args.pivot, base=base, name=args.name)
+    project = Project.create(args.folder, language=language, pivot=pivot, base=base, name=args.name)
     folder = near(project.path)
     data = {"project": str(project.path), "file": str(project.file), **project.about}
     console.result(data, folder)
     console.say(
-        f"\nMade a project for {args.language}, taught through {args.pivot}, on {args.base}. Next:\n"
+        f"\nMade a project for {name(language)} ({language}), taught through {name(pivot)}, on {args.base}. Next:\n"
         f"  cd {folder}\n  endonym add FILES...     your dictionary, translations, texts\n  endonym run"
     )
 
 
-def _check_code(option: str, code: str) -> None:
-    if not (len(code) == 3 and code.isascii() and code.isalpha() and code.islower()):
+def _code(option: str, said: str) -> str:
+    """ISO 639-3 code of the language that a code or a name stands for."""
+    found = meant(said)
+    if len(found) == 1:
+        # The table counts some languages among a larger one; who gives the code of such a one means it.
+        return said if said in aliases() and len(said) == 3 else found[0].code
+    if not found:
         raise UsageError(
-            f"--{option} {code!r} is not an ISO 639-3 code",
-            "Three small letters, such as tzh, spa, eng; look yours up at https://iso639-3.sil.org.",
+            f"--{option} {said!r} is no language known here",
+            "Give its ISO 639-3 code, three letters such as tzh, or its English name. If it has none, take a code from qaa to qtz.",
         )
+    shown = ", ".join(f"{one.code} ({name(one.code)})" for one in found[:12])
+    raise UsageError(
+        f"--{option} {said!r} may be one of {len(found)} languages",
+        f"Give the code of yours: {shown}" + (", …" if len(found) > 12 else "."),
+    )

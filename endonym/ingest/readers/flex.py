@@ -34,10 +34,9 @@ class Config(BaseModel):
 
 def sniff(sample: Sample) -> float:
     """High where the file starts as an interlinear document does."""
-    head = sample.head[:8000]
-    return (
-        0.95 if "<interlinear-text" in head or ("<document" in head and 'lang="' in head and "<phrase" in head) else 0.0
-    )
+    if not sample.begins("document", "interlinear-text"):
+        return 0.0
+    return 0.95 if "<interlinear-text" in sample.head or ('lang="' in sample.head and "<phrase" in sample.head) else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:

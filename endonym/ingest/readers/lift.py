@@ -43,7 +43,7 @@ class Config(BaseModel):
 
 def sniff(sample: Sample) -> float:
     """High where the file starts as LIFT does."""
-    return 0.95 if re.search(r"<lift[\s>]", sample.head[:4000]) else 0.0
+    return 0.95 if sample.begins("lift") else 0.0
 
 
 def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said]:

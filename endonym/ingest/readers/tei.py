@@ -44,7 +44,7 @@ class Config(BaseModel):
 
 def sniff(sample: Sample) -> float:
     """High where the file starts as TEI does and has dictionary entries."""
-    if not re.search(r"<(?:\w+:)?TEI(?:\.2|Corpus)?[\s>]", sample.head):
+    if not sample.begins("TEI", "TEI.2", "TEICorpus", "teiCorpus"):
         return 0.0
     with sample.path.open("rb") as file:
         begun = file.read(LOOK)

@@ -36,7 +36,7 @@ class Config(BaseModel):
 
 def sniff(sample: Sample) -> float:
     """High where the file starts as TMX does."""
-    return 0.95 if "<tmx" in sample.head[:4000] else 0.0
+    return 0.95 if sample.begins("tmx") else 0.0
 
 
 def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:

@@ -43,7 +43,7 @@ class Config(BaseModel):
 
 def sniff(sample: Sample) -> float:
     """High where the file starts as XLIFF does."""
-    return 0.95 if re.search(r"<(\w+:)?xliff[\s>]", sample.head[:8000]) else 0.0
+    return 0.95 if sample.begins("xliff") else 0.0
 
 
 def marked(sample: Sample) -> list[tuple[str, str]]:
@@ -108,8 +108,10 @@ def _reason(found: _Segment, codes: tuple[str, str], cfg: Config) -> tuple[str, 
 
 def _nothing(path: Path, seen: Counter[str], cfg: Config) -> DataError:
     found = ", ".join(f"{codes} ({number})" for codes, number in seen.most_common()) or "none"
+    wanted = {f"{cfg.language} to {cfg.pivot}", f"{cfg.pivot} to {cfg.language}"}
+    repair = "translate it first" if wanted & set(seen) else "set language and pivot in the source's settings"
     return DataError(Problem(path.name, 0, "target", f"no segment is translated between {cfg.language} and {cfg.pivot}",
-                             f"the file has {found}; set language and pivot in the source's settings, or translate it first"))  # fmt: skip
+                             f"the file has {found}; {repair}"))  # fmt: skip
 
 
 def _languages(unit: Node, cfg: Config) -> tuple[str, str]:
