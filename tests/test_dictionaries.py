@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -21,6 +22,7 @@ from endonym.data.scripts import count_blocks
 from endonym.errors import DataError
 from endonym.ingest import packed
 from endonym.ingest.add import add
+from endonym.ingest.article import joined
 from endonym.ingest.sniff import choose_reader
 from endonym.project import Project
 from endonym.types import Drop, Entry, Pair, from_json, to_json
@@ -353,3 +355,85 @@ def test_examples_of_an_article_that_teaches_nothing_stay_without_it(tmp_path):
     assert [entry.reason, other.reason] == ["toolbox.no_gloss", "toolbox.other_language"]
     assert isinstance(pair, Pair)
     assert (pair.meta["headwords"], "entry" in pair.meta) == (["na"], False)
+
+
+FLEX_SFM = r"""\lx na
+\lx_Tse na
+\sn 1
+\ps_Spa sust.
+\g_Spa casa
+\g_Eng house
+\d_Eng a building that people live in
+\xv_Tse ay jna
+\x_Spa tengo casa
+\x_Eng I have a house
+\dt 26.Nov.2020
+"""
+
+
+def test_languages_of_standard_format_are_told_as_flex_writes_them(tmp_path):
+    """What FLEx exports ends a marker in the name of its writing system: `g_Spa`, `x_Eng`."""
+    path = tmp_path / "export.sfm"
+    path.write_text(FLEX_SFM * 3, encoding="utf-8")
+    project, (finding,) = added(tmp_path, [path])
+    assert {"Spa": "spa"}.items() <= finding.settings["languages"].items()
+    records = list(run_ingest(Project(project.path)).records())
+    assert [(r.headword, r.part_of_speech, r.senses[0].definition) for r in records if isinstance(r, Entry)] == [
+        ("na", "sust.", "casa")
+    ] * 3
+    assert {(r.source, r.target) for r in records if isinstance(r, Pair)} == {("ay jna", "tengo casa")}
+
+
+def test_lines_of_a_corpus_that_hang_on_no_entry_are_pairs(tmp_path, tseltal):
+    """The only language of a data set may go by a key that is no code; those of translations are told by their names."""
+    term = "http://cldf.clld.org/v1.0/terms.rdf#"
+    columns = {"lines.csv": ("ExampleTable", ("id", "languageReference", "primaryText", "translatedText", "metaLanguageReference", "contributionReference")),
+               "langs.csv": ("LanguageTable", ("id", "name"))}  # fmt: skip
+    tables = [{"url": url, "dc:conformsTo": term + kind, "tableSchema": {"columns": [{"name": name, "propertyUrl": term + name} for name in names]}}
+              for url, (kind, names) in columns.items()]  # fmt: skip
+    about = {"dc:conformsTo": f"{term}TextCorpus", "tables": tables}
+    (tmp_path / "corpus-metadata.json").write_text(json.dumps(about), encoding="utf-8")
+    said = [(f"{n}-es", "lect1", b, a, "lect2", f"text{n // 5}") for n, (a, b) in enumerate(tseltal[:20])]
+    said += [
+        ("x-en", "lect1", tseltal[0][1], "in English", "lect3", "text0"),
+        ("y", "lect1", tseltal[30][1], "", "", "text6"),
+        ("z", "", "", "", "", ""),
+    ]
+    for url, rows in (
+        ("lines.csv", said),
+        ("langs.csv", [("lect1", "Bachajón"), ("lect2", "Spanish"), ("lect3", "English")]),
+    ):
+        with (tmp_path / url).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([columns[url][1], *rows])
+    project, (finding,) = added(tmp_path, [tmp_path / "corpus-metadata.json"])
+    assert finding.added, finding.problems
+    data = run_ingest(Project(project.path))
+    pairs = [r for r in data.records() if isinstance(r, Pair)]
+    assert [(r.target, r.source) for r in pairs] == tseltal[:20]
+    assert {(r.source_language, r.target_language) for r in pairs} == {("tzh", "spa")}
+    assert [r.meta["document"] for r in pairs[4:6]] == ["text0", "text1"]
+    assert [(r.text, r.language) for r in data.records() if not isinstance(r, Pair)] == [(tseltal[30][1], "tzh")]
+    assert Counter(line["reason"] for line in data.ledger()) == {"cldf.other_language": 1, "cldf.no_text": 1}
+
+
+def test_a_dictionary_that_defines_words_in_their_own_language_is_of_one(tmp_path):
+    words = ["casa", "puerta", "pared", "techo", "cuarto", "ventana", "llave", "piso"]
+    own = [
+        ([word], f"cosa que hay donde está {words[n - 1]} y {words[n - 2]}, para vivir o guardar algo")
+        for n, word in enumerate(words)
+    ]
+    other = [
+        ([word], f"cosa que se dice de lo que hay en el lugar número {n}, para vivir o guardar algo")
+        for n, word in enumerate(words)
+    ]
+    for name, articles, code in (("own", own, "spa"), ("other", other, "tzh")):
+        index = dictd(tmp_path / f"{name}.index", articles)
+        _, (finding,) = added(tmp_path / name, [index])
+        assert [said.language for said in finding.languages] == [code, "spa"]
+
+
+@given(st.lists(st.text("ab ,;(", max_size=6), max_size=4))
+def test_a_gloss_that_a_definition_begins_with_is_not_said_twice(texts):
+    given_ = list(dict.fromkeys(filter(None, (text.strip() for text in texts))))
+    kept = [one for one in given_ if not any(re.match(re.escape(one) + r"\s*[,;.:(]", other) for other in given_)]
+    assert joined(texts) == "; ".join(kept)

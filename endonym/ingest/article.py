@@ -7,7 +7,6 @@ a headword or without a meaning in the pivot language, meanings and translations
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,8 +80,12 @@ class Article:
 def joined(texts: Iterable[str]) -> str:
     """Texts that say one meaning as one text; a gloss that a definition begins with is not said twice."""
     given = list(dict.fromkeys(filter(None, (text.strip() for text in texts))))
-    kept = [one for one in given if not any(re.match(re.escape(one) + r"\s*[,;.:(]", other) for other in given)]
-    return "; ".join(kept)
+    return "; ".join(one for one in given if not any(_begins(other, one) for other in given))
+
+
+def _begins(text: str, gloss: str) -> bool:
+    """Whether a text goes on after a gloss that it begins with."""
+    return text.startswith(gloss) and text[len(gloss) :].lstrip().startswith(tuple(",;.:("))
 
 
 @dataclass

@@ -52,7 +52,7 @@ def _write(cfg: Config, job: Job) -> None:
         out.keep_empty()
         for number, source in enumerate(sources):
             try:
-                found = _write_source(source, cfg, job, out, seen, number / len(sources))
+                found = _write_source(source, cfg, job, out, seen, f"{number + 1} of {len(sources)}")
                 job.log(
                     f"{', '.join(source.files)} ({source.reader}): " + ", ".join(f"{n:,} {k}" for k, n in found.items())
                 )
@@ -81,7 +81,7 @@ def _write(cfg: Config, job: Job) -> None:
 
 
 def _write_source(
-    source: Source, cfg: Config, job: Job, out: DatasetWriter, seen: dict[str, str], share: float
+    source: Source, cfg: Config, job: Job, out: DatasetWriter, seen: dict[str, str], place: str
 ) -> Counter[str]:
     from endonym.ingest.review import waits
     from endonym.ingest.source import records
@@ -104,7 +104,8 @@ def _write_source(
             found[record.kind] += 1
         if number % 1000 == 0 or time.monotonic() - looked > 1:
             looked = time.monotonic()
-            job.tick(share, 1, records=number)
+            # How much of a file is still to come is not known.
+            job.tick(number, 0, "records", source=place)
             if job.cancelled():
                 break
         if number == cfg.most:

@@ -55,7 +55,7 @@ def beside(main: Path) -> list[Path]:
 
 
 def metadata(path: Path) -> dict[str, Any] | None:
-    """What the metadata file of a CLDF dictionary says; None for any other file."""
+    """What the metadata file of a CLDF dictionary or corpus says; None for any other file."""
     try:
         if path.stat().st_size > MAX_METADATA:
             return None
@@ -66,5 +66,6 @@ def metadata(path: Path) -> dict[str, Any] | None:
         return None
     tables = about.get("tables")
     if isinstance(tables, list) and all(isinstance(table, dict) for table in tables):
-        return about if any(str(table.get("dc:conformsTo", "")).endswith("#EntryTable") for table in tables) else None
+        kinds = {str(table.get("dc:conformsTo", "")).rpartition("#")[2] for table in tables}
+        return about if kinds & {"EntryTable", "ExampleTable"} else None
     return None

@@ -1,6 +1,6 @@
-"""Read a dictionary published as CLDF (as Dictionaria does): its metadata file and the tables of entries, senses and examples it names.
+"""Read a dictionary (as of Dictionaria) or a corpus published as CLDF: the metadata file and the tables of entries, senses and examples it names.
 
-Which column is what, which keys link the tables and which languages there are is read from the metadata. Columns without a part in it
+Examples that hang on no entry are the lines of a corpus, each a pair of its own. Which column is what, which keys link the tables and which languages there are is read from the metadata. Columns without a part in it
 stand in the `meta` of their entry or example. Rows whose links lead nowhere go to the ledger: a published data set is not the reader's to
 repair.
 """
@@ -8,20 +8,22 @@ repair.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from endonym.data.languages import language
+from endonym.data.languages import language, meant
 from endonym.errors import DataError, Problem
 from endonym.ingest import dictionary
 from endonym.ingest.finding import Said
+from endonym.ingest.ids import Ids
 from endonym.ingest.sides import by_content
-from endonym.ingest.table import Row, rows
+from endonym.ingest.table import Row, find_layout, rows, usable
 from endonym.ingest.together import metadata
-from endonym.types import Drop, Record
+from endonym.types import Doc, Drop, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.ingest.language import Known
@@ -34,20 +36,20 @@ LOOK = 400
 
 
 class Config(BaseModel):
-    """Settings of reading a CLDF dictionary."""
+    """Settings of reading a CLDF dictionary or corpus."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     language: str = Field("", description="Language of headwords and examples; the project's when empty.")
     pivot: str = Field("", description="Language of definitions and translations; the project's pivot when empty.")
-    where: dict[str, str] = Field({}, description="Use only entries that have these values in these columns.")
+    where: dict[str, str] = Field({}, description="Use only entries and lines that have these values in these columns.")
     bad_rows: Literal["error", "ledger"] = Field(
         "ledger", description="What a malformed row does: stop with the list of all, or go to the ledger."
     )
 
 
 def sniff(sample: Sample) -> float:
-    """High for the metadata file of a CLDF dictionary."""
+    """High for the metadata file of a CLDF dictionary or corpus."""
     return 0.97 if sample.path.suffix.lower() == ".json" and metadata(sample.path) else 0.0
 
 
@@ -55,13 +57,15 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     """The languages the tables name; several languages of entries are cut down to the project's."""
     tables = _Tables(sample.path)
     names = tables.languages()
-    column = tables.column("EntryTable", "languageReference")
-    listed = {key: names.get(key, key) for key in dict.fromkeys(tables.texts("EntryTable", column))} if column else {}
+    main = "EntryTable" if "EntryTable" in tables.tables else "ExampleTable"
+    column = tables.column(main, "languageReference")
+    listed = {key: names.get(key, key) for key in dict.fromkeys(tables.texts(main, column))} if column else {}
     own = next((key for key, code in listed.items() if language(code).code == known.language), "")
+    only = language(next(iter(listed.values()))) if len(listed) == 1 else None
     if values.get("language"):
         words = Said("headwords", str(values["language"]), "as set")
-    elif own or len(listed) == 1:
-        code = known.language if own else language(next(iter(listed.values()))).code
+    elif own or (only and len(only.code) == 3):
+        code = known.language if own or not only else only.code
         words = Said("headwords", code, f"the column {column} says so")
     else:
         words = Said("headwords", known.language, "taken from the project")
@@ -77,7 +81,9 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     if values.get("pivot"):
         said = Said("definitions", str(values["pivot"]), "as set")
     elif marks:
-        said = Said("definitions", language(max(set(marks), key=marks.count)).code, "the table of examples says so")
+        counts = Counter(language(mark).code for mark in marks)
+        code = known.pivot if known.pivot in counts else counts.most_common(1)[0][0]
+        said = Said("definitions", code, "the table of examples says so")
     values["language"], values["pivot"] = words.language, said.language
     return [words, said]
 
@@ -89,7 +95,63 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
     if path.suffix.lower() != ".json":
         return
     tables = _Tables(path)
-    yield from lexicon.read(tables.path("EntryTable"), tables.settings(cfg))
+    settings = tables.settings(cfg)
+    if "EntryTable" in tables.tables:
+        yield from lexicon.read(tables.path("EntryTable"), settings)
+    if "ExampleTable" in tables.tables and not settings.examples.file:
+        yield from _lines(tables, settings)
+
+
+def _lines(tables: _Tables, cfg: dictionary.Config) -> Iterator[Record | Drop]:
+    """The lines of a corpus: a `Pair`, a `Doc` where there is no translation; what is in other languages goes to the ledger."""
+    path, names, ids = tables.path("ExampleTable"), tables.languages(), Ids()
+    spoken, told, text, translation, whole = (
+        tables.column("ExampleTable", role)
+        for role in (
+            "languageReference",
+            "metaLanguageReference",
+            "primaryText",
+            "translatedText",
+            "contributionReference",
+        )
+    )
+    # What the only language is called decides nothing: it may be a key of the data set's own, and the settings name it.
+    several = len(set(tables.texts("ExampleTable", spoken))) > 1
+    for row in usable(rows(path, cfg.encoding, find_layout(path, cfg.encoding)), cfg.bad_rows, "cldf"):
+        if isinstance(row, Drop):
+            yield row
+            continue
+        cells = {name: str(value).strip() for name, value in row.values.items() if str(value or "").strip()}
+        mine, other = cells.get(text, ""), cells.get(translation, "")
+        first = (_code(cells.get(spoken, ""), names) if several else "") or cfg.language
+        second = _code(cells.get(told, ""), names) or cfg.pivot
+        origin = f"{path.name}:{row.line}"
+        rest: dict[str, Any] = {
+            "fields": {name: [cell] for name, cell in cells.items() if name not in (text, translation, spoken, told)}
+        }
+        if whole in cells:
+            rest["document"] = cells[whole]
+        record: Record
+        if mine and other:
+            record = Pair(ids("pair", first, mine, second, other), mine, other, first, second, origin, rest)
+        else:
+            said = mine or other or " | ".join(cells.values())
+            record = Doc(ids("doc", first, said), said, second if other else first, origin, rest)
+        if not mine and not other:
+            if cells:
+                yield Drop(record, "cldf.no_text", "the row has neither a sentence nor a translation")
+            continue
+        elsewhere = next(
+            (name for name, wanted in cfg.where.items() if name in row.values and cells.get(name, "") != wanted), ""
+        )
+        if elsewhere or first != cfg.language or (other and second != cfg.pivot):
+            yield Drop(record, "cldf.other_language", f"{first} with {second}, wanted {cfg.language} and {cfg.pivot}")
+        else:
+            yield record
+
+
+def _code(key: str, names: Mapping[str, str]) -> str:
+    return language(names.get(key, key)).code if key else ""
 
 
 class _Tables:
@@ -99,8 +161,8 @@ class _Tables:
         self.main = path
         about = metadata(path)
         if about is None:
-            raise DataError(Problem(path.name, 0, "dc:conformsTo", "this is not the metadata of a CLDF dictionary",
-                                    "add the file whose tables have an EntryTable, such as cldf-metadata.json"))  # fmt: skip
+            raise DataError(Problem(path.name, 0, "dc:conformsTo", "this is not the metadata of a CLDF dictionary or corpus",
+                                    "add the file whose tables have an EntryTable or ExampleTable, such as cldf-metadata.json"))  # fmt: skip
         self.tables = {str(table.get("dc:conformsTo", "")).removeprefix(TERMS): table for table in about["tables"]}
         self.delimiter = str((about.get("dialect") or {}).get("delimiter", ""))
 
@@ -168,13 +230,16 @@ class _Tables:
         )  # fmt: skip
 
     def languages(self) -> dict[str, str]:
-        """Key of a language in the tables -> its ISO 639-3 code."""
+        """Key of a language in the tables -> its ISO 639-3 code, which its name tells where no column does."""
         if "LanguageTable" not in self.tables:
             return {}
-        key, code = self.column("LanguageTable", "id"), self.column("LanguageTable", "iso639P3code")
+        key, code, name = (self.column("LanguageTable", role) for role in ("id", "iso639P3code", "name"))
         with self.path("LanguageTable").open(encoding="utf-8-sig", newline="") as file:
             found = csv.DictReader(file, delimiter=self.delimiter or ",")
-            return {str(row.get(key, "")): str(row.get(code) or row.get(key, "")) for row in found}
+            return {
+                str(row.get(key, "")): str(row.get(code) or _named(str(row.get(name) or "")) or row.get(key, ""))
+                for row in found
+            }
 
     def texts(self, component: str, column: str) -> list[str]:
         """The texts of a column that are not empty."""
@@ -185,3 +250,8 @@ class _Tables:
             for row in rows(self.path(component))
             if isinstance(row, Row) and row.values.get(column)
         ]
+
+
+def _named(name: str) -> str:
+    found = meant(name) if name else []
+    return found[0].code if len(found) == 1 else ""

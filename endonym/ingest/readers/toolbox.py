@@ -1,6 +1,6 @@
 """Read dictionaries in Standard Format (Toolbox, Shoebox, FLEx, Lexique Pro): a field a line, each with its backslash marker.
 
-The hierarchy is that of MDF: `lx` opens an entry, `se` a subentry, which is an entry of its own, `ps` and `sn` a sense, `xv` an example.
+A language is the last letter of a marker (`ge`) or, as FLEx writes it, what stands after a low line (`g_Eng`). The hierarchy is that of MDF: `lx` opens an entry, `se` a subentry, which is an entry of its own, `ps` and `sn` a sense, `xv` an example.
 Glosses (`ge gn gr`) and definitions (`de dn dr`) of one sense and language are one `Sense`. Markers that MDF does not have, and those of no
 record (notes, dates, sources, forms), stand in the entry's `meta` under their own name. Lines before the first entry go to the ledger.
 """
@@ -44,7 +44,7 @@ class Config(BaseModel):
     pivot: str = Field("", description="Language of the glosses to take; the project's pivot when empty.")
     languages: dict[str, str] = Field(
         {},
-        description="Language of fields, by marker (ge) or its last letter (e, n, r); e is English when nothing is said.",
+        description="Language of fields, by marker (ge, g_Eng) or its end (e, n, r, Eng); e is English when nothing is said.",
     )
     markers: dict[str, str] = Field(
         {}, description="Markers of your own and the MDF marker each stands for, such as { ej = 'xv', tr = 'xn' }."
@@ -69,8 +69,12 @@ def _table() -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def _role(marker: str) -> tuple[str, str]:
-    """What an MDF marker is for, and the letter of its language."""
+    """What an MDF marker is for, and the letter or tag of its language."""
     table = _table()
+    base, _, tag = marker.partition("_")
+    if base and tag:
+        begun = next((role for role, starts in table["by_language"].items() if base in starts), "")
+        return (begun, tag) if begun else _role(base)
     for role, markers in table.items():
         if isinstance(markers, list) and marker in markers:
             return role, ""
@@ -94,7 +98,8 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
             texts[letter].append(text)
     values["language"] = values.get("language") or known.language
     found = [Said("headwords", str(values["language"]), "taken from the project")]
-    for letter in (one for one in "enr" if texts[one]):
+    told_by = sorted(filter(None, texts), key=lambda one: ("enr".find(one) if one in "enr" else 3, one))
+    for letter in (one for one in told_by if one != "v"):
         said = _of_letter(letter, texts[letter], told, known)
         found.append(said)
         if said.language:
@@ -103,15 +108,18 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     if told:
         values["languages"] = told
     if not values.get("pivot"):
-        spoken = [told[letter] for letter in "enr" if told.get(letter) and texts[letter]]
+        spoken = [told[letter] for letter in told_by if told.get(letter)]
         values["pivot"] = known.pivot if known.pivot in spoken or not spoken else spoken[0]
     return found
 
 
 def _of_letter(letter: str, texts: list[str], told: Mapping[str, str], known: Known) -> Said:
-    part = {"e": "ge de xe", "n": "gn dn xn", "r": "gr dr xr"}[letter]
+    part = " ".join(f"{start}{'' if len(letter) == 1 else '_'}{letter}" for start in "gdx")
     if told.get(letter):
         return Said(part, told[letter], "as set")
+    for code in (known.pivot, known.language):
+        if len(letter) > 1 and letter.casefold() in (code, name(code).casefold()[: len(letter)]):
+            return Said(part, code, "the marker says so")
     usual = _table()["languages"].get(letter, "")
     guessed = identify(texts, known)
     if guessed.code and guessed.code != known.language and not guessed.how.startswith("taken for"):
