@@ -357,6 +357,23 @@ def test_examples_of_an_article_that_teaches_nothing_stay_without_it(tmp_path):
     assert (pair.meta["headwords"], "entry" in pair.meta) == (["na"], False)
 
 
+@pytest.mark.parametrize(
+    "cit",
+    [
+        '<cit type="trans"><quote>casa</quote></cit>',
+        '<cit><quote type="trans">casa</quote></cit>',
+        "<trans><tr>casa</tr></trans>",
+    ],
+)
+def test_translations_in_tei_are_marked_in_more_than_one_way(tmp_path, cit):
+    path = tmp_path / "a.tei"
+    entry = f"<entry><form><orth>na</orth></form><sense>{cit}<cit><quote>ay jna</quote><cit><quote>tengo casa</quote></cit></cit></sense></entry>"
+    path.write_text(f"<TEI><text><body>{entry}</body></text></TEI>", encoding="utf-8")
+    found, pair = read(path, "tei")
+    assert [sense.definition for sense in found.senses] == ["casa"]
+    assert (pair.source, pair.target) == ("ay jna", "tengo casa")
+
+
 FLEX_SFM = r"""\lx na
 \lx_Tse na
 \sn 1

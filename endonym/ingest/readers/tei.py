@@ -143,7 +143,7 @@ class _Reading:
                 self.parts.append(("hom" if one.tag == "hom" else "re", one))
             elif one.tag == "def":
                 self._mean(article, said, mark, one.folded(), True)
-            elif one.tag == "trans" or (one.tag == "cit" and one.get("type").startswith(("trans", "equiv"))):
+            elif one.tag == "trans" or (one.tag == "cit" and _translates(one)):
                 self._translation(one, article, said, mark)
             elif one.tag in ("cit", "eg"):
                 self._example(one, article)
@@ -236,3 +236,9 @@ def _attribute(node: Node, name: str) -> str:
 
 def _named(node: Node) -> str:
     return f"{node.tag} {node.get('type')}" if node.get("type") else node.tag
+
+
+def _translates(cit: Node) -> bool:
+    """Whether a `cit` holds translations, which its type says, or that of every quote in it."""
+    quotes = [] if cit.get("type") else list(cit.children("quote"))
+    return all(one.get("type").startswith(("trans", "equiv")) for one in quotes or [cit])
