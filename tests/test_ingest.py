@@ -282,6 +282,14 @@ def test_language_in_a_file_name(name, expected):
     assert split_name(Path(name), "qqq", "spa") == expected
 
 
+def test_two_letters_after_a_hyphen_are_a_language_where_the_other_one_stands_beside(tmp_path):
+    for name in ("film-en.vtt", "film-es.vtt", "fecha_es.txt", "talk_en.txt.gz", "talk_spa.txt.gz"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    found = {path.name: split_name(path, "eng", "spa") for path in sorted(tmp_path.iterdir())}
+    assert found == {"film-en.vtt": ("film", "eng"), "film-es.vtt": ("film", "spa"), "fecha_es.txt": ("fecha_es", ""),
+                     "talk_en.txt.gz": ("talk", "eng"), "talk_spa.txt.gz": ("talk", "spa")}  # fmt: skip
+
+
 def test_ids_do_not_move_when_rows_are_added(tmp_path):
     rows = ["ha',agua", "na,casa", "na,casa"]
     path = tmp_path / "a.csv"

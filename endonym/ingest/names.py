@@ -13,8 +13,8 @@ def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, st
     """Return (name without language, language code); the code is `""` when the name holds none.
 
     A code stands before the extension after a dot, hyphen or underscore. `language` and `pivot` are accepted as written
-    also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word). A folder named
-    after one of these two says the language of the files in it: `spa/kap1.txt` beside `tzh/kap1.txt`.
+    also when the table of languages lacks them; two-letter codes only after a dot (`notes-de` may be a word), or where they are
+    of these two and the same name stands beside it with the other (`film-en`, `film-fr`). A folder named after one of the two says the language of the files in it: `spa/kap1.txt` beside `tzh/kap1.txt`.
     """
     folder = path.parent.name.lower()
     stem = bare_name(path).stem
@@ -26,7 +26,17 @@ def split_name(path: Path, language: str = "", pivot: str = "") -> tuple[str, st
         return name, code.lower()
     if languages.known(code) and (mark == "." or len(code) == 3):
         return name, languages.language(code).code
+    own = languages.language(code).code
+    if own in (language, pivot) and _beside(path, len(code), pivot if own == language else language):
+        return name, own
     return stem, folder if folder and folder in (language, pivot) else ""
+
+
+def _beside(path: Path, length: int, other: str) -> bool:
+    """Whether a file whose name ends in a code of this length stands beside the same name with another language's."""
+    name, rest = bare_name(path).stem[:-length], path.name[len(bare_name(path).stem) :]
+    codes = [other, *(alias for alias in languages.aliases() if languages.language(alias).code == other)]
+    return bool(other) and any(path.with_name(f"{name}{code}{rest}").is_file() for code in codes)
 
 
 def home(path: Path, language: str, pivot: str) -> Path:
