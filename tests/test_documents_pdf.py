@@ -16,6 +16,7 @@ from test_ingest import DATA, FIXTURES, TSELTAL, make_project, read
 from endonym.ingest import tesseract
 from endonym.ingest.add import add
 from endonym.ingest.sniff import choose_reader
+from endonym.types import Drop
 
 pytest.importorskip("pypdfium2")
 DOCUMENTS = DATA / "documents"
@@ -109,6 +110,28 @@ def test_a_paragraph_goes_on_over_the_end_of_a_page(tmp_path):
     found = read(write_pdf(tmp_path / "a.pdf", pages), "pdf")
     assert texts(found) == [" ".join(first) + " jnantik yu'un. Ja' jich."]
     assert kept(found)[0].meta["page"] == 1
+
+
+def test_a_damaged_page_goes_to_the_ledger_and_the_rest_is_read(tmp_path, tseltal):
+    pages = [
+        "".join(line(a, 40, 500 - 12 * n) for n, (a, _) in enumerate(tseltal[first : first + 12]))
+        for first in (0, 12, 24)
+    ]
+    path = write_pdf(tmp_path / "a.pdf", pages)
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b"/Kids[8 0 R 10 0 R 12 0 R]", b"/Kids[8 0 R 99 0 R 12 0 R]"))
+    found = read(path, "pdf")
+    assert [(item.reason, item.record.meta["page"]) for item in found if isinstance(item, Drop)] == [
+        ("pdf.damaged_page", 2)
+    ]
+    assert {item.meta["page"] for item in found if not isinstance(item, Drop)} == {1, 3}
+
+
+def test_a_page_whose_letters_are_upside_down_is_read(tmp_path):
+    said = ["palabras que están de cabeza en la hoja", "y otra línea de lo mismo"]
+    content = "".join(line(text, 40, 500 - 20 * n, -10.0) for n, text in enumerate(said))
+    found = read(write_pdf(tmp_path / "a.pdf", [content]), "pdf")
+    assert sorted(" ".join(item.text for item in found).split()) == sorted(" ".join(said).split())
 
 
 def test_pages_that_are_scans_are_named(tmp_path):

@@ -335,6 +335,17 @@ def test_a_reader_in_the_project_is_used_for_its_extension(tmp_path):
     assert len({record.id for record in records}) == 3
 
 
+def test_a_fault_of_a_reader_is_a_problem_of_its_file_alone(tmp_path):
+    project = make_project(tmp_path / "p")
+    folder = project.path / "plugins" / "reader"
+    folder.mkdir(parents=True)
+    (folder / "poem.py").write_text(READER + "    raise ValueError('no foot')\n", encoding="utf-8")
+    (tmp_path / "rain.poem").write_text("ya xtal ha'al\n", encoding="utf-8")
+    words, poem = add(project, [FIXTURES / "wordlist.csv", tmp_path / "rain.poem"])
+    assert words.added and not poem.added
+    assert "no foot" in poem.problems[0].what and "fault" in poem.problems[0].repair
+
+
 def test_a_source_without_a_reader_is_sniffed(tmp_path):
     project = make_project(tmp_path / "p")
     shutil.copy(FIXTURES / "wordlist.csv", project.path / "raw")

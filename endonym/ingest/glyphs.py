@@ -129,7 +129,8 @@ class _Reader:
 
     def _font(self, index: int) -> tuple[float, bool]:
         """Size of a letter as it is scaled on the page, and whether it is turned."""
-        size = self.pdfium.FPDFText_GetFontSize(self.text, index)
+        # A page that is drawn upside down has letters of less than no size.
+        size = abs(self.pdfium.FPDFText_GetFontSize(self.text, index))
         if not self.pdfium.FPDFText_GetMatrix(self.text, index, ctypes.byref(self.matrix)):
             return 0.0, False
         across, up = self.matrix.c, self.matrix.d

@@ -191,7 +191,7 @@ def paragraphs(lines: Sequence[Line], known: dict[str, int], rtl: bool = False) 
         before = lines[number - 1] if number else None
         # The edge of the text around: a summary or a quotation may be narrower than the column.
         edge = max(
-            end(one) for one in lines[max(0, number - 4) : number + 4] if abs(begin(one) - begin(line)) < 2 * line.size
+            end(one) for one in lines[max(0, number - 4) : number + 4] if abs(begin(one) - begin(line)) <= 2 * line.size
         )
         if before is not None and _goes_on(before, line, begin, end, edge, step):
             _add(found[-1], line.text, known)

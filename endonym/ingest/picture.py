@@ -67,14 +67,20 @@ def text_pages(path: Path, most: int = 5) -> tuple[int, int]:
         chosen = sorted({round(i * (total - 1) / max(1, most - 1)) for i in range(most)}) if total else []
         with_text = 0
         for index in chosen:
-            text = document[index].get_textpage()
+            try:
+                text = document[index].get_textpage()
+            except RuntimeError:  # the page is damaged; what can be read of it is said when it is read
+                continue
             with_text += text.count_chars() >= 20
             text.close()
         return with_text, len(chosen)
 
 
 def _drawn(path: Path, document: Any, number: int) -> Image:
-    sheet = document[number - 1]
+    try:
+        sheet = document[number - 1]
+    except RuntimeError as error:
+        raise _broken(path, number, str(error)) from error
     try:
         width, height = sheet.get_size()
         # Points are 1/72 inch. A poster is drawn coarser rather than not at all.

@@ -47,6 +47,8 @@ class Page:
     scan: bool = False
     unreadable: bool = False
     """Whether its font does not say which characters its shapes are."""
+    damaged: str = ""
+    """Why nothing of it can be read, when that is so."""
     odd: list[str] = field(default_factory=list)
     """Texts that do not run from left to right or right to left, such as a title along the edge."""
 

@@ -24,7 +24,7 @@ from endonym.ingest.nested import at
 from endonym.ingest.packing import bare_name
 from endonym.ingest.review import waits
 from endonym.ingest.sample import Sample, take
-from endonym.ingest.source import GLANCED, Source, configure, records
+from endonym.ingest.source import GLANCED, Source, configure, foreseen, records
 from endonym.ingest.table import Row, rows
 from endonym.ingest.together import together
 from endonym.types import Drop, Pair
@@ -82,8 +82,9 @@ def look(
     files = together(paths)
     for path in files:
         try:
-            sample = take(path)
-            samples.append((sample, reader or choose(sample, project.path)))
+            with foreseen(path.name):
+                sample = take(path)
+                samples.append((sample, reader or choose(sample, project.path)))
         except EndonymError as error:
             name = shown(project, path)
             problems = [replace(problem, file=name) for problem in _problems(error, path)]
@@ -129,26 +130,27 @@ def _find(project: Project, group: Group, known: Known, settings: Mapping[str, A
         first.delimiter,
     )
     try:
-        module = plugins.load("reader", group.reader, project.path)
-        values: dict[str, Any] = {**group.settings, **settings}
-        # Settings that are wrong are said before anything is read with them.
-        _configure(module, values, project)
-        decide(finding, group, module, values, known)
-        config = _configure(module, values, project)
-        values = _mapping(module, config, first, values)
-        config = _configure(module, values, project)
-        _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
-        finding.settings = {key: value for key, value in values.items() if value != ""}
-        if hasattr(module, "measured"):
-            finding.notes += filter(
-                None, [module.measured(project.path / name, config) for name in finding.files[:GLANCED]]
-            )
-        _unused(finding, group, values)
-        if hasattr(module, "fields_read"):
-            read = module.fields_read(first, config)
-            left = [name for name in first.columns if name not in read and name.split(".")[0] not in read]
-            finding.notes += [f"fields that are not read: {', '.join(left)}"] if left else []
-        _remark(finding, project, known)
+        with foreseen(first.path.name):
+            module = plugins.load("reader", group.reader, project.path)
+            values: dict[str, Any] = {**group.settings, **settings}
+            # Settings that are wrong are said before anything is read with them.
+            _configure(module, values, project)
+            decide(finding, group, module, values, known)
+            config = _configure(module, values, project)
+            values = _mapping(module, config, first, values)
+            config = _configure(module, values, project)
+            _count(finding, Source(finding.files, group.reader, module, config, {}), project, known)
+            finding.settings = {key: value for key, value in values.items() if value != ""}
+            if hasattr(module, "measured"):
+                finding.notes += filter(
+                    None, [module.measured(project.path / name, config) for name in finding.files[:GLANCED]]
+                )
+            _unused(finding, group, values)
+            if hasattr(module, "fields_read"):
+                read = module.fields_read(first, config)
+                left = [name for name in first.columns if name not in read and name.split(".")[0] not in read]
+                finding.notes += [f"fields that are not read: {', '.join(left)}"] if left else []
+            _remark(finding, project, known)
     except EndonymError as error:
         names = {sample.path.name: name for sample, name in zip(group.samples, finding.files)}
         finding.problems = [replace(p, file=names.get(p.file, p.file)) for p in _problems(error, first.path)]

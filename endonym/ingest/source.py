@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from endonym import plugins
 from endonym.config import Layer, raise_problems, validate
 from endonym.data import rights
-from endonym.errors import DataError, Problem
+from endonym.errors import DataError, EndonymError, Problem
 from endonym.ingest.ids import Ids
 from endonym.ingest.review import Decisions
 from endonym.types import Drop, Record, record_id
@@ -69,6 +71,21 @@ def configure(module: ModuleType, settings: Mapping[str, Any], project: Project,
     return validate(module.Config, [Layer("endonym.toml", filled)], "sources.settings", problems)
 
 
+@contextmanager
+def foreseen(name: str) -> Iterator[None]:
+    """Turn an error that nobody foresaw, a fault of the reader, into a problem of the file it was reading, so that others go on."""
+    try:
+        yield
+    except EndonymError:
+        raise
+    except Exception as error:
+        if os.environ.get("ENDONYM_DEBUG"):
+            raise
+        what = f"the reader failed: {type(error).__name__}: {error}"
+        repair = "this is a fault in Endonym or a plugin; ENDONYM_DEBUG=1 shows where. Try another reader with --reader"
+        raise DataError(Problem(name, 0, "", what, repair)) from error
+
+
 def records(source: Source, project: Path, glance: bool = False) -> Iterator[Record | Drop]:
     """Yield what the reader finds, with ids that are unique in the project, origins relative to it, and the licence.
 
@@ -90,11 +107,12 @@ def _read(source: Source, project: Path, glance: bool) -> Iterator[Record | Drop
         # Of files with one name in several folders it is the one that is read.
         folders[Path(name).name] = name
         try:
-            for item in read(project / name, source.config):
-                if isinstance(item, Drop):
-                    yield replace(item, record=_stamped(item.record, source, name, folders, ids))
-                else:
-                    yield _stamped(item, source, name, folders, ids)
+            with foreseen(Path(name).name):
+                for item in read(project / name, source.config):
+                    if isinstance(item, Drop):
+                        yield replace(item, record=_stamped(item.record, source, name, folders, ids))
+                    else:
+                        yield _stamped(item, source, name, folders, ids)
         except DataError as error:
             raise DataError(
                 [replace(p, file=folders.get(p.file, p.file)) for p in error.problems], error.hint

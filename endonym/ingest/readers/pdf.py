@@ -173,6 +173,10 @@ def _finished(
 
 def _beside(page: Page, left_out: dict[Line, tuple[str, str]]) -> Iterator[Block]:
     about = {"page": page.number}
+    if page.damaged:
+        yield Block(
+            page.number, "", drop="damaged_page", detail=f"the page cannot be read: {page.damaged}", about=about
+        )
     if page.scan:
         what = "the page is a scan: it has a picture and no text; recognise it (OCR)"
         yield Block(page.number, "", drop=NO_TEXT, detail=what, about=about)
@@ -215,7 +219,12 @@ def _pages(document: Any, words: _Words) -> Iterator[tuple[Page, list[Page]]]:
 
 def taken(document: Any, number: int) -> Page:
     """The lines of one page (counted from 0) with their places; the page itself is let go."""
-    page = document[number]
+    from pypdfium2 import PdfiumError
+
+    try:
+        page = document[number]
+    except PdfiumError as error:
+        return Page(number + 1, [], damaged=str(error).rstrip("."))
     try:
         return page_text(page, number + 1)
     finally:
