@@ -454,3 +454,15 @@ def test_a_gloss_that_a_definition_begins_with_is_not_said_twice(texts):
     given_ = list(dict.fromkeys(filter(None, (text.strip() for text in texts))))
     kept = [one for one in given_ if not any(re.match(re.escape(one) + r"\s*[,;.:(]", other) for other in given_)]
     assert joined(texts) == "; ".join(kept)
+
+
+def test_examples_under_a_marker_of_their_own_are_found(tmp_path, tseltal):
+    """Rotokas has its examples under `ex`, with one translation that is not MDF's either."""
+    record = "\\lx palabra{0}\n\\ge cosa\n\\dt 29/Oct/2005\n\\ex {2}\n\\xp olsem tasol\n\\xe {1}\n\\ex {2} a\n\\xp nogat\n\\xe {1}!\n\n"
+    path = tmp_path / "own.sfm"
+    path.write_text("".join(record.format(n, a, b) for n, (a, b) in enumerate(tseltal[:12])), encoding="utf-8")
+    project, (finding,) = added(tmp_path, [path])
+    assert finding.settings["markers"] == {"ex": "xv"}
+    pairs = [r for r in run_ingest(Project(project.path)).records() if isinstance(r, Pair)]
+    assert [(r.source, r.target) for r in pairs[::2]] == [(b, a) for a, b in tseltal[:12]]
+    assert len(pairs) == 24

@@ -35,12 +35,13 @@ READERS = {
     "documents.jsonl": "documents", "wordlist.csv": "lexicon", "dictionary.json": "lexicon", "pairs.tsv": "pairs",
     "preferences.jsonl": "preference",
     "translation.xlf": "xliff", "film.tzh.srt": "subtitles", "recording.eaf": "elan", "recording.TextGrid": "textgrid",
-    "story.flextext": "flex", "interview.cha": "cha", "corpus.tzh": "moses",
+    "story.flextext": "flex", "interlinear.txt": "interlinear", "interview.cha": "cha", "corpus.tzh": "moses",
     "dictionary.lift": "lift", "dictionary.sfm": "toolbox", "dictionary.tei": "tei", "structured.txt": "structured",
     "cldf/cldf-metadata.json": "cldf", "stardict/tseltal-spanish.ifo": "stardict", "dictd/freedict-tzh-spa.index": "dictd",
     "wiki.xml": "mediawiki", "site.warc": "warc",
 }  # fmt: skip
 SETTINGS = {
+    "interlinear.txt": {"languages": {"ft": "spa", "fe": "eng"}},
     "corpus.tzh": {"translation": "corpus.spa"},
     "pairs.tsv": {"text": "column 1", "translation": "column 2"},
     "dictionary.sfm": {"languages": {"n": "spa"}},

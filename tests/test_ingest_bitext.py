@@ -63,6 +63,7 @@ TEXTS = {
     "recording.TextGrid": r'(?:text|mark) = "((?:[^"]|"")+?)"\s*$',
     "story.flextext": r'type="(?:title|txt|gls|note)"[^>]*lang="(?:es|en|tzh)">([^<]+)<(?!/item><item type="(?:cf|gls|msa))',
     "corpus.tzh": r"^(.+)$",
+    "interlinear.txt": r"^\\(?!_sh)\w+ +(.+)$",
 }
 
 
@@ -440,3 +441,35 @@ def test_a_wrong_ending_does_not_lead_to_a_wrong_reader(tmp_path):
     with pytest.raises(DataError, match="no reader knows"):
         choose_reader(write(tmp_path, "memory.gz", gzip.compress(bytes(range(256)) * 9)), None)
     assert Counter(READERS.values())["moses"] == 1
+
+
+def test_interlinear_texts_of_toolbox_give_sentences_with_their_glosses():
+    found = read(FIXTURES / "interlinear.txt", "interlinear", languages={"ft": "spa", "fe": "eng"})
+    assert sides(found) == [
+        ("¿ahch'on ta ha'al?", "¿Me mojé por la lluvia?"),
+        ("sok snaul a jil te jk'inale", "mi terreno se quedó (lo dejé) con todo y casa"),
+    ]
+    first = kept(found)[0]
+    assert (first.meta["document"], first.meta["part"], first.meta["fields"]["ge"]) == (
+        "La lluvia",
+        1,
+        ["mojarse -1SG PREP lluvia"],
+    )
+    entries = {(item.headword, item.senses[0].definition) for item in found if isinstance(item, Entry)}
+    assert entries == {("ahch'", "mojarse"), ("ha'al", "lluvia"), ("sok", "con"), ("na", "casa"), ("jil", "quedar")}
+    assert [item.text for item in kept(found) if isinstance(item, Doc)] == ["ma xawa'an"]
+    assert dropped(found)["interlinear.other_language"].language == "eng"
+    assert dropped(found)["interlinear.about"].text == "\\au Maruch"
+
+
+def test_languages_of_free_translations_are_told_by_what_stands_there(tmp_path, tseltal, amharic):
+    """Shoebox wrote t, m, g and f; the markers say nothing of the language."""
+    records = "".join(
+        f"\\ref {n}\n\\t {b}\n\\f {a}\n\\fe {other}\n\n"
+        for n, ((a, b), (other, _)) in enumerate(zip(tseltal[:30], amharic))
+    )
+    project = make_project(tmp_path / "p")
+    (finding,) = add(project, [write(tmp_path, "old.txt", records)])
+    assert finding.settings["languages"] == {"f": "spa", "fe": "eng"}
+    pairs = [r for r in run_ingest(Project(project.path)).records() if isinstance(r, Pair)]
+    assert [(r.target, r.source) for r in pairs] == tseltal[:30]

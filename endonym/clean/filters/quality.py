@@ -57,6 +57,7 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
             for earlier in list(measures.values())[-1:]:
                 sample.trusted &= ~(earlier(sample) < EDGE)
             measures[name] = module.fit(sample, module.Config())
+        del sample
         totals: list[int] = [0] * 11
 
         def measured(batch: Batch) -> dict[str, list[float]]:

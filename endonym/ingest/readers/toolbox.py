@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.languages import name
 from endonym.ingest.article import Article, Example, Writer
-from endonym.ingest.encoding import lines
 from endonym.ingest.finding import Said
 from endonym.ingest.language import identify
+from endonym.ingest.standard_format import fields
 from endonym.types import Drop, Record
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from endonym.ingest.sample import Sample
 
 EXTENSIONS = (".sfm", ".mdf", ".db", ".lex", ".txt")
-_FIELD = re.compile(r"\s*\\([^\s\\]+)(?:\s+(.*?))?\s*$", re.S)
 ENOUGH = 400
 """Texts of a field that are looked at to tell its language."""
 
@@ -87,10 +86,13 @@ def _role(marker: str) -> tuple[str, str]:
 
 def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said]:
     """Which language each gloss field is in: as set, else by its texts, for many write Spanish or French where MDF expects English."""
-    markers: Mapping[str, str] = values.get("markers") or {}
+    markers: dict[str, str] = dict(values.get("markers") or {})
+    if own := _example_marker(sample.path, markers, str(values.get("encoding") or "")):
+        markers[own] = "xv"
+        values["markers"] = markers
     told: dict[str, str] = dict(values.get("languages") or {})
     texts: dict[str, list[str]] = defaultdict(list)
-    for _, marker, text in _fields(sample.path, str(values.get("encoding") or "")):
+    for _, marker, text in fields(sample.path, str(values.get("encoding") or "")):
         role, letter = _role(markers.get(marker, marker))
         if role in ("headword", "example"):
             texts["v"].append(text)
@@ -111,6 +113,25 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
         spoken = [told[letter] for letter in told_by if told.get(letter)]
         values["pivot"] = known.pivot if known.pivot in spoken or not spoken else spoken[0]
     return found
+
+
+def _example_marker(path: Path, markers: Mapping[str, str], encoding: str) -> str:
+    """The marker of their own that examples have where none is MDF's: the first of those that stand before nearly every translation."""
+    before: list[list[str]] = []
+    run: list[str] = []
+    for number, (_, marker, _) in enumerate(fields(path, encoding)):
+        role, _ = _role(markers.get(marker, marker))
+        if role == "example":
+            return ""
+        if role == "translation":
+            before.append(run)
+        run = [] if role else [*run, marker]
+        if number > 20_000:
+            break
+    counts = Counter(marker for run in before for marker in set(run))
+    usual = [marker for marker, number in counts.items() if len(before) >= 5 and number > 0.8 * len(before)]
+    shortest = min((run for run in before if set(usual) <= set(run)), key=len, default=[])
+    return next((marker for marker in shortest if marker in usual), "")
 
 
 def _of_letter(letter: str, texts: list[str], told: Mapping[str, str], known: Known) -> Said:
@@ -141,7 +162,7 @@ def _articles(path: Path, cfg: Config, writer: Writer) -> Iterator[Article | Dro
     opens = _record_marker(path, cfg)
     entry = _Entry(cfg)
     before: list[tuple[int, str, str]] = []
-    for line, marker, text in _fields(path, cfg.encoding):
+    for line, marker, text in fields(path, cfg.encoding):
         mdf = cfg.markers.get(marker, marker)
         if mdf == opens:
             yield from entry.finish()
@@ -164,7 +185,7 @@ def _record_marker(path: Path, cfg: Config) -> str:
     counts: Counter[str] = Counter()
     before: Counter[str] = Counter()
     first = last = ""
-    for number, (_, marker, _) in enumerate(_fields(path, cfg.encoding)):
+    for number, (_, marker, _) in enumerate(fields(path, cfg.encoding)):
         mdf = cfg.markers.get(marker, marker)
         first = first or ("" if marker.startswith("_") else mdf)
         counts[mdf] += 1
@@ -262,21 +283,3 @@ class _Entry:
             self.articles[-1].mean(language, texts)
         self.said.clear()
         self.relation = ""
-
-
-def _fields(path: Path, encoding: str) -> Iterator[tuple[int, str, str]]:
-    """`(line, marker, text)` of every field; a line without a marker goes on with the field before it."""
-    begun, marker, texts = 0, "", list[str]()
-    for number, raw in lines(path, encoding):
-        line = raw.strip("\ufeff").strip()
-        match = _FIELD.fullmatch(line)
-        if match:
-            if begun:
-                yield begun, marker, " ".join(texts)
-            begun, marker, texts = number, match[1], [match[2]] if match[2] else []
-        elif line:
-            if not begun:
-                begun, marker = number, "(no marker)"
-            texts.append(line)
-    if begun:
-        yield begun, marker, " ".join(texts)
