@@ -167,6 +167,11 @@ def test_a_large_file_without_lines_is_streamed_or_refused(tmp_path):
     assert "too much" in problems(array)[0].what
 
 
+def test_an_rtf_document_is_refused_with_a_repair(tmp_path):
+    (finding,) = add(make_project(tmp_path / "p"), [write(tmp_path, "old.rtf", "{\\rtf1\\ansi Ya xtal ha'al.}")])
+    assert not finding.added and "RTF" in finding.problems[0].what and ".docx" in finding.problems[0].repair
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reader", "line"),
     [

@@ -69,6 +69,10 @@ class Sample:
 def take(path: Path) -> Sample:
     """Look at a file. Raises DataError when it is empty, binary or in mixed encodings."""
     kind, start = packing(path), _start(path)
+    if start.startswith(b"{\\rtf"):
+        raise DataError(
+            Problem(path.name, 0, "", "an RTF document, which no reader takes", "open it and save it as .docx or .odt")
+        )
     suffix = ".xml" if _is_xml(start) else bare_name(path).suffix.lower()
     if (kind and suffix not in PACKED_TEXT) or start.startswith(b"WARC/"):
         head = unpacked_head(path, 4 * HEAD_CHARS).decode("utf-8-sig", errors="replace")[:HEAD_CHARS]

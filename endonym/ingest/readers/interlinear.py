@@ -122,8 +122,7 @@ class _Text:
         cfg, origin = self.cfg, f"{self.path.name}:{line}"
         own = " ".join(said for _, kind, said in lines if kind in TEXT and said)
         free = [(marker, said) for marker, kind, said in lines if _FREE.fullmatch(kind) and said]
-        usual = "" if cfg.languages else cfg.pivot
-        told = {marker: cfg.languages.get(marker, usual) for marker, _ in free}
+        told = {marker: cfg.languages.get(marker, cfg.pivot) for marker, _ in free}
         target = " ".join(said for marker, said in free if told[marker] == cfg.pivot)
         rest: dict[str, list[str]] = defaultdict(list)
         for marker, kind, said in lines:
