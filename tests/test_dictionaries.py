@@ -412,7 +412,10 @@ def test_lines_of_a_corpus_that_hang_on_no_entry_are_pairs(tmp_path, tseltal):
     (tmp_path / "corpus-metadata.json").write_text(json.dumps(about), encoding="utf-8")
     said = [(f"{n}-es", "lect1", b, a, "lect2", f"text{n // 5}") for n, (a, b) in enumerate(tseltal[:20])]
     said += [
-        ("x-en", "lect1", tseltal[0][1], "in English", "lect3", "text0"),
+        *(
+            (f"{n}-en", "lect1", b, f"in English {n}", "lect3", f"text{n // 5}")
+            for n, (_, b) in enumerate(tseltal[:25])
+        ),
         ("y", "lect1", tseltal[30][1], "", "", "text6"),
         ("z", "", "", "", "", ""),
     ]
@@ -430,7 +433,7 @@ def test_lines_of_a_corpus_that_hang_on_no_entry_are_pairs(tmp_path, tseltal):
     assert {(r.source_language, r.target_language) for r in pairs} == {("tzh", "spa")}
     assert [r.meta["document"] for r in pairs[4:6]] == ["text0", "text1"]
     assert [(r.text, r.language) for r in data.records() if not isinstance(r, Pair)] == [(tseltal[30][1], "tzh")]
-    assert Counter(line["reason"] for line in data.ledger()) == {"cldf.other_language": 1, "cldf.no_text": 1}
+    assert Counter(line["reason"] for line in data.ledger()) == {"cldf.other_language": 25, "cldf.no_text": 1}
 
 
 def test_a_dictionary_that_defines_words_in_their_own_language_is_of_one(tmp_path):

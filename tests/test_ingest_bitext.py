@@ -443,7 +443,7 @@ def test_a_wrong_ending_does_not_lead_to_a_wrong_reader(tmp_path):
     assert Counter(READERS.values())["moses"] == 1
 
 
-def test_interlinear_texts_of_toolbox_give_sentences_with_their_glosses():
+def test_interlinear_texts_of_toolbox_give_sentences_with_their_glosses(tmp_path):
     found = read(FIXTURES / "interlinear.txt", "interlinear", languages={"ft": "spa", "fe": "eng"})
     assert sides(found) == [
         ("¿ahch'on ta ha'al?", "¿Me mojé por la lluvia?"),
@@ -460,6 +460,9 @@ def test_interlinear_texts_of_toolbox_give_sentences_with_their_glosses():
     assert [item.text for item in kept(found) if isinstance(item, Doc)] == ["ma xawa'an"]
     assert dropped(found)["interlinear.other_language"].language == "eng"
     assert dropped(found)["interlinear.about"].text == "\\au Maruch"
+    uneven = "\\ref 1\n\\tx ay jna\n\\mb ay j- na\n\\ge hay casa\n\\ft tengo casa\n"
+    (pair,) = read(write(tmp_path, "a.txt", uneven), "interlinear")
+    assert pair.source == "ay jna"
 
 
 def test_languages_of_free_translations_are_told_by_what_stands_there(tmp_path, tseltal, amharic):
