@@ -469,3 +469,9 @@ def test_examples_under_a_marker_of_their_own_are_found(tmp_path, tseltal):
     pairs = [r for r in run_ingest(Project(project.path)).records() if isinstance(r, Pair)]
     assert [(r.source, r.target) for r in pairs[::2]] == [(b, a) for a, b in tseltal[:12]]
     assert len(pairs) == 24
+    usual = tmp_path / "usual.sfm"
+    usual.write_text(
+        "".join(f"\\lx w{n}\n\\ge cosa\n\\xv {b}\n\\so viejo\n\\xe {a}\n\n" for n, (a, b) in enumerate(tseltal[:12])),
+        encoding="utf-8",
+    )
+    assert "markers" not in added(tmp_path / "other", [usual])[1][0].settings
