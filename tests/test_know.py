@@ -145,6 +145,11 @@ def test_records_in_another_language_go_and_short_ones_stay(tseltal):
     assert all(drop.reason == "language.other" and "Tseltal" in drop.detail for drop in drops)
     assert len(kept) == len(pairs) + len(fine)
     assert facts["learned"] == ["tzh", "spa"]
+    long = sum(sum(map(str.isalpha, b)) >= 25 for _, b in tseltal)
+    assert sum(facts["seen"]["tzh"].values()) == long + 2
+    # From so many records on, all cores tell languages, and say the same.
+    again = sifted(language, [*pairs, *wrong, *fine], sample=len(pairs))
+    assert [drop.record.id for drop in again[1]] == ["x1", "x2"] and again[2]["seen"] == facts["seen"]
 
 
 def test_misread_text_is_shown_first_and_repaired_on_request():

@@ -9,6 +9,7 @@ import random
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -50,6 +51,26 @@ def test_clean_text_loses_at_most_one_in_a_hundred(request, name, codes):
     assert len(kept) + len(dropped) == len(records)
     assert len(dropped) <= 0.01 * len(records), [(d.reason, d.detail) for d in dropped]
     assert all(record.meta["quality"]["total"] >= 20 and record.meta["quality"]["parts"] for record in kept)
+
+
+def test_a_part_is_fitted_on_what_those_before_it_trust(monkeypatch):
+    fitted: dict[str, list[bool]] = {}
+
+    def part(name: str, doubted: str) -> SimpleNamespace:
+        def fit(sample, _):
+            fitted[name] = sample.trusted.tolist()
+            return lambda batch: np.array([0.0 if record.id == doubted else 1.0 for record in batch.records])
+
+        return SimpleNamespace(Config=lambda: None, fit=fit)
+
+    parts = {"first": part("first", "b"), "second": part("second", "c"), "third": part("third", "")}
+    monkeypatch.setattr(plugins, "load", lambda kind, name: parts[name])
+    kept, dropped = sifted([Doc(name, "ixim", "tzh", "a:1") for name in "abc"], parts=list(parts))
+    assert fitted == {"first": [True, True, True], "second": [True, False, True], "third": [True, False, False]}
+    assert ([record.id for record in kept], [drop.reason for drop in dropped]) == (
+        ["a"],
+        ["quality.first", "quality.second"],
+    )
 
 
 def test_formulas_are_stretches_of_letters_within_a_text_counted_once_each():
