@@ -46,6 +46,7 @@ KNOTS = {
     "vectors": (0.0, 0.2, 0.35, 0.5, 0.7, 1.0),
     "vectors_joined": (0.0, 0.25, 0.5),
     "vectors_least": (-0.1, 0.1, 0.25, 0.5),
+    "vectors_ahead": (-0.6, -0.3, -0.15, 0.0, 0.1, 0.3),
     "ending": (0.0, 1.0),
     "beginning": (0.0, 1.0),
 }
@@ -54,9 +55,11 @@ WORDS = (*SIGNS[:1], "words", "words_joined", "words_least", *SIGNS[1:])
 KINDS = {
     "length": SIGNS,
     "words": WORDS,
-    "vectors": (*WORDS[:4], "vectors", "vectors_joined", "vectors_least", *SIGNS[1:]),
+    "vectors": (*WORDS[:4], "vectors", "vectors_joined", "vectors_least", "vectors_ahead", *SIGNS[1:]),
 }
 """Curves and signs of each kind of aligner."""
+RIGHT_SKIP = {"length": 2.0, "words": 1.5, "vectors": 1.0}
+"""How often a right skip counts as a hit: the more, the less the evidence tells a sentence without partner from a part of a link."""
 ROUNDS = 2
 """Times all is fitted; each looks at words that were learned with the weights of the one before."""
 RIDGE = 0.1
@@ -268,7 +271,7 @@ def direction(slope: np.ndarray, moves: Sequence[tuple[np.ndarray, np.ndarray]])
     return found
 
 
-def known_by(theta: np.ndarray, names: Sequence[str]) -> Weights:
+def known_by(theta: np.ndarray, names: Sequence[str], skips: float, right_skip: float) -> Weights:
     """These numbers as weights, with as many digits as are written."""
     theta = np.round(theta, 2)
     shapes = {}
@@ -284,7 +287,9 @@ def known_by(theta: np.ndarray, names: Sequence[str]) -> Weights:
             signs[name] = float(heights[-1])
         else:
             curves[name] = (knots, tuple((heights - (heights[-1] if name == "length" else 0.0)).tolist()))
-    return Weights(shapes, curves, *(signs[name] for name in ("ending", "beginning")), (0.0, 1.0), (0.0,) * 5)
+    return Weights(
+        shapes, curves, *(signs[name] for name in ("ending", "beginning")), skips, right_skip, (0.0, 1.0), (0.0,) * 5
+    )
 
 
 def calibrated(known: Weights, document: Document, vectors: Vectors | None) -> Weights:
@@ -357,7 +362,12 @@ def table(name: str, known: Weights) -> str:
     """Weights as they stand in `weights.toml`."""
     shapes = ", ".join(f"{s} = {known.shapes[tuple(map(int, s.split('-')))]:.2f}" for s in SHAPES)
     lines = [f"[{name}]", f"shapes = {{ {shapes} }}"]
-    lines += [f"ending = {known.ending:.2f}", f"beginning = {known.beginning:.2f}"]
+    lines += [
+        f"ending = {known.ending:.2f}",
+        f"beginning = {known.beginning:.2f}",
+        f"skips = {known.skips}",
+        f"right_skip = {known.right_skip}",
+    ]
     for curve, (x, y) in known.curves.items():
         lines.append(f"curves.{curve} = [" + ", ".join(f"[{a}, {b:.2f}]" for a, b in zip(x, y)) + "]")
     return "\n".join([*lines, f"cut = {list(known.cut)}", f"corresponding = {list(known.corresponding)}"])
@@ -382,11 +392,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def weights_of(kind: str, document: Document, vectors: Vectors | None, rounds: int = ROUNDS) -> Weights:
     """The weights of one kind of aligner, from nothing but what this file says."""
     names = KINDS[kind]
+    linked = [b for b in document.gold if b[0] and b[1]]
+    alone = len(document.source) + len(document.target) - sum(len(s) + len(t) for s, t in linked)
+    skips = round(alone / (alone + len(linked)) / 2, 3)
     theta = np.concatenate([PRIOR, np.ones(sum(len(KNOTS[n]) - 1 for n in names))])
     for _ in range(rounds):
-        known = known_by(theta, names)
+        known = known_by(theta, names, skips, RIGHT_SKIP[kind])
         theta = fitted(list(examples(document, known, names, vectors)), theta)
-    return known_by(theta, names)
+    return known_by(theta, names, skips, RIGHT_SKIP[kind])
 
 
 def examples(document: Document, known: Weights, names: Sequence[str], vectors: Vectors | None) -> Iterator[Example]:

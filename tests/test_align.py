@@ -24,8 +24,8 @@ from endonym.align.evidence import Side
 from endonym.align.lattice import NEVER, Band, best, posterior, worth
 from endonym.align.learn import learned
 from endonym.align.numbers import log_two_sided
-from endonym.align.passes import begins_of, ends_of
-from endonym.align.potentials import Text, measuring, scores_of, weights
+from endonym.align.passes import Texts, begins_of, ends_of
+from endonym.align.potentials import Text, measuring, nearest_of, scores_of, weights
 from endonym.align.search import made_sure, near_way, search
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.data.lexicon import Lexicon
@@ -94,9 +94,9 @@ def test_best_way_and_chances_are_those_of_counting_all_ways(n, m, seed):
         assert chances[i][k, j] == pytest.approx(sum(p for p, way in zip(share, steps) if (k, i, j) in way), abs=1e-4)
 
 
-@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 10**6))
+@given(st.integers(0, 4), st.integers(0, 4), st.integers(0, 10**6), st.sampled_from([1.0, 1.5]))
 @settings(max_examples=40, deadline=None)
-def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed):
+def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed, right_skip):
     table, everything = drawn(n, m, seed)
     steps = [[(SHAPES.index((c - a, d - b)), c, d) for (a, b), (c, d) in pairwise(way)] for way in every_way(n, m)]
     share = np.exp([sum(float(table[i, k, j]) for k, i, j in way) for way in steps])
@@ -110,12 +110,13 @@ def test_worth_of_a_bead_is_what_all_ways_say_of_its_hits(n, m, seed):
         for bead in way:
             exact[bead] += p
             linked.update(dict.fromkeys(pairs(*bead), p))
-    values = worth(SHAPES, everything, list(table), posterior(SHAPES, everything, list(table))[0])
+    values = worth(SHAPES, everything, list(table), posterior(SHAPES, everything, list(table))[0], right_skip)
     for i in range(n + 1):
         for k, (a, b) in enumerate(SHAPES):
             for j in range(m + 1):
-                lax = 1 - np.prod([1 - linked[pair] for pair in pairs(k, i, j)]) if a and b else exact[k, i, j]
-                right = exact[k, i, j] + lax - 1 if i >= a and j >= b else NEVER
+                lax = 1 - np.prod([1 - linked[pair] for pair in pairs(k, i, j)])
+                hits = exact[k, i, j] + lax if a and b else right_skip * exact[k, i, j]
+                right = hits - 1 if i >= a and j >= b else NEVER
                 assert values[i][k, j] == pytest.approx(right, abs=1e-4)
 
 
@@ -153,6 +154,37 @@ def test_signs_are_compared_where_a_bead_begins_and_where_it_ends():
                 at = (i - n, j - m) if name == "beginning" else (i - 1, j - 1)
                 signs = begins if name == "beginning" else ends
                 assert rows[i][k, j] == (bool(n and m) and signs[0][at[0]] == signs[1][at[1]])
+
+
+def test_a_bead_of_meaning_is_measured_against_the_best_match_of_its_sentences():
+    """Beads of three sentences and two, from random vectors."""
+    generator = np.random.default_rng(1)
+    vectors = tuple(generator.normal(size=(size, 6)).astype(np.float32) for size in (9, 7))
+    text = Text((np.ones(9), np.ones(7)), 1.0, vectors=vectors, nearest=nearest_of(*vectors))
+    x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in vectors)
+    known = replace(weights()["vectors"], shapes=dict.fromkeys([(1, 1), (3, 2)], 0.0))
+    rows = list(scores_of(text, measuring(known, "vectors_ahead"), near_way([(0, 0), (9, 7)], text, 7)))
+    for i, j in product(range(3, 10), range(2, 8)):
+        a, b = vectors[0][i - 3 : i].sum(0), vectors[1][j - 2 : j].sum(0)
+        rivals = [
+            np.average((x @ y.T).max(1)[i - 3 : i], weights=np.linalg.norm(vectors[0][i - 3 : i], axis=1)),
+            np.average((x @ y.T).max(0)[j - 2 : j], weights=np.linalg.norm(vectors[1][j - 2 : j], axis=1)),
+        ]
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        assert rows[i][1, j] == pytest.approx(max(-1, cosine - max(rivals)), abs=2e-3)
+
+
+@pytest.mark.parametrize("lacking", ["source", "target", "neither"])
+def test_skips_are_cheap_where_a_text_has_many(lacking):
+    """Sixty sentences; the other side lacks every third, or has them all."""
+    generator = np.random.default_rng(0)
+    whole = ["x" * n + "." for n in generator.integers(10, 300, 60)]
+    sides = {"source": whole, "target": whole, lacking: [s for k, s in enumerate(whole) if k % 3]}
+    texts = Texts(sides["source"], sides["target"], weights()["length"])
+    texts.look()
+    dearer = {shape: texts.adapted.shapes[shape] - score for shape, score in texts.known.shapes.items()}
+    assert (dearer[1, 0] > 0.5) == (lacking == "target") and (dearer[0, 1] > 0.5) == (lacking == "source")
+    assert all(change == 0 for shape, change in dearer.items() if 0 not in shape)
 
 
 def test_a_long_text_is_searched_near_the_way_of_its_blocks():
@@ -318,7 +350,7 @@ def test_weights_are_fitted_down_the_gradient(parice):
     document = fitting.part_of(whole, range(beads[-1][0][-1] + 1), range(beads[-1][1][-1] + 1))
     names = fitting.KINDS["words"]
     theta = np.concatenate([fitting.PRIOR, np.ones(sum(len(fitting.KNOTS[n]) - 1 for n in names))])
-    known = fitting.known_by(theta, names)
+    known = fitting.known_by(theta, names, 0.05, 1.0)
     example = fitting.example(document, fitting.prepared(document, known, passes=1), names)
     loss, slope = example.loss(theta)
     for k in range(1, len(theta)):

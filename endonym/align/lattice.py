@@ -102,29 +102,34 @@ def posterior(shapes: Sequence[Shape], band: Band, scores: Sequence[Scores]) -> 
     return chances, float(total)
 
 
-def worth(shapes: Sequence[Shape], band: Band, scores: Sequence[Scores], chances: Sequence[Scores]) -> list[Scores]:
+def worth(
+    shapes: Sequence[Shape], band: Band, scores: Sequence[Scores], chances: Sequence[Scores], right_skip: float = 1.0
+) -> list[Scores]:
     """What each bead is expected to add to strict and lax hits, less one for being made, in the layout of `scores`.
 
     The best way by this is the one of least risk (Goel and Byrne, Computer Speech and Language 14, 2000): twice the hits less the
     beads made is what raises F1 where it is near 1. A bead is hit strictly with its chance; a link laxly when one of the pairs of
-    sentences in it is linked, taken as independent; a skip that is right is hit in both ways.
+    sentences in it is linked, taken as independent; a skip that is right is hit `right_skip` times:
+    once is what F1 asks for, since recall leaves skips out.
     """
     links, left = _links(shapes, band, chances)
     # Log of the chance that no sentence up to each position is linked, so that a difference of two is that of a stretch.
     apart = [np.concatenate([[0.0], np.cumsum(np.log1p(-np.clip(row, 0.0, 1 - 1e-6)))]) for row in links]
     values = []
     for i, here in enumerate(scores):
-        value = 2 * chances[i] - 1.0
+        value = chances[i] - 1.0
         j = np.arange(band.low[i], band.high[i])
         for k, (n, m) in enumerate(shapes):
-            if n and m and n <= i:
+            if not (n and m):
+                value[k] += (right_skip - 1) * chances[i][k]
+            elif n <= i:
                 first = max(0, m - int(band.low[i]))
                 ends = j[first:]
                 missed = np.zeros(len(ends))
                 for r in range(i - n, i):
                     place = np.maximum(ends - left[r], 0)
                     missed += apart[r][place] - apart[r][np.maximum(place - m, 0)]
-                value[k, first:] -= chances[i][k, first:] + np.expm1(missed)
+                value[k, first:] -= np.expm1(missed)
         values.append(np.where(here > NEVER / 2, value, NEVER).astype(np.float32))
     return values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ from endonym.align.evidence import Evidence, Ints, Side, Singles
 from endonym.align.lattice import Shape
 from endonym.align.learn import Bead, Pairings, learned
 from endonym.align.numbers import Floats, around, in_segments, lengths, logistic
-from endonym.align.potentials import Text, Weights, weights
+from endonym.align.potentials import Text, Weights, nearest_of, weights
 from endonym.align.search import Found, likenesses, made_sure, search
 from endonym.align.words import known_words, words_of
 from endonym.data.lexicon import Lexicon
@@ -26,6 +27,8 @@ SHORT = 1000.0
 """Characters of beads that say as much about the ratio of lengths of a part as all other parts do."""
 SURE = 0.5
 """Chance from which a bead counts towards the ratio of lengths."""
+USUAL = 100
+"""Beads with the usual share of skips that are added to those of the texts when skips are counted."""
 
 
 ENDS = (".。।॥።։۔᠃…", "?？؟፧՞", "!！՜", ";；؛፤", ":：፦፡", ",，、،፣")
@@ -54,10 +57,11 @@ class Texts:
         vectors: tuple[Singles, Singles] | None = None,
     ):
         """`vectors` hold one row a sentence."""
-        self.known = known
+        self.known = self.adapted = known
         self.lengths = lengths(source), lengths(target)
         x, y = self.lengths
         self.vectors = (_weighed(vectors[0], x), _weighed(vectors[1], y)) if vectors else None
+        self.nearest: dict[tuple[int, int, int], tuple[Singles, Singles]] = {}
         self.begins, self.ends = (begins_of(source), begins_of(target)), (ends_of(source), ends_of(target))
         self.parts = list(in_segments(len(source), len(target), anchors))
         self.ratio = 1.0
@@ -69,6 +73,7 @@ class Texts:
         """Find the beads of every part with what is known."""
         self.found = [self._look(k) for k in range(len(self.parts))]
         self.ratios = self._ratios()
+        self.adapted = self._adapted()
 
     def _look(self, k: int) -> Found:
         """The beads of a part.
@@ -81,10 +86,27 @@ class Texts:
         unlikely = not self.found and abs(np.log(self.ratios[k] / other)) > UNSURE_RATIO
         for ratio in (self.ratios[k], other) if unlikely else (self.ratios[k],):
             text = self._text(part, ratio)
-            way, score = search(text, self.known, partial(self._text, part, ratio))
+            way, score = search(text, self.adapted, partial(self._text, part, ratio))
             tried.append((score, ratio, way))
         _, ratio, way = max(tried)
-        return made_sure(self._text(part, ratio), self.known, way)
+        return made_sure(self._text(part, ratio), self.adapted, way)
+
+    def _adapted(self) -> Weights:
+        """The weights with skips of either side as cheap as they are frequent in these texts.
+
+        After Saerens, Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities (Neural
+        Computation 14, 2002), a step of their expectation maximization each pass. A part with one side alone tells nothing.
+        """
+        both = [
+            found.expected for found, (s, t) in zip(self.found, self.parts) if s.start < s.stop and t.start < t.stop
+        ]
+        expected = np.sum([np.zeros(len(self.known.shapes)), *both], axis=0)
+        usual, total = self.known.skips, expected.sum() + USUAL
+        shapes = {
+            shape: score + (float(np.log((count + USUAL * usual) / (total * usual))) if 0 in shape else 0.0)
+            for (shape, score), count in zip(self.known.shapes.items(), expected)
+        }
+        return replace(self.known, shapes=shapes)
 
     def learn(self, source: Side, target: Side, given: Pairings) -> None:
         """Take `given` and what the beads found suggest as the words that translate each other."""
@@ -133,13 +155,16 @@ class Texts:
         """A part of both texts, with each `size` sentences joined to one."""
         s, t = part
         x, y = self.lengths[0][s], self.lengths[1][t]
-        vectors = (self.vectors[0][s], self.vectors[1][t]) if self.vectors else None
+        vectors = (_sums(self.vectors[0][s], size), _sums(self.vectors[1][t], size)) if self.vectors else None
+        key = s.start, t.start, size
+        if vectors and key not in self.nearest:
+            self.nearest[key] = nearest_of(*vectors)
+        nearest = self.nearest.get(key)
         if size == 1:
             begins, ends = ((side[0][s], side[1][t]) for side in (self.begins, self.ends))
-            return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), begins, ends)
+            return Text((x, y), ratio, self.evidence, vectors, (s.start, t.start), begins, ends, nearest)
         evidence = self.evidence.joined(s, t, size) if self.evidence else None
-        sums = (_sums(vectors[0], size), _sums(vectors[1], size)) if vectors else None
-        return Text((_sums(x, size), _sums(y, size)), ratio, evidence, sums)
+        return Text((_sums(x, size), _sums(y, size)), ratio, evidence, vectors, nearest=nearest)
 
     def _ratios(self, beads: Sequence[Sequence[Bead]] | None = None) -> list[float]:
         """Ratio of lengths of each part over its surest beads, drawn to that of all parts where they are short."""
@@ -196,7 +221,7 @@ def way_by_lengths(source: Sequence[str], target: Sequence[str]) -> list[Shape]:
 
 def _sums(values: NDArray[Number], size: int) -> NDArray[Number]:
     """Sums of each `size` values or rows, and of what is left."""
-    return np.add.reduceat(values, np.arange(0, len(values), size), axis=0) if len(values) else values
+    return np.add.reduceat(values, np.arange(0, len(values), size), axis=0) if len(values) and size > 1 else values
 
 
 def begins_of(sentences: Sequence[str]) -> Ints:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +21,8 @@ SHORT = 1.5
 DAMPING = 3.0
 """Added to the weight of both sides of a bead, so that one shared word does not make two short lines equal."""
 WIDEST = 4
+ROWS = 512
+"""Sentences that are compared with all of the other side at once."""
 _STEP = 0.01
 _FINENESS = 500
 Curve = tuple[tuple[float, ...], tuple[float, ...]]
@@ -36,6 +38,10 @@ class Weights:
     """Score of a bead whose two sides end in the same kind of sign."""
     beginning: float
     """Score of a bead whose two sides begin with the same kind of letter."""
+    skips: float
+    """Share of the beads that were sentences of one side without partner, in the text the weights come from, by side."""
+    right_skip: float
+    """How often such a sentence that is found counts as a hit when beads are chosen."""
     cut: tuple[float, ...]
     corresponding: tuple[float, ...]
 
@@ -56,7 +62,7 @@ def _weights(table: Mapping) -> Weights:
     curves = {
         name: (tuple(x for x, _ in points), tuple(y for _, y in points)) for name, points in table["curves"].items()
     }
-    signs = table["ending"], table["beginning"]
+    signs = table["ending"], table["beginning"], table["skips"], table["right_skip"]
     return Weights(shapes, curves, *signs, tuple(table["cut"]), tuple(table["corresponding"]))
 
 
@@ -66,7 +72,7 @@ def measuring(known: Weights, name: str) -> Weights:
     curves = {other: (far[0], far[0]) if other == name else far for other in known.curves}
     shapes = dict.fromkeys(known.shapes, 0.0)
     signs = float(name == "ending"), float(name == "beginning")
-    return Weights(shapes, curves, *signs, known.cut, known.corresponding)
+    return replace(known, shapes=shapes, curves=curves, ending=signs[0], beginning=signs[1])
 
 
 class Text:
@@ -81,14 +87,17 @@ class Text:
         start: Shape = (0, 0),
         begins: tuple[Ints, Ints] | None = None,
         ends: tuple[Ints, Ints] | None = None,
+        nearest: tuple[Singles, Singles] | None = None,
     ):
         """`start` is where the two texts begin in the texts of `evidence`; `vectors` hold one row a sentence, as long as
-        the sentence is to weigh in a bead; `begins` and `ends` the kind of letter and of sign that each sentence begins with and ends in."""
+        the sentence is to weigh in a bead, and `nearest` what `nearest_of` says of them; `begins` and `ends` the kind of letter
+        and of sign that each sentence begins with and ends in."""
         self.x, self.y = (np.concatenate([[0.0], np.cumsum(side)]) for side in lengths)
         self.ratio, self.begins, self.ends = ratio, begins, ends
         self.evidence, self.start = evidence, start
         self.vectors = vectors
         self.norms = [_norms(side) for side in vectors] if vectors else []
+        self.rivals = [_means(*side) for side in zip(nearest, self.norms)] if nearest else []
 
     @property
     def size(self) -> Shape:
@@ -129,12 +138,9 @@ def _rectangle(text: Text, known: Weights, top: int, bottom: int, left: int, rig
                 VARIANCE * text.ratio * np.maximum(1.0, (here[:, None] + there[None] / text.ratio) / 2)
             )
             score += length[np.minimum(deviation / _STEP, len(length) - 1).astype(np.int32)]
-            for name, measure in (("words", shared), ("vectors", meaning)):
-                if measure is not None:
-                    likeness, least = measure(n, m)
-                    score += _table(known, name, n + m - 2)[_steps(likeness[a:, b:])]
-                    if n + m > 2:
-                        score += _table(known, f"{name}_least", 0)[_steps(least[a:, b:])]
+            for measure in filter(None, (shared, meaning)):
+                for name, values in measure(n, m).items():
+                    score += _table(known, name, n + m - 2)[_steps(values[a:, b:])]
             for weight, signs, x, y in (
                 (known.beginning, text.begins, i - n, j - m),
                 (known.ending, text.ends, i - 1, j - 1),
@@ -154,7 +160,7 @@ def _length_table(curve: Curve) -> Singles:
 
 def _table(known: Weights, name: str, beyond: int) -> Singles:
     """Score of each likeness from -1 to 1, in steps, for a bead of `beyond` sentences more than two."""
-    return _likeness_table(known.curves[name], known.curves[f"{name}_joined"] if beyond else None, beyond)
+    return _likeness_table(known.curves[name], known.curves.get(f"{name}_joined") if beyond else None, beyond)
 
 
 @lru_cache(64)
@@ -190,8 +196,8 @@ class _Shared:
         x, y = self.sides[0].weight_before[a + i : b + i + 1], self.sides[1].weight_before[c + j : d + j + 1]
         self.weights = [np.pad(np.diff(w), (k, 0)).astype(np.float32) for w, k in zip((x, y), before)]
 
-    def __call__(self, n: int, m: int) -> tuple[Singles, Singles]:
-        """Likeness of the two sides, and the share of the sentence that the other side says least of."""
+    def __call__(self, n: int, m: int) -> dict[str, Singles]:
+        """Likeness of the two sides, and of joined sentences the share of the one that the other side says least of."""
         top, bottom, left, right = self.place
         here, there = slice(WIDEST - 1, WIDEST - 1 + bottom - top), slice(WIDEST - 1, WIDEST - 1 + right - left)
         said = np.zeros((bottom - top, right - left), np.float32)
@@ -211,7 +217,8 @@ class _Shared:
         i, j = np.arange(top, bottom) + self.start[0], np.arange(left, right) + self.start[1]
         x, y = self.sides[0].weight_before, self.sides[1].weight_before
         weight = (x[i] - x[np.maximum(i - n, 0)])[:, None] + (y[j] - y[np.maximum(j - m, 0)])[None]
-        return said * self.scale / (weight + DAMPING).astype(np.float32), least * self.scale
+        found = {"words": said * self.scale / (weight + DAMPING).astype(np.float32)}
+        return found | {"words_least": least * self.scale} if n + m > 2 else found
 
 
 class _Meaning:
@@ -225,8 +232,9 @@ class _Meaning:
         self.product = np.pad(product, ((WIDEST - (top - a), 0), (WIDEST - (left - c), 0)))
         self.rows: dict[int, Singles] = {}
 
-    def __call__(self, n: int, m: int) -> tuple[Singles, Singles]:
-        """Likeness of the two sides, and that of the sentence least like the other side."""
+    def __call__(self, n: int, m: int) -> dict[str, Singles]:
+        """Likeness of the two sides, how far it is above that of their sentences to the most like of the other text, and of joined
+        sentences that of the one least like the other side."""
         top, bottom, left, right = self.place
         start, height, wide = WIDEST - 1, bottom - top, right - left
         if n not in self.rows:
@@ -246,7 +254,11 @@ class _Meaning:
             least = np.minimum(
                 least, rows[:, start - k : start - k + wide] / (x * target[0][None, np.maximum(j - k, 0)])
             )
-        return total / (x * y), least
+        likeness = total / (x * y)
+        best, other = self.text.rivals
+        rival = np.maximum(best[n - 1][top:bottom, None], other[m - 1][None, left:right])
+        found = {"vectors": likeness, "vectors_ahead": likeness - rival}
+        return found | {"vectors_least": least} if n + m > 2 else found
 
 
 def _norms(vectors: Singles) -> list[Singles]:
@@ -257,4 +269,27 @@ def _norms(vectors: Singles) -> list[Singles]:
         norm = np.ones(len(before), np.float32)
         norm[n:] = np.maximum(np.linalg.norm(before[n:] - before[:-n], axis=1), 1e-6)
         found.append(norm)
+    return found
+
+
+def nearest_of(source: Singles, target: Singles) -> tuple[Singles, Singles]:
+    """For each sentence of both sides the largest cosine with one of the other side."""
+    first, second = (side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-6) for side in (source, target))
+    best, other = np.full(len(first), -1, np.float32), np.full(len(second), -1, np.float32)
+    for k in range(0, len(first), ROWS):
+        cosines = first[k : k + ROWS] @ second.T
+        best[k : k + ROWS] = cosines.max(1, initial=-1)
+        other = np.maximum(other, cosines.max(0, initial=-1))
+    return best, other
+
+
+def _means(values: Singles, norms: list[Singles]) -> list[Singles]:
+    """For n = 1 .. WIDEST the mean of the n values before each position, each weighted with the norm of its sentence."""
+    weight = norms[0][1:].astype(np.float64)
+    sums, weights = (np.concatenate([[0.0], np.cumsum(v)]) for v in (values * weight, weight))
+    found = []
+    for n in range(1, WIDEST + 1):
+        mean = np.zeros(len(sums), np.float32)
+        mean[n:] = (sums[n:] - sums[:-n]) / (weights[n:] - weights[:-n])
+        found.append(mean)
     return found

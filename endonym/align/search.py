@@ -23,11 +23,13 @@ SURE = 16
 
 @dataclass(frozen=True)
 class Found:
-    """Positions the way passes; of each bead between them its score and how likely it is."""
+    """Positions the way passes; of each bead between them its score and how likely it is; of each shape how many beads have it,
+    as all ways near say together."""
 
     points: list[Shape]
     scores: list[float]
     chances: list[float]
+    expected: Floats
 
 
 def search(text: Text, known: Weights, in_blocks: Callable[[int], Text], size: int = 1) -> tuple[list[Shape], float]:
@@ -56,10 +58,11 @@ def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     scores = list(scores_of(text, known, near))
     shapes = tuple(known.shapes)
     chances, _ = posterior(shapes, near, scores)
-    way, _ = best(shapes, near, worth(shapes, near, scores, chances))
+    way, _ = best(shapes, near, worth(shapes, near, scores, chances, known.right_skip))
     number = {shape: k for k, shape in enumerate(shapes)}
     at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in pairwise(way)]
-    return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at])
+    expected = np.sum([row.sum(1) for row in chances], axis=0, dtype=np.float64)
+    return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at], expected)
 
 
 def likenesses(text: Text, known: Weights, points: Sequence[Shape], name: str = "") -> Floats:
