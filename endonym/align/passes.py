@@ -61,7 +61,7 @@ class Texts:
         self.lengths = lengths(source), lengths(target)
         x, y = self.lengths
         self.vectors = (_weighed(vectors[0], x), _weighed(vectors[1], y)) if vectors else None
-        self.nearest: dict[tuple[int, int, int], tuple[Singles, Singles]] = {}
+        self.nearest: dict[tuple[int, ...], tuple[Singles, Singles]] = {}
         self.begins, self.ends = (begins_of(source), begins_of(target)), (ends_of(source), ends_of(target))
         self.parts = list(in_segments(len(source), len(target), anchors))
         self.ratio = 1.0
@@ -156,7 +156,7 @@ class Texts:
         s, t = part
         x, y = self.lengths[0][s], self.lengths[1][t]
         vectors = (_sums(self.vectors[0][s], size), _sums(self.vectors[1][t], size)) if self.vectors else None
-        key = s.start, t.start, size
+        key = s.start, s.stop, t.start, t.stop, size
         if vectors and key not in self.nearest:
             self.nearest[key] = nearest_of(*vectors)
         nearest = self.nearest.get(key)

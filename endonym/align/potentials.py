@@ -122,8 +122,9 @@ def _rectangle(text: Text, known: Weights, top: int, bottom: int, left: int, rig
     """Scores of the beads that end at source positions `top .. bottom - 1` and target positions `left .. right - 1`."""
     shapes = known.shapes
     total = np.full((len(shapes), bottom - top, right - left), NEVER, np.float32)
-    shared = _Shared(text, top, bottom, left, right) if text.evidence else None
-    meaning = _Meaning(text, top, bottom, left, right) if text.vectors else None
+    measures: list[_Shared | _Meaning] = [_Shared(text, top, bottom, left, right)] if text.evidence else []
+    if text.vectors:
+        measures.append(_Meaning(text, top, bottom, left, right))
     length = _length_table(known.curves["length"])
     for k, ((n, m), prior) in enumerate(shapes.items()):
         a, b = max(n - top, 0), max(m - left, 0)
@@ -138,7 +139,7 @@ def _rectangle(text: Text, known: Weights, top: int, bottom: int, left: int, rig
                 VARIANCE * text.ratio * np.maximum(1.0, (here[:, None] + there[None] / text.ratio) / 2)
             )
             score += length[np.minimum(deviation / _STEP, len(length) - 1).astype(np.int32)]
-            for measure in filter(None, (shared, meaning)):
+            for measure in measures:
                 for name, values in measure(n, m).items():
                     score += _table(known, name, n + m - 2)[_steps(values[a:, b:])]
             for weight, signs, x, y in (

@@ -61,7 +61,7 @@ def made_sure(text: Text, known: Weights, points: Sequence[Shape]) -> Found:
     way, _ = best(shapes, near, worth(shapes, near, scores, chances, known.right_skip))
     number = {shape: k for k, shape in enumerate(shapes)}
     at = [(i, number[i - a, j - b], j - near.low[i]) for (a, b), (i, j) in pairwise(way)]
-    expected = np.sum([row.sum(1) for row in chances], axis=0, dtype=np.float64)
+    expected: Floats = np.stack([row.sum(1) for row in chances]).sum(0, dtype=np.float64)
     return Found(way, [float(scores[i][k, j]) for i, k, j in at], [float(chances[i][k, j]) for i, k, j in at], expected)
 
 
