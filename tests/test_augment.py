@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -279,6 +280,47 @@ def test_the_trial_is_the_same_training_with_and_without(split, tiny_model, tmp_
     assert json.loads((again.output / "report.json").read_text(encoding="utf-8")) == told
 
 
+def test_where_the_model_takes_part_the_trial_goes_on_from_it(split, records, tiny_model, tmp_path, monkeypatch):
+    """The model has read every pair and text: beside trainings that have not, what it made would carry that, too."""
+    from peft import LoraConfig, get_peft_model
+
+    from endonym.augment import run as augment
+    from endonym.models.generate import answer_nll
+    from endonym.models.lesson import learn
+    from endonym.models.load import load_artifact, load_model
+
+    texts = tmp_path / "texts"
+    with DatasetWriter(texts) as out:
+        out.write([*Dataset(split).records("train"), Doc("d", "lek te winik", "tzh", "raw/t.txt:1")], "train")
+        out.write(Dataset(split).records("valid"), "valid")
+    model = tmp_path / "0007-train-lora" / "output"
+    shutil.copytree(texts, model / "of")
+    base = load_model(tiny_model)
+    settings = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(base.model, settings).save_pretrained(model / "adapter")
+    about = {"base": str(tiny_model), "renderer": base.renderer.hash}
+    (model / "model.json").write_text(json.dumps(about), encoding="utf-8")
+
+    begun: list[list[tuple[float, int]]] = []
+
+    def learned(loaded, chats, *rest):
+        begun.append(answer_nll(loaded, chats[:3]))
+        assert begun[-1] == answer_nll(load_artifact(model), chats[:3]) != answer_nll(load_model(tiny_model), chats[:3])
+        done = learn(loaded, chats, *rest)
+        assert answer_nll(loaded, chats[:3]) != begun[-1], "its adapters learn"
+        return done
+
+    monkeypatch.setattr("endonym.models.lesson.learn", learned)
+    job = stage("augment", "augmenter", ["noise"], {"dataset": texts, "model": model}, tmp_path / "made", tiny_model)
+    job.project.layer = lambda verb: SimpleNamespace(label="", path=None, values={"plugins": ["translate", "complete"]})
+    augment.run(augment.Config(trial_steps=1, trial_pairs=3, trial_batch_tokens=64, trial_runs=1), job)
+    row = json.loads((job.output / "report.json").read_text(encoding="utf-8"))["augmenters"][0]
+    assert len(begun) == 2
+    pairs = sum(isinstance(record, Pair) for record in records)
+    assert row["trained_rows"] - row["made_rows"] == 2 * pairs + 1, "all it was taught, whatever trial_pairs says"
+    assert set(row["directions"]) == {"tzh>spa", "spa>tzh"} and "spa>tzh: " in row["words"]
+
+
 def results(changes: dict[str, tuple[float, float]], spread: float = 0.01) -> dict[str, Any]:
     """Trainings in two runs whose bits differ from those without by the given factors, a little otherwise in every item."""
     plain = [[float(20 + i % 5), 8.0] for i in range(40)]
@@ -355,11 +397,25 @@ def test_back_translation_learns_what_a_person_wrote(records, monkeypatch, tmp_p
     monkeypatch.setattr("endonym.models.load.load_artifact", lambda folder: None)
     monkeypatch.setattr("endonym.retrieve.context.Context.load", lambda *where: None)
     heard: list[str] = []
-    asked = context(tmp_path, model=tmp_path, chats=tmp_path, log=heard.append)
+    asked = context(tmp_path, model=tmp_path, chats=tmp_path, folder=tmp_path, log=heard.append)
     made = list(back_translate.grow([*records, *docs], back_translate.Config(), asked))
     assert [(one.target, one.source, one.meta["direction"]) for one in made] == [(texts[0], said[texts[0]], "spa>tzh")]
     assert made[0].meta["made_from"] == ["d0"] and made[0].origin == "raw/t.txt:1"
     assert "of 2 sentences in 'tzh' 1 were" in heard[-1] and "1 for length" in heard[-1]
+    # After an interruption that cut the last line only what it held is translated again.
+    file = tmp_path / "translations.jsonl"
+    rows = file.read_text(encoding="utf-8").splitlines()
+    file.write_text("\n".join([*rows[:-1], rows[-1][:-5]]), encoding="utf-8")
+    again: list[str] = []
+
+    def counted(loaded, prompts, asked, direction, cfg):
+        again.extend(asked)
+        return answers(loaded, prompts, asked, direction, cfg)
+
+    monkeypatch.setattr(back_translate, "_answers", counted)
+    asked = context(tmp_path, model=tmp_path, chats=tmp_path, folder=tmp_path)
+    assert list(back_translate.grow([*records, *docs], back_translate.Config(), asked)) == made
+    assert again == [json.loads(rows[-1])[1]]
 
 
 def test_a_model_of_another_split_may_not_translate(split, tmp_path):

@@ -20,6 +20,7 @@ SAID = {
     "nothing": "{name} made nothing of the pairs of the trial.",
     "not measured": "{name} was not measured (trial_steps is 0).",
 }
+TOWARDS = " {direction}: {after:.3f} instead of {before:.3f} ({change})."
 SPOILED = " On text as {name} spoils it: {spoiled_after:.3f} instead of {spoiled_before:.3f} ({spoiled_change})."
 
 
@@ -57,7 +58,20 @@ def _measured(
             verdict, decisive = "helps spoiled", name
     if verdict.startswith("helps") and not all(one < 0 for one in _each_run(results, name, decisive)):
         verdict = "unsteady"
-    return {**row, "verdict": verdict}
+    return {**row, "verdict": verdict, "directions": _directions(results, name)}
+
+
+def _directions(results: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The numbers of each direction, where there are several: without correction, since no verdict is made of them."""
+    asked = np.array(results[WITHOUT].get("directions", {}).get(HELD, []))
+    found = {}
+    for direction in dict.fromkeys(asked.tolist()):
+        before, after = (_table(results, one, HELD)[asked == direction] for one in (WITHOUT, name))
+        change = paired(after, before, ratio)
+        found[direction] = {
+            "before": _interval(before), "after": _interval(after), "change": [change.value, change.low, change.high],
+        }  # fmt: skip
+    return found if len(found) > 1 else {}
 
 
 def _numbers(
@@ -81,13 +95,20 @@ def words(row: Mapping[str, Any]) -> str:
     values: dict[str, Any] = {"name": row["name"].replace("_", "-").capitalize()}
     for prefix in ("", "spoiled_"):
         if f"{prefix}change" in row:
-            value, low, high = row[f"{prefix}change"]
             values[f"{prefix}before"], values[f"{prefix}after"] = row[f"{prefix}before"][0], row[f"{prefix}after"][0]
-            values[f"{prefix}change"] = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p {row[f'{prefix}p_adjusted']:.3f}"
+            values[f"{prefix}change"] = f"{_change(row[f'{prefix}change'])}, p {row[f'{prefix}p_adjusted']:.3f}"
     said = SAID[row["verdict"]].format(**values)
+    for direction, one in row.get("directions", {}).items():
+        change = _change(one["change"])
+        said += TOWARDS.format(direction=direction, before=one["before"][0], after=one["after"][0], change=change)
     if "spoiled_change" in values and row["verdict"] != "helps spoiled":
         said += SPOILED.format(**values)
     return said
+
+
+def _change(numbers: Sequence[float]) -> str:
+    value, low, high = numbers
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def unread(results: Mapping[str, Any]) -> list[str]:
@@ -108,9 +129,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         cells = [row["name"], f"{row['made']:,}" if row["made"] is not None else ""]
         for prefix in ("", "spoiled_"):
             if f"{prefix}change" in row:
-                value, low, high = row[f"{prefix}change"]
                 cells += [f"{row[f'{prefix}before'][0]:.3f}", f"{row[f'{prefix}after'][0]:.3f}"]
-                cells += [f"{value:+.3f} [{low:+.3f}, {high:+.3f}]", f"{row[f'{prefix}p_adjusted']:.3f}"]
+                cells += [_change(row[f"{prefix}change"]), f"{row[f'{prefix}p_adjusted']:.3f}"]
                 break
         cells += [""] * (6 - len(cells))
         shown.append(

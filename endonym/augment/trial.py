@@ -1,4 +1,8 @@
-"""Train shortly with and without the records of each augmenter, and measure what that changes on validation text."""
+"""Train shortly with and without the records of each augmenter, and measure what that changes on validation text.
+
+Where the project's model takes part (back-translation), both trainings go on from it, with all that it was taught: it has read every
+training pair and every text, and a training that had not would learn of them from what it made.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.augment.sift import Sieve, grown_by
@@ -17,7 +22,7 @@ from endonym.retrieve import hints
 from endonym.retrieve.context import Context as Prompts
 from endonym.retrieve.context import read_prompts
 from endonym.store.files import write_json
-from endonym.types import Chat, Pair, Record
+from endonym.types import Chat, Doc, Pair, Record
 
 if TYPE_CHECKING:
     from endonym.augment.material import Context
@@ -51,10 +56,12 @@ def miniature(records: Sequence[Record], pairs: Sequence[Pair], num_pairs: int, 
 class Trials:
     """One base, one set of real rows, one set of questions; made rows come and go."""
 
-    def __init__(self, cfg: Config, job: Job, small: Miniature, valid: Sequence[Record]):
-        self.cfg, self.job = cfg, job
+    def __init__(self, cfg: Config, job: Job, small: Miniature, valid: Sequence[Record], model: Path | None):
+        self.cfg, self.job, self.model = cfg, job, model
         self.prompts = _prompts(job, small.records)
         self.real = self._chats(small.pairs, training=True)
+        if model is not None:
+            self.real += self._chats([record for record in small.records if isinstance(record, Doc)], training=True)
         asked = _evenly([r for r in valid if isinstance(r, Pair)], cfg.trial_valid)
         self.valid = asked
         self.sets: dict[str, list[Chat]] = {HELD: self._chats(asked, training=False)}
@@ -87,17 +94,18 @@ class Trials:
             if found is None:
                 return None
             runs.append(found)
-        return {"rows": len(chats), "made_rows": len(chats) - len(self.real), "runs": runs}
+        asked = {key: [chat.meta.get("direction", "") for chat in found] for key, found in sets.items()}
+        return {"rows": len(chats), "made_rows": len(chats) - len(self.real), "runs": runs, "directions": asked}
 
     def _once(self, name: str, number: int, chats: Sequence[Chat], sets: Mapping[str, Sequence[Chat]]) -> Any:
         from endonym.models.generate import answer_nll
         from endonym.models.lesson import Lesson, learn
-        from endonym.models.load import load_model
+        from endonym.models.load import load_artifact, load_model
 
         kept = self.job.folder / "trials" / f"{name}-{number}.json"
         if not kept.is_file():
             cfg = self.cfg
-            loaded = load_model(self.job.project.base)
+            loaded = load_artifact(self.model) if self.model is not None else load_model(self.job.project.base)
             lesson = Lesson(
                 cfg.trial_steps, cfg.trial_batch_tokens, cfg.trial_learning_rate, seed=self.job.project.seed + number
             )
@@ -136,9 +144,13 @@ def compare(
     cfg: Config, job: Job, dataset: Dataset, train: Sequence[Record], pairs: Sequence[Pair], context: Context
 ) -> Compared | None:
     """Grow a part of the training data, and train without and with what each augmenter made; None when the user asked to stop."""
-    small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
+    small = miniature(train, pairs, 0 if context.model else cfg.trial_pairs, job.project.seed)
+    if context.model is not None:
+        job.log(
+            f"the trials go on from the model of {context.model.parent.name}, with all {len(pairs):,} pairs it learned from"
+        )
     fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
-    trials = Trials(cfg, job, small, list(dataset.records("valid")))
+    trials = Trials(cfg, job, small, list(dataset.records("valid")), context.model)
     sieve = Sieve(dataset.folder, small.records)
     made: dict[str, list[Record]] = {}
     for name, (module, settings) in job.plugins.items():

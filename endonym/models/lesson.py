@@ -52,14 +52,9 @@ def learn(
     progress: Callable[[int, int, float], None],
     cancelled: Callable[[], bool],
 ) -> Learned:
-    """Put fresh adapters on the model of `loaded` and train them; every step has as many rows as fill `batch_tokens`."""
-    preload()
-    from peft import LoraConfig, get_peft_model
-
+    """Train adapters on the model of `loaded`: those it has, or else fresh ones. Every step has as many rows as fill `batch_tokens`."""
     torch.manual_seed(cfg.seed)
-    settings = LoraConfig(r=cfg.rank, lora_alpha=2 * cfg.rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    model: Any = get_peft_model(loaded.model, settings)
-    speed_up(model)
+    model = _with_adapters(loaded.model, cfg.rank)
     model.train()
     source = _rows(loaded, chats, cfg)
     tokens, rows, epochs = 0, 0, 0.0
@@ -79,6 +74,19 @@ def learn(
     step = descend(learned, cfg.steps, cfg.learning_rate, 0.01, gradients, progress, cancelled)
     model.eval()
     return Learned(step, tokens, rows, epochs, step < cfg.steps)
+
+
+def _with_adapters(network: Any, rank: int) -> Any:
+    preload()
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if isinstance(network, PeftModel):
+        network.set_adapter(network.active_adapter)  # Loaded to answer, they are frozen.
+        return network
+    settings = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    model: Any = get_peft_model(network, settings)
+    speed_up(model)
+    return model
 
 
 def _gradients(loaded: Loaded, model: Any, batch: Sequence[Example]) -> float:

@@ -8,6 +8,7 @@ Sennrich, Haddow and Birch, Improving Neural Machine Translation Models with Mon
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean, pstdev
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 REQUIRES = {"torch": "train", "transformers": "train"}
 INPUTS = {"model": "model"}
+BATCHES = 4
+"""Of so many batches the sentences are translated in the order of their length, so that few wait for a longer one."""
 
 
 class Config(BaseModel):
@@ -60,17 +63,12 @@ def grow(records: Sequence[Record], cfg: Config, context: Context) -> Iterator[P
     if not any(each.values()):
         context.log("back_translate: no training text is without a translation")
         return
-    from endonym.models.load import load_artifact
-    from endonym.retrieve.context import Context as Prompts
-
-    assert context.model is not None and context.chats is not None
-    prompts = Prompts.load(context.chats, context.project)
-    loaded = load_artifact(context.model)
+    translator = Translator(cfg, context)
     for code, docs in each.items():
         if not docs:
             continue
         other = context.pivot if code == context.language else context.language
-        yield from _translated(docs, code, other, records, loaded, prompts, cfg, context)
+        yield from _translated(docs, code, other, records, translator, cfg, context)
 
 
 def _sentences(records: Sequence[Record], code: str, cfg: Config, context: Context) -> list[tuple[Doc, str]]:
@@ -85,9 +83,8 @@ def _sentences(records: Sequence[Record], code: str, cfg: Config, context: Conte
                 text, key = " ".join(sentence.split()), normalise(sentence)
                 if key not in known and cfg.shortest <= len(words(text)) <= cfg.longest:
                     found.setdefault(key, (record, text))
-    listed = list(found.values())
-    context.random(f"back_translate:{code}").shuffle(listed)
-    return listed
+    # By a number of its own for each, so that one text more or less leaves the others where they are.
+    return [found[key] for key in sorted(found, key=lambda key: context.random(f"back_translate:{key}").random())]
 
 
 def _translated(
@@ -95,34 +92,29 @@ def _translated(
     code: str,
     other: str,
     records: Sequence[Record],
-    loaded: Loaded,
-    prompts: Prompts,
+    translator: Translator,
     cfg: Config,
     context: Context,
 ) -> Iterator[Pair]:
     """Translate sentences from `code` into `other`, leave out what is not adequate, and give the rest as `other>code`."""
     adequate = Adequate([sides for r in records if isinstance(r, Pair) and (sides := r.between(code, other))], cfg)
-
-    def ask(texts: Sequence[str], direction: str) -> list[str]:
-        new = [text for text in dict.fromkeys(texts) if (direction, text) not in context.memory]
-        answers = _answers(loaded, prompts, new, direction, cfg) if new else []
-        context.memory.update(zip([(direction, text) for text in new], answers, strict=True))
-        return [context.memory[direction, text] for text in texts]
-
     refused = {"length": 0, "lexicon": 0, "round trip": 0}
     made = 0
-    for start in range(0, len(docs), cfg.batch_size):
+    context.tick(0, len(docs))
+    for start in range(0, len(docs), BATCHES * cfg.batch_size):
+        part = docs[start : start + BATCHES * cfg.batch_size]
+        answers = translator.ask([text for _, text in part], f"{code}>{other}")
         if context.cancelled():
             return
-        part = docs[start : start + cfg.batch_size]
-        answers = ask([text for _, text in part], f"{code}>{other}")
         kept = []
         for (doc, text), answer in zip(part, answers):
             reason = adequate.why_not(text, answer)
             refused |= {reason: refused[reason] + 1} if reason else {}
             kept += [] if reason else [(doc, text, answer)]
         if cfg.round_trip and kept:
-            returned = ask([answer for *_, answer in kept], f"{other}>{code}")
+            returned = translator.ask([answer for *_, answer in kept], f"{other}>{code}")
+            if context.cancelled():
+                return
             near = [_chrf(back, text) >= cfg.round_trip for back, (_, text, _) in zip(returned, kept)]
             refused["round trip"] += near.count(False)
             kept = [one for one, good in zip(kept, near) if good]
@@ -136,6 +128,39 @@ def _translated(
     context.log(
         f"back_translate: of {len(docs)} sentences in '{code}' {made} were translated well enough; left out: {left}"
     )
+
+
+class Translator:
+    """The project's model, asked in both directions. What it answered stays in a file, for a job that goes on after an interruption."""
+
+    def __init__(self, cfg: Config, context: Context):
+        from endonym.models.load import load_artifact
+        from endonym.retrieve.context import Context as Prompts
+
+        assert context.model is not None and context.chats is not None
+        self.loaded = load_artifact(context.model)
+        self.prompts = Prompts.load(context.chats, context.project)
+        self.cfg, self.known = cfg, context.memory
+        self.file = context.folder / "translations.jsonl" if context.folder else None
+        if self.file and self.file.is_file():
+            for line in self.file.read_bytes().split(b"\n"):
+                try:
+                    direction, text, answer = json.loads(line)
+                except ValueError:
+                    continue  # Empty, or cut by the interruption.
+                self.known[direction, text] = answer
+
+    def ask(self, texts: Sequence[str], direction: str) -> list[str]:
+        """The translation of every text, each only translated once."""
+        new = [text for text in dict.fromkeys(texts) if (direction, text) not in self.known]
+        if new:
+            answers = _answers(self.loaded, self.prompts, new, direction, self.cfg)
+            self.known.update(zip([(direction, text) for text in new], answers, strict=True))
+            if self.file:
+                rows = [json.dumps([direction, *row], ensure_ascii=False) for row in zip(new, answers)]
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write("\n" + "\n".join(rows))
+        return [self.known[direction, text] for text in texts]
 
 
 class Adequate:
