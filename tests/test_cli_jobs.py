@@ -18,11 +18,14 @@ from pathlib import Path
 import pytest
 
 from endonym import plugins
+from endonym.cli.console import Console
+from endonym.cli.follow import Watcher
 from endonym.cli.main import build, main
 from endonym.config import Layer
 from endonym.errors import UsageError
 from endonym.jobs.stage import load_stage, resolve, verbs
 from endonym.project import Project
+from endonym.store.events import Event
 
 ROOT = Path(__file__).parent.parent
 PLAN = 'steps = ["compose", "tokenizer report"]\n'
@@ -282,3 +285,13 @@ def test_own_metric_scores(extended):
     rows = json.loads(Path(made["output"], "scores.json").read_text())["rows"]
     assert {row["name"] for row in rows} >= {"TER", "chrF2++"}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+
+
+def test_the_time_left_is_told_from_what_is_counted_now(monkeypatch, capsys):
+    """A job that counts one thing after another goes at the pace of the last, which may be another by far."""
+    monkeypatch.setattr("endonym.cli.follow.LINE_SECONDS", 0.0)
+    watcher = Watcher(Console())
+    counts = [(0, 0, "texts"), (1000, 1000, "texts"), (1001, 1, "steps, without"), (1011, 6, "steps, noise")]
+    for number, (at, done, unit) in enumerate(counts):
+        watcher(Event(number, 1, float(at), "tick", {"done": done, "total": 16 if done < 10 else 1000, "unit": unit}))
+    assert capsys.readouterr().err.splitlines()[-1].strip() == "6/16 steps, noise, 0.5 steps/s, 20 s left"

@@ -29,6 +29,8 @@ class Watcher:
         self._drawn = False
         self._last_line = 0.0
         self._first: tuple[float, float] | None = None
+        self._counted = ("", 0.0)
+        """What was counted last, and how far."""
         self._curve: dict[str, float] = {}
 
     def begin(self, name: str) -> None:
@@ -73,8 +75,10 @@ class Watcher:
 
     def _tick(self, event: Event) -> None:
         done, total = float(event.data["done"]), float(event.data["total"])
-        if self._first is None or done < self._first[1]:
+        what = _counted(event.data)
+        if self._first is None or what != self._counted[0] or done < self._counted[1]:
             self._first = (event.time, done)
+        self._counted = what, done
         now = time.monotonic()
         if not self.console.live and now - self._last_line < LINE_SECONDS:
             return
@@ -90,7 +94,9 @@ class Watcher:
         parts = [f"{number(_whole(done))}{goal} {unit}".strip()]
         values = {**self._curve, **{k: v for k, v in data.items() if k not in ("done", "total", "unit")}}
         if rate:
-            parts.append(f"{number(_whole(round(rate)) if rate >= 10 else round(rate, 2))} {unit or 'items'}/s")
+            parts.append(
+                f"{number(_whole(round(rate)) if rate >= 10 else round(rate, 2))} {_counted(data) or 'items'}/s"
+            )
             if total:
                 parts.append(f"{seconds(max(total - done, 0) / rate)} left")
         parts += [
@@ -109,6 +115,11 @@ class Watcher:
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
         self._drawn = True
+
+
+def _counted(data: dict[str, Any]) -> str:
+    """What is counted: `steps` of `steps, without`."""
+    return str(data.get("unit") or "").partition(",")[0]
 
 
 def follow_job(project: Project, job: int, console: Console, after: int = 0) -> JobRow:
