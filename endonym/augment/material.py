@@ -31,8 +31,6 @@ class Context:
     """The artifact of the project's model, where the augmenter asked for one."""
     chats: Path | None = None
     """The chats that model was trained on: how it is asked."""
-    folder: Path | None = None
-    """Where a file may be kept of what took long, so that an interruption does not cost it."""
     log: Callable[[str], None] = _silent
     tick: Callable[[int, int], None] = _silent
     cancelled: Callable[[], bool] = field(default=lambda: False)

@@ -117,7 +117,7 @@ def unread(results: Mapping[str, Any]) -> list[str]:
     if epochs >= 1:
         return []
     return [
-        f"The trial read its real rows {epochs:.1f} times, so made rows took the place of real ones that were new; ask for more "
+        f"The trial read its real rows {epochs:.1f} times, so made rows took the place of real ones; ask for more "
         "--trial-steps or fewer --trial-pairs to see what they give a corpus that is read again and again."
     ]
 

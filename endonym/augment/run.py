@@ -37,8 +37,8 @@ class Config(BaseModel):
     trial_pairs: int = Field(
         400,
         ge=0,
-        description="Training pairs each trial learns from, beside made ones; 0 is all. With back_translate, all: "
-        "the trial then goes on from the project's model, which knows them.",
+        description="Training pairs each trial learns from, beside made ones; 0 is all. With back_translate "
+        "the trial goes on from the project's model, which knows all of them already.",
     )
     trial_valid: int = Field(60, ge=2, description="Validation pairs that are measured, in both directions.")
     trial_batch_tokens: int = Field(2048, ge=64, description="Tokens of a step of a trial.")
@@ -86,11 +86,7 @@ def run(cfg: Config, job: Job) -> None:
         "pairs": len(pairs), "share": cfg.share, "settings": cfg.model_dump(mode="json"), "signature": signature,
     }  # fmt: skip
     write_json(job.output / "report.json", report)
-    said = [
-        *(row["words"] for row in rows),
-        *([] if context.model else unread(compared.results)),
-        _conclusion(used, len(kept), len(pairs)),
-    ]
+    said = [*(row["words"] for row in rows), *unread(compared.results), _conclusion(used, len(kept), len(pairs))]
     (job.output / "report.txt").write_text("\n".join([*said, "", signature, ""]), encoding="utf-8")
     for sentence in said:
         job.log(sentence)
@@ -118,7 +114,7 @@ def _context(job: Job, dataset: Dataset, most: int) -> Context:
             )
     return Context(
         job.project.path, job.project.language, job.project.pivot, job.project.seed, most,
-        model if isinstance(model, Path) else None, chats, job.folder, job.log,
+        model if isinstance(model, Path) else None, chats, job.log,
         lambda done, total: job.tick(done, total, "texts"), job.cancelled,
     )  # fmt: skip
 
@@ -166,11 +162,9 @@ def _conclusion(used: Sequence[str], kept: int, real: int) -> str:
 
 
 def _signature(cfg: Config, job: Job, model: Path | None) -> str:
-    trained, begun = (cfg.trial_pairs or "all"), f"base:{job.project.base}"
-    if model is not None:
-        trained, begun = "all", f"{begun}|model:{model.parent.name}"
+    begun = f"base:{job.project.base}" + (f"|model:{model.parent.name}" if model is not None else "")
     return (
-        f"augment|v:2|bits/byte of answers|split:valid|pairs:{cfg.trial_valid}|trained:{trained}|steps:{cfg.trial_steps}"
+        f"augment|v:2|bits/byte of answers|split:valid|pairs:{cfg.trial_valid}|trained:{cfg.trial_pairs or 'all'}|steps:{cfg.trial_steps}"
         f"|batch:{cfg.trial_batch_tokens}|lr:{cfg.trial_learning_rate:g}|runs:{cfg.trial_runs}|{begun}"
         f"|seed:{job.project.seed}|bs:paired|holm"
     )

@@ -1,7 +1,7 @@
 """Train shortly with and without the records of each augmenter, and measure what that changes on validation text.
 
-Where the project's model takes part (back-translation), both trainings go on from it, with all that it was taught: it has read every
-training pair and every text, and a training that had not would learn of them from what it made.
+Where the project's model takes part (back-translation), both trainings go on from it: it has read every training pair and text, and one
+that had read a part of them would learn of the others from what it made. They read the texts, too, as many to a pair as there are.
 """
 
 from __future__ import annotations
@@ -42,15 +42,20 @@ class Miniature:
 
     records: Sequence[Record]
     pairs: Sequence[Pair]
+    texts: Sequence[Doc]
+    """Of the texts among the records, a part like that of the pairs."""
 
 
 def miniature(records: Sequence[Record], pairs: Sequence[Pair], num_pairs: int, seed: int) -> Miniature:
     """`num_pairs` of the pairs, chosen at random, with everything that is no pair; all of them where it is 0."""
+    texts = [record for record in records if isinstance(record, Doc)]
     if not num_pairs or len(pairs) <= num_pairs:
-        return Miniature(records, pairs)
-    kept = {pairs[i].id for i in random.Random(f"{seed}:trial").sample(range(len(pairs)), num_pairs)}
+        return Miniature(records, pairs, texts)
+    draw = random.Random(f"{seed}:trial")
+    kept = {pairs[i].id for i in draw.sample(range(len(pairs)), num_pairs)}
     chosen = [pair for pair in pairs if pair.id in kept]
-    return Miniature([r for r in records if not isinstance(r, Pair) or r.id in kept], chosen)
+    few = draw.sample(texts, round(len(texts) * num_pairs / len(pairs)))
+    return Miniature([r for r in records if not isinstance(r, Pair) or r.id in kept], chosen, few)
 
 
 class Trials:
@@ -61,7 +66,7 @@ class Trials:
         self.prompts = _prompts(job, small.records)
         self.real = self._chats(small.pairs, training=True)
         if model is not None:
-            self.real += self._chats([record for record in small.records if isinstance(record, Doc)], training=True)
+            self.real += self._chats(small.texts, training=True)
         asked = _evenly([r for r in valid if isinstance(r, Pair)], cfg.trial_valid)
         self.valid = asked
         self.sets: dict[str, list[Chat]] = {HELD: self._chats(asked, training=False)}
@@ -144,11 +149,9 @@ def compare(
     cfg: Config, job: Job, dataset: Dataset, train: Sequence[Record], pairs: Sequence[Pair], context: Context
 ) -> Compared | None:
     """Grow a part of the training data, and train without and with what each augmenter made; None when the user asked to stop."""
-    small = miniature(train, pairs, 0 if context.model else cfg.trial_pairs, job.project.seed)
+    small = miniature(train, pairs, cfg.trial_pairs, job.project.seed)
     if context.model is not None:
-        job.log(
-            f"the trials go on from the model of {context.model.parent.name}, with all {len(pairs):,} pairs it learned from"
-        )
+        job.log(f"the trials go on from the model of {context.model.parent.name}")
     fewer = replace(context, most=cap(cfg.share, len(small.pairs)))
     trials = Trials(cfg, job, small, list(dataset.records("valid")), context.model)
     sieve = Sieve(dataset.folder, small.records)

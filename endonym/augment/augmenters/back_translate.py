@@ -131,7 +131,10 @@ def _translated(
 
 
 class Translator:
-    """The project's model, asked in both directions. What it answered stays in a file, for a job that goes on after an interruption."""
+    """The project's model, asked in both directions.
+
+    What it answered stays in a file beside it, for another trial and for what follows an interruption.
+    """
 
     def __init__(self, cfg: Config, context: Context):
         from endonym.models.load import load_artifact
@@ -141,8 +144,8 @@ class Translator:
         self.loaded = load_artifact(context.model)
         self.prompts = Prompts.load(context.chats, context.project)
         self.cfg, self.known = cfg, context.memory
-        self.file = context.folder / "translations.jsonl" if context.folder else None
-        if self.file and self.file.is_file():
+        self.file = context.model.parent / f"translations-{cfg.max_new_tokens}.jsonl"
+        if self.file.is_file():
             for line in self.file.read_bytes().split(b"\n"):
                 try:
                     direction, text, answer = json.loads(line)
@@ -156,10 +159,9 @@ class Translator:
         if new:
             answers = _answers(self.loaded, self.prompts, new, direction, self.cfg)
             self.known.update(zip([(direction, text) for text in new], answers, strict=True))
-            if self.file:
-                rows = [json.dumps([direction, *row], ensure_ascii=False) for row in zip(new, answers)]
-                with self.file.open("a", encoding="utf-8") as file:
-                    file.write("\n" + "\n".join(rows))
+            rows = [json.dumps([direction, *row], ensure_ascii=False) for row in zip(new, answers)]
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write("\n" + "\n".join(rows))
         return [self.known[direction, text] for text in texts]
 
 
