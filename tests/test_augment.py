@@ -16,6 +16,7 @@ from endonym.augment import report
 from endonym.augment.augmenters import back_translate, inflect, noise, recombine, substitute
 from endonym.augment.material import Context, made_pair
 from endonym.augment.sift import Sieve
+from endonym.augment.trial import Trials
 from endonym.data.augmented import cap
 from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import LeakError
@@ -265,7 +266,7 @@ def test_the_trial_is_the_same_training_with_and_without(split, tiny_model, tmp_
     told = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row for row in told["augmenters"]}
     assert set(rows) == {"recombine", "noise"} and rows["noise"]["made"]
-    assert rows["noise"]["spoiled_items"] == 2 and len(rows["noise"]["runs"]) == 2
+    assert rows["noise"]["spoiled_items"] == 2
     done = {path.name: json.loads(path.read_text()) for path in (job.folder / "trials").glob("*-?.json")}
     assert {one["steps"] for one in done.values()} == {2}
     tokens = [one["tokens"] for one in done.values()]
@@ -328,7 +329,7 @@ def results(changes: dict[str, tuple[float, float]], spread: float = 0.01) -> di
     for name, factors in changes.items():
         runs = [[[b * (1 + f + spread * (i % 3 - 1)), n] for i, (b, n) in enumerate(plain)] for f in factors]
         sets = [{"held": run} if name != "noise" else {"held": plain, "noise": run} for run in runs]
-        made[name] = {"runs": [{"bits": one} for one in sets], "rows": 90, "made_rows": 10}
+        made[name] = {"runs": [{"bits": one} for one in sets], "rows": 90, "made_rows": 10, "stopped": False}
     return made
 
 
@@ -358,6 +359,45 @@ def test_only_what_is_more_than_chance_in_every_run_is_said_to_help():
     alone = report.judge(results({"w0": weak["w0"]}, 0.012), {"w0": 5})[0]
     among = report.judge(results(weak, 0.012), dict.fromkeys(weak, 5))[0]
     assert alone["p_value"] == among["p_value"] and among["p_adjusted"] >= min(1.0, 11.9 * alone["p_adjusted"])
+
+
+def test_what_was_not_better_once_is_not_trained_again(monkeypatch):
+    """All trainings must be better, so that one which is not has decided."""
+    changes = {"good": [-0.1, -0.1, -0.1], "bad": [0.2, -0.3, -0.3], "late": [-0.1, 0.1, -0.1], "spoils": [0.1] * 3}
+    trials = Trials.__new__(Trials)
+    trials.cfg, trials.job, trials.real, trials.done = (
+        SimpleNamespace(trial_runs=3, trial_steps=7),
+        SimpleNamespace(cancelled=bool),
+        [],
+        0,
+    )
+    trials.sets = {"held": [], "spoils": []}
+    trained: list[str] = []
+
+    def once(name: str, number: int, chats: Any, sets: Any) -> dict[str, Any]:
+        trained.append(f"{name}-{number}")
+        plain = [[20.0 + number, 8.0]] * 9
+        held = [[bits + changes.get(name, [0.0] * 3)[number], size] for bits, size in plain]
+        return {"bits": {key: plain if name == key else held for key in sets} | {"spoils": plain}, "epochs": 1.0}
+
+    monkeypatch.setattr(trials, "_once", once)
+    monkeypatch.setattr(trials, "_chats", lambda records, training: list(records))
+    found = trials.run({name: ["a row"] for name in changes})
+    assert found is not None
+    assert [name for name in trained if not name.startswith(("without", "good"))] == [
+        "bad-0",
+        "late-0",
+        "spoils-0",
+        "late-1",
+    ]
+    assert [name for name in trained if name.startswith(("without", "good"))] == [
+        f"{name}-{number}" for number in range(3) for name in ("without", "good")
+    ]
+    rows = {row["name"]: row for row in report.judge(found, dict.fromkeys(changes, 1))}
+    assert {name: row["verdict"] for name, row in rows.items()} == {
+        "good": "helps", "bad": "unsteady", "late": "unsteady", "spoils": "unsteady"
+    }  # fmt: skip
+    assert rows["bad"]["before"][0] == pytest.approx(20 / 8) and rows["good"]["before"][0] == pytest.approx(21 / 8)
 
 
 def test_a_lesson_learns_and_pays_the_same_for_any_rows(tiny_model, tseltal):

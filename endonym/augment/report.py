@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from endonym.augment.trial import HELD, WITHOUT
 from endonym.data.statistics import SIGNIFICANT, Difference, holm, interval, paired, ratio
 
+WITHOUT = "without"
+"""The name of the training that has no made records."""
+HELD = "held"
+"""The name of the validation text as it is, beside that which an augmenter has spoiled."""
 SAID = {
     "helps": "{name} helps: {after:.3f} bits per byte instead of {before:.3f} ({change}).",
     "helps spoiled": "{name} helps where the text asked about is spoiled: {spoiled_after:.3f} bits per byte instead of "
@@ -56,7 +59,9 @@ def _measured(
         row |= _numbers("spoiled_", results, spoiled, changes[spoiled], p[spoiled])
         if not worse and not better and changes[spoiled].value < 0 and p[spoiled] < SIGNIFICANT:
             verdict, decisive = "helps spoiled", name
-    if verdict.startswith("helps") and not all(one < 0 for one in _each_run(results, name, decisive)):
+    if results[name]["stopped"] or (
+        verdict.startswith("helps") and not all(one < 0 for one in each_run(results, name, decisive))
+    ):
         verdict = "unsteady"
     return {**row, "verdict": verdict, "directions": _directions(results, name)}
 
@@ -66,7 +71,7 @@ def _directions(results: Mapping[str, Any], name: str) -> dict[str, Any]:
     asked = np.array(results[WITHOUT].get("directions", {}).get(HELD, []))
     found = {}
     for direction in dict.fromkeys(asked.tolist()):
-        before, after = (_table(results, one, HELD)[asked == direction] for one in (WITHOUT, name))
+        before, after = (table[asked == direction] for table in _both(results, name, HELD))
         change = paired(after, before, ratio)
         found[direction] = {
             "before": _interval(before), "after": _interval(after), "change": [change.value, change.low, change.high],
@@ -78,13 +83,14 @@ def _numbers(
     prefix: str, results: Mapping[str, Any], test: tuple[str, str], change: Difference, p: float
 ) -> dict[str, Any]:
     name, key = test
+    before, after = _both(results, name, key)
     values = {
-        "before": _interval(_table(results, WITHOUT, key)),
-        "after": _interval(_table(results, name, key)),
+        "before": _interval(before),
+        "after": _interval(after),
         "change": [change.value, change.low, change.high],
         "p_value": change.p_value,
         "p_adjusted": p,
-        "runs": _each_run(results, name, key),
+        "runs": each_run(results, name, key),
         "items": change.num_items,
     }
     return {f"{prefix}{name}": value for name, value in values.items()}
@@ -152,22 +158,28 @@ def _sets(results: Mapping[str, Any], name: str) -> set[str]:
     return set(results[name]["runs"][0]["bits"])
 
 
-def _table(results: Mapping[str, Any], name: str, key: str) -> Any:
-    """Bits and bytes of every answer, the mean over the runs."""
-    return np.mean([run["bits"][key] for run in results[name]["runs"]], axis=0)
+def _table(results: Mapping[str, Any], name: str, key: str, runs: int | None = None) -> Any:
+    """Bits and bytes of every answer, the mean over the runs, or over the first of them."""
+    return np.mean([run["bits"][key] for run in results[name]["runs"][:runs]], axis=0)
 
 
 def _interval(table: Any) -> list[float]:
     return list(interval(table, ratio))
 
 
+def _both(results: Mapping[str, Any], name: str, key: str) -> tuple[Any, Any]:
+    """The tables without and with an augmenter, over as many runs as it had."""
+    return _table(results, WITHOUT, key, len(results[name]["runs"])), _table(results, name, key)
+
+
 def _difference(results: Mapping[str, Any], name: str, key: str) -> Difference:
-    return paired(_table(results, name, key), _table(results, WITHOUT, key), ratio)
+    before, after = _both(results, name, key)
+    return paired(after, before, ratio)
 
 
-def _each_run(results: Mapping[str, Any], name: str, key: str) -> list[float]:
+def each_run(results: Mapping[str, Any], name: str, key: str) -> list[float]:
     """The change of every single run, with the same seed on both sides."""
-    pairs = zip(results[name]["runs"], results[WITHOUT]["runs"], strict=True)
+    pairs = zip(results[name]["runs"], results[WITHOUT]["runs"])
     return [
         float(ratio(np.sum(after["bits"][key], axis=0)) - ratio(np.sum(before["bits"][key], axis=0)))
         for after, before in pairs

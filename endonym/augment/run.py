@@ -46,7 +46,8 @@ class Config(BaseModel):
     trial_runs: int = Field(
         3,
         ge=1,
-        description="Trainings of each kind, with seeds of their own; all must be better. One alone tells little.",
+        description="Trainings of each kind, with seeds of their own; all must be better, and the first that is not ends it. One "
+        "alone tells little.",
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endonym.augment.report import HELD, WITHOUT, each_run
 from endonym.augment.sift import Sieve, grown_by
 from endonym.data.augmented import cap
 from endonym.errors import DataError, Problem
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
     from endonym.augment.run import Config
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
-
-WITHOUT = "without"
-"""The name of the training that has no made records."""
-HELD = "held"
-"""The name of the validation text as it is, beside that which an augmenter has spoiled."""
 
 
 @dataclass(frozen=True)
@@ -79,28 +75,43 @@ class Trials:
                 )
             )  # fmt: skip
         self.done = 0
-        self.number = 1
+        self.total = 1
 
     def ask_also(self, name: str, records: Sequence[Record]) -> None:
         """Ask the validation pairs as an augmenter has spoiled them, too."""
         if chats := self._chats(records, training=False):
             self.sets[name] = chats
 
-    def run(self, name: str, made: Sequence[Record]) -> dict[str, Any] | None:
-        """`[bits, bytes]` of every answer of each set after training with `made`, in every run; None when asked to stop.
+    def run(self, made: Mapping[str, Sequence[Record]]) -> dict[str, Any] | None:
+        """For each name in `made`, and without: `[bits, bytes]` of every answer of each set after every training; None when asked to stop.
 
-        What is done stays in the job's folder and is not done again after an interruption.
+        All must be better: what was not in one training (`stopped`) is not trained again. What is done stays in the job's folder and is
+        not done again after an interruption.
         """
-        runs = []
-        chats = [*self.real, *self._chats(made, training=True)]
-        sets = {key: found for key, found in self.sets.items() if name == WITHOUT or key in (HELD, name)}
+        rows = {name: [*self.real, *self._chats(found, training=True)] for name, found in {WITHOUT: [], **made}.items()}
+        results: dict[str, Any] = {}
+        for name, chats in rows.items():
+            asked = {
+                key: [chat.meta.get("direction", "") for chat in found] for key, found in self._asked(name).items()
+            }
+            of_them = {"rows": len(chats), "made_rows": len(chats) - len(self.real), "directions": asked}
+            results[name] = {**of_them, "runs": [], "stopped": False}
         for number in range(self.cfg.trial_runs):
-            found = self._once(name, number, chats, sets)
-            if found is None:
-                return None
-            runs.append(found)
-        asked = {key: [chat.meta.get("direction", "") for chat in found] for key, found in sets.items()}
-        return {"rows": len(chats), "made_rows": len(chats) - len(self.real), "runs": runs, "directions": asked}
+            going = [name for name in rows if not results[name]["stopped"]]
+            self.total = self.done + len(going) * (self.cfg.trial_runs - number) * self.cfg.trial_steps
+            for name in going if len(going) > 1 else []:
+                found = None if self.job.cancelled() else self._once(name, number, rows[name], self._asked(name))
+                if found is None:
+                    return None
+                results[name]["runs"].append(found)
+                results[name]["stopped"] = name != WITHOUT and not any(
+                    each_run(results, name, key)[-1] < 0 for key in self._asked(name)
+                )
+        return results
+
+    def _asked(self, name: str) -> dict[str, list[Chat]]:
+        """What is asked after a training: the validation text, and as its augmenter spoils it; after one without, all there is."""
+        return {key: found for key, found in self.sets.items() if name == WITHOUT or key in (HELD, name)}
 
     def _once(self, name: str, number: int, chats: Sequence[Chat], sets: Mapping[str, Sequence[Chat]]) -> Any:
         from endonym.models.generate import answer_nll
@@ -116,7 +127,7 @@ class Trials:
             )
             learned = learn(
                 loaded, chats, lesson,
-                lambda step, _, loss: self.job.tick(self.done + step, self.number * cfg.trial_steps, f"steps, {name}", loss=round(loss, 4)),
+                lambda step, _, loss: self.job.tick(self.done + step, self.total, f"steps, {name}", loss=round(loss, 4)),
                 self.job.cancelled,
             )  # fmt: skip
             if learned.cancelled:
@@ -160,14 +171,9 @@ def compare(
         made[name] = grown_by(name, job, small.records, fewer, sieve)[0]
         if hasattr(module, "spoil"):
             trials.ask_also(name, [one for pair in trials.valid for one in module.spoil(pair, settings, context)])
-    chosen = [name for name, found in made.items() if found]
-    trials.number = cfg.trial_runs * (1 + len(chosen))
-    results: dict[str, Any] = {}
-    for name in [WITHOUT, *chosen] if chosen else []:
-        outcome = None if job.cancelled() else trials.run(name, made.get(name, ()))
-        if outcome is None:
-            return None
-        results[name] = outcome
+    results = trials.run({name: found for name, found in made.items() if found})
+    if results is None:
+        return None
     return Compared({name: len(found) for name, found in made.items()}, results)
 
 
