@@ -1,4 +1,4 @@
-"""Read a dictionary (as of Dictionaria) or a corpus published as CLDF: the metadata file and the tables of entries, senses and examples it names.
+"""Read a dictionary or a corpus published as CLDF: the metadata file and the tables of entries, senses and examples it names.
 
 Examples that hang on no entry are the lines of a corpus, each a pair of its own. Which column is what, which keys link the tables and which languages there are is read from the metadata. Columns without a part in it
 stand in the `meta` of their entry or example. Rows whose links lead nowhere go to the ledger: a published data set is not the reader's to
