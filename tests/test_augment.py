@@ -443,7 +443,7 @@ def test_back_translation_learns_what_a_person_wrote(records, monkeypatch, tmp_p
     assert made[0].meta["made_from"] == ["d0"] and made[0].origin == "raw/t.txt:1"
     assert "of 2 sentences in 'tzh' 1 were" in heard[-1] and "1 for length" in heard[-1]
     # After an interruption that cut the last line only what it held is translated again.
-    file = tmp_path / "translations-96.jsonl"
+    (file,) = tmp_path.glob("translations-*-96.jsonl")
     rows = file.read_text(encoding="utf-8").splitlines()
     file.write_text("\n".join([*rows[:-1], rows[-1][:-5]]), encoding="utf-8")
     again: list[str] = []
@@ -456,6 +456,10 @@ def test_back_translation_learns_what_a_person_wrote(records, monkeypatch, tmp_p
     asked = context(tmp_path, model=tmp_path / "output", chats=tmp_path)
     assert list(back_translate.grow([*records, *docs], back_translate.Config(), asked)) == made
     assert again == [json.loads(rows[-1])[1]]
+    # Prompts of another run may ask otherwise, and nothing is taken from these.
+    asked = context(tmp_path, model=tmp_path / "output", chats=tmp_path / "other" / "output")
+    assert list(back_translate.grow([*records, *docs], back_translate.Config(), asked)) == made
+    assert len(again) == 1 + len(rows) - rows.count("")
 
 
 def test_a_model_of_another_split_may_not_translate(split, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from endonym import plugins
 from endonym.data.dataset import Dataset
+from endonym.errors import DataError
 from endonym.ingest import run as ingest
 from endonym.ingest.add import add
 from endonym.ingest.encoding import detect, lines
@@ -20,6 +21,7 @@ from endonym.ingest.language import Known, identify
 from endonym.ingest.names import split_name
 from endonym.ingest.readers import lexicon
 from endonym.ingest.sniff import choose_reader
+from endonym.ingest.source import foreseen
 from endonym.jobs.job import Job
 from endonym.project import Project
 from endonym.store import jobs as job_rows
@@ -345,6 +347,8 @@ def test_a_fault_of_a_reader_is_a_problem_of_its_file_alone(tmp_path):
     words, poem = add(project, [FIXTURES / "wordlist.csv", tmp_path / "rain.poem"])
     assert words.added and not poem.added
     assert "no foot" in poem.problems[0].what and "fault" in poem.problems[0].repair
+    with pytest.raises(DataError, match="No space left"), foreseen("rain.poem"):
+        raise OSError(28, "No space left on device")
 
 
 def test_a_source_without_a_reader_is_sniffed(tmp_path):

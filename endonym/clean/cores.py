@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import signal
@@ -47,7 +46,6 @@ def worked(work: Callable[[Item], Any], items: Iterable[Item], cores: int = 0) -
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
     global _work
     _work = work
-    gc.freeze()  # what is inherited stays shared: collecting garbage would write into every page of it
     for name in (signal.SIGTERM, signal.SIGINT):  # the worker's own way of stopping is not inherited
         signal.signal(name, signal.SIG_DFL)
     threadpool_limits(1)  # as many processes as cores: threads of each would only wait for one another

@@ -65,7 +65,7 @@ def _standard(code: str) -> Language | None:
 
 
 def meant(said: str) -> list[Language]:
-    """What a person may mean by a code or a name in any language of the table: none, one, or all whose names hold these words.
+    """What a person may mean by a code or a name in any language of the table: none, one, or all whose names hold this word.
 
     Three letters that stand for no language are taken as they are: not every language has a code.
     """

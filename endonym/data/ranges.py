@@ -9,6 +9,6 @@ Numbers = NDArray[np.int64]
 
 
 def spread(first: Numbers, sizes: Numbers) -> Numbers:
-    """All numbers from each `first` on, as many as its size says, one stretch after another."""
+    """All numbers from each of `first` on, as many as its of `sizes` says: `[stretches]` twice to `[sum of sizes]`."""
     ends = np.cumsum(sizes)
     return np.arange(int(sizes.sum())) + np.repeat(first - (ends - sizes), sizes)

@@ -78,6 +78,9 @@ def foreseen(name: str) -> Iterator[None]:
         yield
     except EndonymError:
         raise
+    except OSError as error:
+        what = f"it cannot be read: {error.strerror or error}"
+        raise DataError(Problem(name, 0, "", what, "check that it is there and that you may open it")) from error
     except Exception as error:
         if os.environ.get("ENDONYM_DEBUG"):
             raise

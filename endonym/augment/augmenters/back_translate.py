@@ -144,7 +144,7 @@ class Translator:
         self.loaded = load_artifact(context.model)
         self.prompts = Prompts.load(context.chats, context.project)
         self.cfg, self.known = cfg, context.memory
-        self.file = context.model.parent / f"translations-{cfg.max_new_tokens}.jsonl"
+        self.file = context.model.parent / f"translations-{context.chats.parent.name}-{cfg.max_new_tokens}.jsonl"
         if self.file.is_file():
             for line in self.file.read_bytes().split(b"\n"):
                 try:

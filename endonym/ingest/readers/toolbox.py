@@ -1,6 +1,7 @@
 """Read dictionaries in Standard Format (Toolbox, Shoebox, FLEx, Lexique Pro): a field a line, each with its backslash marker.
 
-A language is the last letter of a marker (`ge`) or, as FLEx writes it, what stands after a low line (`g_Eng`). The hierarchy is that of MDF: `lx` opens an entry, `se` a subentry, which is an entry of its own, `ps` and `sn` a sense, `xv` an example.
+The hierarchy is that of MDF: `lx` opens an entry, `se` a subentry, which is an entry of its own, `ps` and `sn` a sense, `xv` an example.
+The last letter of a marker is its language (`ge`) or, as FLEx writes it, what stands after a low line (`g_Eng`).
 Glosses (`ge gn gr`) and definitions (`de dn dr`) of one sense and language are one `Sense`. Markers that MDF does not have, and those of no
 record (notes, dates, sources, forms), stand in the entry's `meta` under their own name. Lines before the first entry go to the ledger.
 """
@@ -100,8 +101,8 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
             texts[letter].append(text)
     values["language"] = values.get("language") or known.language
     found = [Said("headwords", str(values["language"]), "taken from the project")]
-    told_by = sorted(filter(None, texts), key=lambda one: ("enr".find(one) if one in "enr" else 3, one))
-    for letter in (one for one in told_by if one != "v"):
+    letters = [one for one in dict.fromkeys([*"enr", *texts]) if one != "v" and texts[one]]
+    for letter in letters:
         said = _of_letter(letter, texts[letter], told, known)
         found.append(said)
         if said.language:
@@ -110,7 +111,7 @@ def languages(sample: Sample, values: dict[str, Any], known: Known) -> list[Said
     if told:
         values["languages"] = told
     if not values.get("pivot"):
-        spoken = [told[letter] for letter in told_by if told.get(letter)]
+        spoken = [told[letter] for letter in letters if told.get(letter)]
         values["pivot"] = known.pivot if known.pivot in spoken or not spoken else spoken[0]
     return found
 
