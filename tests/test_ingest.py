@@ -347,7 +347,7 @@ def test_a_fault_of_a_reader_is_a_problem_of_its_file_alone(tmp_path):
     words, poem = add(project, [FIXTURES / "wordlist.csv", tmp_path / "rain.poem"])
     assert words.added and not poem.added
     assert "no foot" in poem.problems[0].what and "fault" in poem.problems[0].repair
-    with pytest.raises(DataError, match="No space left"), foreseen("rain.poem"):
+    with pytest.raises(DataError, match="cannot be read: No space left"), foreseen("rain.poem"):
         raise OSError(28, "No space left on device")
 
 
