@@ -103,14 +103,17 @@ class Project:
     @cached_property
     def db(self) -> sqlite3.Connection:
         """The project's database, opened on first use and rebuilt from the run folders when it was deleted."""
-        path = self.path / STATE_FOLDER / "endonym.db"
-        fresh = not path.exists()
-        connection = database.connect(path)
+        fresh = not (self.path / STATE_FOLDER / "endonym.db").exists()
+        connection = self.connect()
         if fresh and self.runs.is_dir():
             from endonym.store.rebuild import rebuild
 
             rebuild(connection, self.runs)
         return connection
+
+    def connect(self) -> sqlite3.Connection:
+        """Another connection to the project's database, for a thread."""
+        return database.connect(self.path / STATE_FOLDER / "endonym.db")
 
     def layer(self, verb: str) -> Layer:
         """The settings of one verb in `endonym.toml`."""

@@ -18,16 +18,19 @@ from typing import Any
 
 from endonym.config import to_toml
 from endonym.errors import EndonymError, JobError
+from endonym.jobs.begin import describe, start, take_over
 from endonym.jobs.job import Job
 from endonym.jobs.stage import Resolved, load_stage, resolve_stored
-from endonym.launch.process import launch
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
-from endonym.store.db import connect
 from endonym.store.files import hash_folder
+from endonym.store.process import identity
+from endonym.store.room import patiently
 
 RENEW_SECONDS = 1.0
+FORCE_SECONDS = 1.0
+"""A second signal within this time is the first one, heard again."""
 _SEE_LOG = "The full trace is in log.txt of the run folder."
 
 
@@ -38,10 +41,15 @@ def guarded(arguments: list[str]) -> int:
     """
     if sys.platform != "linux":
         return main(arguments)
-    killed_before, guard = out_of_memory_kills(), os.getpid()
+    killed_before, guard, me = out_of_memory_kills(), os.getpid(), identity()
+    project, number = Project(arguments[0]), int(arguments[1])
+    if not rows.reserve(project.db, number, me, [me, *arguments[2:]]):
+        print(f"job {number} has a worker, or waits for none", file=sys.stderr)
+        return JobError.exit_code
+    project.db.close()  # SQLite must not be carried into a child
     child = os.fork()
     if child == 0:
-        code = main(arguments, guard)
+        code = main([*arguments[:2], me], guard)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -50,9 +58,11 @@ def guarded(arguments: list[str]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == 0:
         return 0
-    project, number = Project(arguments[0]), int(arguments[1])
+    project = Project(arguments[0])
     row = rows.get(project.db, number)
-    if row.state == "queued":  # it never came to claiming its job, which would wait for ever
+    if (
+        row.state == "queued" and row.worker == identity()
+    ):  # it never came to claiming its job, which would wait for ever
         rows.abandon(project.db, number, _describe_error(JobError("its worker could not start", _SEE_LOG)))
     if code != -signal.SIGKILL or out_of_memory_kills() == killed_before:
         return abs(code)
@@ -71,21 +81,25 @@ def out_of_memory_kills() -> int:
 
 
 def main(arguments: list[str], guard: int = 0) -> int:
-    """Run job `arguments[1]` of the project in `arguments[0]`; returns the exit code."""
+    """Run job `arguments[1]` of the project in `arguments[0]`; returns the exit code.
+
+    `arguments[2]`, where it is given, is the identity of the process that reserved the job for this one.
+    """
     project, number = Project(arguments[0]), int(arguments[1])
-    row = rows.claim(project.db, number, rows.identity(guard))
+    wish = _Wish()
+    row = rows.claim(project.db, number, identity(guard), arguments[2] if len(arguments) > 2 else "")
     folder = project.runs / row.folder
+    describe(project, row)
+    taken = take_over(project, row)
     (folder / "output").mkdir(parents=True, exist_ok=True)
-    events.append(project.db, folder, number, "state", {"state": "running", "attempt": row.attempt})
-    lease = _Lease(project, number)
+    lease = _Lease(project, number, wish)
     started = time.monotonic()
     state, error, code = "succeeded", {}, 0
     job: Job | None = None
 
     def end(home: Project, state: str, error: dict[str, Any]) -> None:
         summary = {**(job.results if job else {}), "seconds": round(time.monotonic() - started, 2)}
-        events.append(home.db, folder, number, "state", {"state": state, "error": error, "summary": summary})
-        rows.finish(home.db, number, state, error, summary)
+        patiently(lambda: rows.finish(home.db, number, state, error, summary))
 
     def abort(caught: BaseException) -> None:
         home = Project(arguments[0])  # a thread needs a connection of its own
@@ -103,13 +117,17 @@ def main(arguments: list[str], guard: int = 0) -> int:
         }
         job = Job(project, number, row.verb, row.plugin, folder, inputs, resolved.plugins)
         job.abort = abort
-        lease.start(job)
+        wish.tell(job)
+        if taken:
+            job.log(f"goes on from what job {row.continues} left: {', '.join(taken)}")
         _describe(folder, row)
         stage.module.run(resolved.config, job)
         if job.stopped_early:
-            state = "cancelled"
+            state = _stopped(project, number)
         else:
             _register(project, row, resolved.produces, folder, job.results)
+    except KeyboardInterrupt:
+        state, code = _stopped(project, number), JobError.exit_code
     except BaseException as caught:  # the whole point of this process is to report how its stage ended
         state, error, code = "failed", _describe_error(caught), getattr(caught, "exit_code", 1)
         print(traceback.format_exc(), file=sys.stderr)
@@ -121,6 +139,11 @@ def main(arguments: list[str], guard: int = 0) -> int:
     return code
 
 
+def _stopped(project: Project, number: int) -> str:
+    """The state of a job that stopped because it was asked to; a signal asks to pause."""
+    return "cancelled" if rows.get(project.db, number).cancel_requested else "paused"
+
+
 def _start_again(project: Project, row: rows.JobRow, resolved: Resolved, caught: BaseException) -> bool:
     """Start the job in a fresh process when its stage knows how to go on after this error (`recover` in its run.py)."""
     recover = getattr(resolved.stage.module, "recover", None)
@@ -130,7 +153,7 @@ def _start_again(project: Project, row: rows.JobRow, resolved: Resolved, caught:
         return False
     text = f"{_first_line(caught)}; starting again from the last checkpoint with {changed}"
     events.append(project.db, folder, row.id, "warning", {"text": text})
-    launch(project.path, row.id, folder)
+    start(project, rows.get(project.db, row.id))
     return True
 
 
@@ -139,44 +162,58 @@ def _first_line(caught: BaseException) -> str:
     return lines[0] if lines else type(caught).__name__
 
 
-class _Lease:
-    """A thread with its own connection that says every second that this worker lives, and hears cancellation."""
+class _Wish:
+    """Hears that the job should stop, by signal or through the lease, and tells it; a signal long after that stops it at once."""
 
-    def __init__(self, project: Project, number: int):
-        self.path = project.path / ".endonym" / "endonym.db"
+    def __init__(self) -> None:
+        self.asked = 0.0
+        self._job: Job | None = None
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._on_signal)
+
+    def tell(self, job: Job) -> None:
+        """From now on `job` is told, and of what was asked before."""
+        self._job = job
+        if self.asked:
+            job.stop()
+
+    def stop(self) -> None:
+        self.asked = self.asked or time.monotonic()
+        if self._job is not None:
+            self._job.stop()
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        # A signal to the whole process group comes twice: from its sender, and passed on by the guard.
+        forced = self.asked and time.monotonic() - self.asked > FORCE_SECONDS
+        self.stop()
+        if forced:
+            raise KeyboardInterrupt("forced by a second signal")
+
+
+class _Lease:
+    """A thread with its own connection that says every second that this worker lives, and hears what the user asks for."""
+
+    def __init__(self, project: Project, number: int, wish: _Wish):
+        self.project = project
         self.number = number
-        self.job: Job | None = None
+        self.wish = wish
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-
-    def start(self, job: Job) -> None:
-        self.job = job
-        asked = 0
-
-        def on_signal(signum: int, frame: object) -> None:
-            nonlocal asked
-            asked += 1
-            job.stop()
-            if asked > 1:
-                raise KeyboardInterrupt("forced by a second signal")
-
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, on_signal)
 
     def stop(self) -> None:
         self._done.set()
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        db = connect(self.path)
+        db = self.project.connect()
         while not self._done.wait(RENEW_SECONDS):
             try:
                 asked = rows.renew(db, self.number)
             except sqlite3.OperationalError:  # a full or a busy disk; being alive counts more than the lease
                 continue
-            if asked and self.job is not None:
-                self.job.stop()
+            if asked:
+                self.wish.stop()
         db.close()
 
 

@@ -154,6 +154,7 @@ def split_project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
     from endonym.data.dataset import DatasetWriter
     from endonym.project import Project
     from endonym.store import jobs
+    from endonym.store.process import identity
     from endonym.types import Pair, record_id
 
     def make(pairs: list[tuple[str, str]], plan: str = "") -> Project:
@@ -169,7 +170,7 @@ def split_project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
                 out.keep(record, ("train", "train", "train", "train", "train", "train", "valid", "test")[i % 8])
         about = {"job": row.id, "kind": "split", "hash": "0" * 64, "parents": [], "inputs": {}, "summary": {}}
         (output.parent / "artifact.json").write_text(json.dumps(about))
-        jobs.claim(project.db, row.id, jobs.identity())
+        jobs.claim(project.db, row.id, identity())
         jobs.register_artifact(project.db, row.id, "split", "0" * 64, [])
         jobs.finish(project.db, row.id, "succeeded", {}, {})
         return project

@@ -138,7 +138,7 @@ def test_running_again_takes_no_time_and_no_torch(home):
 TRAIN = ("train", "lora", "--batch-size", "4", "--samples", "0", "--save-every", "5", "--evaluate-every", "50")
 
 
-def test_a_job_is_detached_cancelled_resumed_and_interrupted(home):
+def test_a_job_is_detached_paused_resumed_interrupted_and_cancelled(home):
     as_json(home, "compose")
     started = as_json(home, *TRAIN, "--steps", "4000", "--detach")
     number = str(started["job"])
@@ -148,8 +148,8 @@ def test_a_job_is_detached_cancelled_resumed_and_interrupted(home):
         return as_json(home, "jobs", "show", number)["state"]
 
     wait_until(lambda: list(Path(started["folder"]).glob("checkpoints/*")))
-    assert as_json(home, "jobs", "cancel", number)["state"] == "running"
-    wait_until(lambda: state() == "cancelled")
+    assert as_json(home, "jobs", "pause", number)["state"] == "running"
+    wait_until(lambda: state() == "paused")
     # A program started in the background of a script ignores Ctrl-C, and so would what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # Resumed in the foreground, then Ctrl-C: it saves, says how to go on, and ends with the exit code of a stopped job.
@@ -160,11 +160,22 @@ def test_a_job_is_detached_cancelled_resumed_and_interrupted(home):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 7
     assert not out
-    assert "stopping" in err and f"endonym jobs resume {number}" in err
-    assert {str(job["id"]): job["state"] for job in as_json(home, "jobs", "ls")["jobs"]}[number] == "cancelled"
+    assert "pausing" in err and f"endonym jobs resume {number}" in err
+    assert {str(job["id"]): job["state"] for job in as_json(home, "jobs", "ls")["jobs"]}[number] == "paused"
     assert run(home, "jobs", "logs", number).stdout
     events = [json.loads(line) for line in run(home, "jobs", "logs", number, "--json").stdout.splitlines()]
     assert {"state", "tick"} <= {event["kind"] for event in events}
+    # A job that was cancelled is over; what it did is not lost.
+    assert "is cancelled" in run(home, "jobs", "cancel", number).stdout
+    assert "nothing to pause" in run(home, "jobs", "pause", number).stdout
+    again = run(home, "jobs", "resume", number, "--detach", "--json")
+    other = json.loads(again.stdout)
+    assert other["continues"] == int(number) and f"goes on as job {other['id']}" in again.stderr
+    after = Path(started["folder"]).parent / other["folder"]
+    wait_until(lambda: "going on from the checkpoint" in (after / "log.txt").read_text(encoding="utf-8"))
+    assert not (Path(started["folder"]) / "checkpoints").exists()
+    as_json(home, "jobs", "cancel", str(other["id"]))
+    wait_until(lambda: as_json(home, "jobs", "show", str(other["id"]))["state"] == "cancelled")
 
 
 def test_plain_progress_is_lines_without_colour(home):

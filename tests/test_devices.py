@@ -108,7 +108,7 @@ def _pids(project: Project, job: int, steps: int = 1) -> list[int]:  # noqa: F81
     def there() -> bool:
         row = jobs.get(project.db, job)
         assert row.state in ("queued", "running"), row.error
-        worker = row.worker.split("|")[2] if row.worker else "0"
+        worker = row.worker.split("|")[2] if row.state == "running" else "0"
         children = Path(f"/proc/{worker}/task/{worker}/children")
         found[:] = [int(worker), *map(int, children.read_text(encoding="ascii").split())] if children.exists() else []
         return len(found) == 2 and len(events.curve(project.db, job, "loss")) >= known + steps
@@ -131,7 +131,7 @@ def test_a_device_that_ends_fails_the_job_and_nobody_is_left_behind(project):  #
     row = jobs.get(project.db, job)
     assert row.state == "failed" and "the process of device 1 has ended: signal 9" in row.error["message"]
 
-    resume(project, job)
+    job = resume(project, job).id
     pids = _pids(project, job, steps=0)
     os.kill(pids[0], signal.SIGKILL)
     _until(lambda: gone(pids))

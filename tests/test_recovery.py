@@ -162,7 +162,7 @@ def test_a_leap_of_the_loss_is_not_credible_and_noise_is():
 
 
 def test_a_killed_job_of_a_living_guard_is_not_dead():
-    from endonym.store.jobs import identity, is_alive
+    from endonym.store.process import identity, is_alive
     from endonym.worker import out_of_memory_kills
 
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

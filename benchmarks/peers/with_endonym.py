@@ -17,6 +17,7 @@ from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as store
 from endonym.store.files import hash_folder
+from endonym.store.process import identity
 from endonym.types import Chat, Message
 
 
@@ -71,7 +72,7 @@ def put(project: Project, kind: str, splits: dict[str, list[Chat]]) -> int:
             for record in records:
                 out.read(record)
                 out.keep(record, name)
-    store.claim(project.db, row.id, store.identity())
+    store.claim(project.db, row.id, identity())
     store.finish(project.db, row.id, "succeeded", {}, {})
     store.register_artifact(project.db, row.id, kind, hash_folder(folder), [])
     return row.id

@@ -134,7 +134,7 @@ def follow_job(project: Project, job: int, console: Console, after: int = 0) -> 
 
 
 def guarded(project: Project, console: Console, watcher: Watcher, work: Callable[[], Any]) -> Any:
-    """Run `work`, which waits for jobs; the first Ctrl-C asks the current job to save and stop, the second leaves it alone."""
+    """Run `work`, which waits for jobs; the first Ctrl-C pauses the current job, the second leaves it alone."""
     from endonym.jobs.submit import wait_for
     from endonym.store import jobs as rows
 
@@ -143,17 +143,17 @@ def guarded(project: Project, console: Console, watcher: Watcher, work: Callable
     except KeyboardInterrupt:
         watcher.close()
         job = _current(project, watcher.job)
-        if not job or rows.request_cancel(project.db, job) not in ("running", "cancelled"):
+        if not job or rows.request_pause(project.db, job) not in ("running", "paused"):
             raise
         console.say(
-            "stopping at the next safe point and saving; press Ctrl-C again to leave it to do so in the background"
+            "pausing: it stops at the next safe point and saves; press Ctrl-C again to leave it to do so in the background"
         )
         after = last_event(project)
         try:
             return wait_for(project, job, watcher, after)
         except KeyboardInterrupt:
             watcher.close()
-            console.say(f"job {job} goes on stopping in the background; see: endonym jobs show {job}")
+            console.say(f"job {job} goes on pausing in the background; see: endonym jobs show {job}")
             raise
     finally:
         watcher.close()
@@ -163,7 +163,7 @@ def _current(project: Project, seen: int) -> int:
     """The job being waited for: the one last heard of, or one started after it that has not said anything yet; 0 for none."""
     from endonym.store import jobs as rows
 
-    active = [row.id for row in rows.listing(project.db) if row.state in ("queued", "running") and row.id >= seen]
+    active = [row.id for row in rows.listing(project.db) if row.state in rows.ACTIVE and row.id >= seen]
     return seen if seen in active else max(active, default=0)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -54,7 +56,12 @@ class Job:
     def event(self, kind: str, **data: Any) -> None:
         """Record anything that happened; waits while the disk is full."""
         with self._lock:
-            patiently(lambda: events.append(self.project.db, self.folder, self.id, kind, data), self._stop.is_set)
+            patiently(lambda: events.append(self._db, self.folder, self.id, kind, data), self._stop.is_set)
+
+    @cached_property
+    def _db(self) -> sqlite3.Connection:
+        """A connection of its own: a thread may record something in the midst of a transaction of the stage."""
+        return self.project.connect()
 
     def log(self, text: str) -> None:
         """Add a line to `log.txt` and to the events."""
@@ -83,7 +90,7 @@ class Job:
         self._stop.set()
 
     def cancelled(self) -> bool:
-        """Whether the user asked to stop; a stage that sees True saves what it has and returns."""
+        """Whether the user asked to pause or to end it; a stage that sees True saves what it has and returns."""
         if self._stop.is_set():
             self.stopped_early = True
         return self.stopped_early

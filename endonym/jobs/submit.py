@@ -12,6 +12,7 @@ from typing import Any
 from endonym import __version__, plugins
 from endonym.config import Layer
 from endonym.errors import JobError, MissingError, UsageError
+from endonym.jobs.begin import describe, start
 from endonym.jobs.stage import Resolved, Stage, load_stage, resolve
 from endonym.project import Project
 from endonym.store import events
@@ -19,7 +20,6 @@ from endonym.store import jobs as rows
 from endonym.store.files import file_hash, hash_folder
 
 POLL_SECONDS = 0.1
-ENDED = ("succeeded", "failed", "cancelled", "needs_recovery")
 
 
 def submit(
@@ -32,12 +32,14 @@ def submit(
     plan_layer: Layer | None = None,
     wait: bool = False,
     on_event: Callable[[events.Event], None] | None = None,
+    parent: int | None = None,
 ) -> rows.JobRow:
-    """Return the finished job with the same key, or start one.
+    """Return the finished job with the same key, go on with one that was begun, or start one.
 
     `settings` are the nearest layer, as in `[verb]` of endonym.toml (for a verb with one plugin, its settings flat).
     `inputs` names job ids of input artifacts; the newest of the kind is taken where none is given. With `wait`, blocks until
-    the job ended and raises its error when it failed.
+    the job ended and raises its error when it failed. `parent` is the job that starts this one and waits for it: pausing or
+    cancelling it reaches this one.
     """
     stage, resolved, found = prepare(project, verb, plugin, settings or {}, inputs or {}, plan_layer)
     key = job_key(project, stage, resolved, found)
@@ -45,37 +47,34 @@ def submit(
     if row is not None:
         return row
     rows.notice_dead(project.db)
-    row = rows.open_with_key(project.db, key)
-    if row is not None and row.state in ("failed", "cancelled", "needs_recovery"):
-        # The same work was begun and not finished: go on in its folder, where checkpoints may lie.
-        return resume(project, row.id, wait=wait, on_event=on_event)
-    if row is None:
-        chosen = plugin or (next(iter(resolved.plugins)) if stage.choice == "one" else "")
-        row = rows.create(project.db, verb, chosen, key, resolved.as_json(), found)
-        folder = project.runs / row.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        about = {
-            "id": row.id,
-            "verb": verb,
-            "plugin": chosen,
-            "key": key,
-            "settings": row.settings,
-            "inputs": found,
-            "created": row.created,
-        }
-        (folder / "job.json").write_text(json.dumps(about, ensure_ascii=False, indent=1), encoding="utf-8")
-        _launch(project, row)
-    return wait_for(project, row.id, on_event) if wait else row
+    chosen = plugin or (next(iter(resolved.plugins)) if stage.choice == "one" else "")
+    row = rows.find_or_create(project.db, verb, chosen, key, resolved.as_json(), found, parent=parent)
+    return _go_on(project, row, wait=wait, on_event=on_event)
 
 
 def resume(
     project: Project, job: int, *, wait: bool = False, on_event: Callable[[events.Event], None] | None = None
 ) -> rows.JobRow:
-    """Start the worker of a job that did not succeed again; it goes on from its last checkpoint."""
-    after = max((e.id for e in events.since(project.db, job)), default=0)
-    rows.requeue(project.db, job)
-    _launch(project, rows.get(project.db, job))
-    return wait_for(project, job, on_event, after) if wait else rows.get(project.db, job)
+    """Let a job that did not succeed go on from its last checkpoint; one that failed or was cancelled does so as a new job."""
+    rows.notice_dead(project.db)
+    row = rows.continued(project.db, job)
+    if row.state in ("succeeded", "running"):
+        raise JobError(f"job {row.id} is {row.state}: there is nothing to resume", "See: endonym jobs ls")
+    return _go_on(project, row, wait=wait, on_event=on_event)
+
+
+def _go_on(
+    project: Project, row: rows.JobRow, *, wait: bool, on_event: Callable[[events.Event], None] | None
+) -> rows.JobRow:
+    after = 0
+    if row.state in ("paused", "needs_recovery"):
+        after = max((e.id for e in events.since(project.db, row.id)), default=0)
+        rows.requeue(project.db, row.id)
+    row = rows.get(project.db, row.id)
+    if row.state == "queued":
+        describe(project, row)
+        _launch(project, row)
+    return wait_for(project, row.id, on_event, after) if wait else rows.get(project.db, row.id)
 
 
 def prepare(
@@ -195,13 +194,11 @@ def job_error(row: rows.JobRow) -> JobError:
 
 def _ended(project: Project, job: int) -> bool:
     rows.notice_dead(project.db)
-    return rows.get(project.db, job).state in ENDED
+    return rows.get(project.db, job).state not in rows.ACTIVE
 
 
 def _launch(project: Project, row: rows.JobRow) -> None:
-    from endonym.launch.process import launch
-
-    launch(project.path, row.id, project.runs / row.folder)
+    start(project, row)
 
 
 def _maker(kind: str) -> str:

@@ -28,12 +28,15 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def launch(project: Path, job: int, folder: Path, cfg: Config | None = None) -> int:
-    """Start the worker of job `job` and return its process id. Its output goes to `log.txt` in the run folder."""
+def launch(project: Path, job: int, folder: Path, reserved: str = "", cfg: Config | None = None) -> int:
+    """Start the worker of job `job` and return its process id. Its output goes to `log.txt` in the run folder.
+
+    `reserved` is the identity of the process that the database names as the job's until the worker comes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "endonym.worker", str(project), str(job)],
+            [sys.executable, "-m", "endonym.worker", str(project), str(job), reserved],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

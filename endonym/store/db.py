@@ -21,9 +21,16 @@ def connect(path: Path) -> sqlite3.Connection:
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     # A network mount may refuse WAL silently; without it, only full synchronisation keeps a power cut harmless.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
-    connection.execute("PRAGMA foreign_keys = ON")
+    # A step may build a table anew: its rows must not be missed while it is not there. The pragma does nothing inside a transaction.
+    connection.execute("PRAGMA foreign_keys = OFF")
     _migrate(connection, path)
+    connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def runs_of(connection: sqlite3.Connection) -> Path:
+    """The folder with the run folders of the project whose database this is."""
+    return Path(connection.execute("PRAGMA database_list").fetchone()["file"]).parent.parent / "runs"
 
 
 @contextmanager
@@ -32,10 +39,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite has rolled back by itself after some errors, such as a full disk.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:

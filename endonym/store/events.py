@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from endonym.store.db import transaction
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,30 @@ class Event:
 
 
 def append(db: sqlite3.Connection, folder: Path, job: int, kind: str, data: dict[str, Any]) -> None:
-    """Add one event. The file is written first: the database can be rebuilt from it."""
-    now = time.time()
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"time": now, "kind": kind, "data": data}, ensure_ascii=False) + "\n")
-    db.execute(
-        "INSERT INTO events (job, time, kind, data) VALUES (?,?,?,?)",
-        (job, now, kind, json.dumps(data, ensure_ascii=False)),
-    )
-    if kind == "metric":
+    """Add one event to the file and to the database, or to neither; inside a transaction of the caller, with what that does.
+
+    The file is written first. What it has beyond that which the database knows of was never committed, and is taken back.
+    """
+    with contextlib.nullcontext() if db.in_transaction else transaction(db):
+        now = time.time()
+        line = json.dumps({"time": now, "kind": kind, "data": data}, ensure_ascii=False) + "\n"
+        known = db.execute("SELECT logged FROM jobs WHERE id = ?", (job,)).fetchone()["logged"]
+        with (folder / "events.jsonl").open("ab") as file:
+            if known is not None and file.tell() > known:
+                file.truncate(known)
+            file.write(line.encode())
+            file.flush()
+            end = file.tell()
         db.execute(
-            "INSERT INTO metrics (job, name, step, value) VALUES (?,?,?,?)",
-            (job, data["name"], data["step"], data["value"]),
+            "INSERT INTO events (job, time, kind, data) VALUES (?,?,?,?)",
+            (job, now, kind, json.dumps(data, ensure_ascii=False)),
         )
+        db.execute("UPDATE jobs SET logged = ? WHERE id = ?", (end, job))
+        if kind == "metric":
+            db.execute(
+                "INSERT INTO metrics (job, name, step, value) VALUES (?,?,?,?)",
+                (job, data["name"], data["step"], data["value"]),
+            )
 
 
 def since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[Event]:

@@ -1,21 +1,30 @@
-"""Job rows: create, claim, renew, finish, list; a dead worker's job becomes `needs_recovery`."""
+"""Job rows and the states they go through; each change of state is one transaction with its event.
+
+queued -> running -> succeeded, failed, cancelled, which are final, or paused and needs_recovery, which go on under the same number.
+What was asked of a job (to pause, to end) reaches the jobs it has started as well.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from endonym.errors import JobError, UsageError
-from endonym.store.db import transaction
+from endonym.store import events
+from endonym.store.db import runs_of, transaction
+from endonym.store.process import is_alive
 
 LEASE_SECONDS = 15.0
-RESUMABLE = ("failed", "cancelled", "needs_recovery", "queued")
+FINAL = ("succeeded", "failed", "cancelled")
+ACTIVE = ("queued", "running")
+"""States in which a worker works, or is about to."""
+_FAMILY = (
+    "WITH RECURSIVE family (id) AS (SELECT ? UNION SELECT jobs.id FROM jobs JOIN family ON jobs.parent = family.id)"
+)
 
 
 @dataclass(frozen=True)
@@ -35,10 +44,25 @@ class JobRow:
     created: float
     started: float | None
     finished: float | None
+    """When it ended or stopped; None while it waits or runs."""
     attempt: int
     worker: str
+    """Identity of the process that works on it or waits to; of a job that has stopped, of the last."""
     lease_until: float | None
     cancel_requested: bool
+    pause_requested: bool
+    asked: float | None
+    """When it was asked to end, while it has not."""
+    rung: int
+    """What was done since, where asking was not enough: 1 a signal that it can catch, 2 one that it cannot."""
+    lost: int
+    """How often its worker was found dead, one after the other."""
+    parent: int | None
+    """The job that started it, which waits for it."""
+    continues: int | None
+    """The job that failed or was cancelled whose checkpoints it goes on from."""
+    needs: dict[str, int]
+    """`memory_bytes`, `disk_bytes` and `gpus` while it runs; empty as long as nobody has worked it out."""
     error: dict[str, Any]
     summary: dict[str, Any]
 
@@ -49,16 +73,64 @@ class JobRow:
 
 
 def create(
-    db: sqlite3.Connection, verb: str, plugin: str, key: str, settings: dict[str, Any], inputs: dict[str, Any]
+    db: sqlite3.Connection,
+    verb: str,
+    plugin: str,
+    key: str,
+    settings: dict[str, Any],
+    inputs: dict[str, Any],
+    *,
+    parent: int | None = None,
 ) -> JobRow:
-    """Insert a queued job and return it; its folder name carries its number, verb and plugin."""
+    """Insert a queued job, make its run folder, and return it; the folder's name carries number, verb and plugin."""
     with transaction(db):
-        number = db.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM jobs").fetchone()[0]
-        folder = "-".join(part for part in (f"{number:04d}", verb, plugin) if part)
-        db.execute(
-            "INSERT INTO jobs (id, verb, plugin, key, state, settings, inputs, folder, created) VALUES (?,?,?,?,'queued',?,?,?,?)",
-            (number, verb, plugin, key, json.dumps(settings), json.dumps(inputs), folder, time.time()),
-        )
+        return _insert(db, verb, plugin, key, settings, inputs, parent, None)
+
+
+def find_or_create(
+    db: sqlite3.Connection,
+    verb: str,
+    plugin: str,
+    key: str,
+    settings: dict[str, Any],
+    inputs: dict[str, Any],
+    *,
+    parent: int | None = None,
+) -> JobRow:
+    """The job with this key that succeeded or has not ended, else a new one, which continues one that failed or was cancelled."""
+    with transaction(db):
+        known = done_with_key(db, key) or open_with_key(db, key)
+        if known is None or known.state in ("failed", "cancelled"):
+            continues = known.id if known else None
+            return _insert(db, verb, plugin, key, settings, inputs, parent, continues)
+        if parent is not None and known.state in ("paused", "needs_recovery"):
+            db.execute("UPDATE jobs SET parent=? WHERE id=?", (parent, known.id))
+        return get(db, known.id)
+
+
+def continued(db: sqlite3.Connection, job: int) -> JobRow:
+    """The job that goes on where `job` failed or was cancelled: the one there is, or a new one that is queued."""
+    with transaction(db):
+        row = get(db, job)
+        while later := db.execute("SELECT * FROM jobs WHERE continues = ?", (row.id,)).fetchone():
+            row = _row(later)
+        if row.state in ("failed", "cancelled"):
+            row = _insert(db, row.verb, row.plugin, row.key, row.settings, row.inputs, row.parent, row.id)
+    return row
+
+
+def _insert(
+    db: sqlite3.Connection, verb: str, plugin: str, key: str, settings: dict[str, Any], inputs: dict[str, Any],
+    parent: int | None, continues: int | None,
+) -> JobRow:  # fmt: skip
+    number = db.execute("SELECT COALESCE(MAX(id), 0) + 1 FROM jobs").fetchone()[0]
+    folder = "-".join(part for part in (f"{number:04d}", verb, plugin) if part)
+    db.execute(
+        "INSERT INTO jobs (id, verb, plugin, key, state, settings, inputs, folder, created, parent, continues)"
+        " VALUES (?,?,?,?,'queued',?,?,?,?,?,?)",
+        (number, verb, plugin, key, json.dumps(settings), json.dumps(inputs), folder, time.time(), parent, continues),
+    )
+    _tell(db, number, "queued")
     return get(db, number)
 
 
@@ -76,6 +148,11 @@ def listing(db: sqlite3.Connection) -> list[JobRow]:
     return [_row(row) for row in db.execute("SELECT * FROM jobs ORDER BY id")]
 
 
+def children(db: sqlite3.Connection, job: int) -> list[JobRow]:
+    """Jobs that `job` has started, oldest first."""
+    return [_row(row) for row in db.execute("SELECT * FROM jobs WHERE parent = ? ORDER BY id", (job,))]
+
+
 def done_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
     """The newest job with this key that succeeded, if any."""
     row = db.execute(
@@ -85,7 +162,7 @@ def done_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
 
 
 def open_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
-    """The newest job with this key that did not finish, if any."""
+    """The newest job with this key that has not succeeded, whether it waits, runs, is paused or ended; None when there is none."""
     row = db.execute(
         "SELECT * FROM jobs WHERE key = ? AND state != 'succeeded' ORDER BY id DESC LIMIT 1", (key,)
     ).fetchone()
@@ -110,73 +187,144 @@ def artifact_hash(db: sqlite3.Connection, job: int) -> str:
     return str(db.execute("SELECT hash FROM artifacts WHERE job = ?", (job,)).fetchone()["hash"])
 
 
-def claim(db: sqlite3.Connection, job: int, worker: str) -> JobRow:
-    """Make `job` running under `worker`; raises JobError when it is running elsewhere or already done."""
+def reserve(db: sqlite3.Connection, job: int, worker: str, known: Sequence[str] = ()) -> bool:
+    """Write process `worker` down as the one that works on a queued job, or starts who does; False when another one that lives is.
+
+    `known` may stand there already: the process that started this one.
+    """
+    with transaction(db):
+        row = get(db, job)
+        if row.state != "queued" or (row.worker not in ("", *known) and not _is_gone(row)):
+            return False
+        db.execute("UPDATE jobs SET worker=?, lease_until=? WHERE id=?", (worker, time.time() + LEASE_SECONDS, job))
+        return True
+
+
+def hand_over(db: sqlite3.Connection, job: int, worker: str, to: str) -> None:
+    """Let process `to` (`""`: nobody) stand where `worker` had reserved a job that is still queued."""
+    db.execute("UPDATE jobs SET worker=? WHERE id=? AND state='queued' AND worker=?", (to, job, worker))
+
+
+def claim(db: sqlite3.Connection, job: int, worker: str, instead_of: str = "") -> JobRow:
+    """Make `job` running under `worker`; raises JobError when it is not queued, or another process works on it."""
     notice_dead(db)
     now = time.time()
     with transaction(db):
         changed = db.execute(
             "UPDATE jobs SET state='running', worker=?, lease_until=?, started=COALESCE(started, ?), finished=NULL,"
-            " attempt=attempt+1, cancel_requested=0, error='' WHERE id=? AND state='queued'",
-            (worker, now + LEASE_SECONDS, now, job),
+            " attempt=attempt+1, error='' WHERE id=? AND state='queued' AND worker IN ('', ?, ?)",
+            (worker, now + LEASE_SECONDS, now, job, worker, instead_of),
         ).rowcount
+        row = get(db, job)
+        if changed:
+            _tell(db, job, "running", attempt=row.attempt)
     if not changed:
-        raise JobError(f"job {job} is {get(db, job).state}, not queued", "See: endonym jobs show " + str(job))
-    return get(db, job)
+        why = "has another worker" if row.state == "queued" else f"is {row.state}, not queued"
+        raise JobError(f"job {job} {why}", f"See: endonym jobs show {job}")
+    return row
 
 
 def requeue(db: sqlite3.Connection, job: int) -> None:
-    """Put a job that did not succeed back in the queue; raises JobError when it is running or done."""
+    """Put a job that is paused or needs recovery back in the queue; raises JobError when it is neither, nor queued."""
     notice_dead(db)
     with transaction(db):
-        marks = ",".join("?" * len(RESUMABLE))
         changed = db.execute(
-            f"UPDATE jobs SET state='queued', cancel_requested=0 WHERE id=? AND state IN ({marks})", (job, *RESUMABLE)
+            "UPDATE jobs SET state='queued', worker='', lease_until=NULL, finished=NULL, error='', lost=0, rung=0, asked=NULL,"
+            " cancel_requested=0, pause_requested=0 WHERE id=? AND state IN ('paused', 'needs_recovery')",
+            (job,),
         ).rowcount
-    if not changed:
-        raise JobError(f"job {job} is {get(db, job).state}: there is nothing to resume", "See: endonym jobs ls")
+        if changed:
+            _tell(db, job, "queued")
+    state = get(db, job).state
+    if not changed and state != "queued":
+        raise JobError(f"job {job} is {state}: there is nothing to resume", "See: endonym jobs ls")
 
 
-def renew(db: sqlite3.Connection, job: int) -> bool:
-    """Extend the lease of a running job; return whether the user asked to cancel it."""
+def renew(db: sqlite3.Connection, job: int) -> str:
+    """Extend the lease of a running job; return what the user asked it for: `cancel`, `pause` or nothing."""
     db.execute("UPDATE jobs SET lease_until=? WHERE id=? AND state='running'", (time.time() + LEASE_SECONDS, job))
-    row = db.execute("SELECT cancel_requested FROM jobs WHERE id=?", (job,)).fetchone()
-    return bool(row and row["cancel_requested"])
+    return asked_of(get(db, job))
+
+
+def asked_of(row: JobRow) -> str:
+    """What the user asked a job for: `cancel`, `pause` or nothing."""
+    return "cancel" if row.cancel_requested else "pause" if row.pause_requested else ""
 
 
 def finish(db: sqlite3.Connection, job: int, state: str, error: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Move a running job to its end state."""
-    db.execute(
-        "UPDATE jobs SET state=?, finished=?, error=?, summary=?, lease_until=NULL WHERE id=? AND state='running'",
-        (state, time.time(), json.dumps(error) if error else "", json.dumps(summary, ensure_ascii=False), job),
-    )
+    """Let a running job end or stop in `state`; nothing happens when it does not run any more."""
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE jobs SET state=?, finished=?, error=?, summary=?, lease_until=NULL, pause_requested=0"
+            " WHERE id=? AND state='running'",
+            (state, time.time(), json.dumps(error) if error else "", json.dumps(summary, ensure_ascii=False), job),
+        ).rowcount
+        if changed:
+            _tell(db, job, state, error=error, summary=summary)
 
 
 def restart(db: sqlite3.Connection, job: int) -> bool:
-    """Put a job whose worker is ending, or was found dead, back in the queue; False when it has been cancelled or taken over."""
-    return bool(
-        db.execute(
-            "UPDATE jobs SET state='queued', finished=NULL, lease_until=NULL, error=''"
-            " WHERE id=? AND state IN ('running', 'needs_recovery') AND cancel_requested=0",
+    """Put a job whose worker is ending, or was found dead, back in the queue; False when it was asked to stop or taken over."""
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE jobs SET state='queued', worker='', finished=NULL, lease_until=NULL, error=''"
+            " WHERE id=? AND state IN ('running', 'needs_recovery') AND cancel_requested=0 AND pause_requested=0",
             (job,),
         ).rowcount
-    )
+        if changed:
+            _tell(db, job, "queued")
+    return bool(changed)
 
 
 def abandon(db: sqlite3.Connection, job: int, error: dict[str, Any]) -> None:
     """Let a job fail whose worker ended before it could claim it."""
-    db.execute(
-        "UPDATE jobs SET state='failed', finished=?, error=? WHERE id=? AND state='queued'",
-        (time.time(), json.dumps(error), job),
-    )
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE jobs SET state='failed', finished=?, error=? WHERE id=? AND state='queued'",
+            (time.time(), json.dumps(error), job),
+        ).rowcount
+        if changed:
+            _tell(db, job, "failed", error=error)
 
 
 def request_cancel(db: sqlite3.Connection, job: int) -> str:
-    """Ask a job to stop at its next safe point and return its state; a queued one is cancelled at once."""
+    """Ask a job and those it started to end at their next safe point; returns its state. What does not run is cancelled at once."""
     with transaction(db):
-        db.execute("UPDATE jobs SET state='cancelled', finished=? WHERE id=? AND state='queued'", (time.time(), job))
-        db.execute("UPDATE jobs SET cancel_requested=1 WHERE id=? AND state='running'", (job,))
+        for row in _family(db, job):
+            if row.state == "running":
+                db.execute(
+                    "UPDATE jobs SET cancel_requested=1, asked=COALESCE(asked, ?) WHERE id=?", (time.time(), row.id)
+                )
+            elif row.state not in FINAL:
+                _stop(db, row, "cancelled")
     return get(db, job).state
+
+
+def request_pause(db: sqlite3.Connection, job: int) -> str:
+    """Ask a job and those it started to save and stop, to go on later; returns its state. What does not run is paused at once."""
+    with transaction(db):
+        for row in _family(db, job):
+            if row.state == "running":
+                db.execute("UPDATE jobs SET pause_requested=1 WHERE id=?", (row.id,))
+            elif row.state in ("queued", "needs_recovery"):
+                _stop(db, row, "paused")
+    return get(db, job).state
+
+
+def _family(db: sqlite3.Connection, job: int) -> list[JobRow]:
+    """A job and all that it, or one it started, has started; raises UsageError when there is none."""
+    get(db, job)
+    query = f"{_FAMILY} SELECT jobs.* FROM jobs JOIN family ON jobs.id = family.id ORDER BY jobs.id"
+    return [_row(row) for row in db.execute(query, (job,))]
+
+
+def _stop(db: sqlite3.Connection, row: JobRow, state: str) -> None:
+    """Let a job that nobody works on stop."""
+    db.execute(
+        "UPDATE jobs SET state=?, finished=?, worker='', lease_until=NULL, error='' WHERE id=?",
+        (state, time.time(), row.id),
+    )
+    _tell(db, row.id, state)
 
 
 def register_artifact(db: sqlite3.Connection, job: int, kind: str, content_hash: str, parents: list[str]) -> None:
@@ -188,69 +336,51 @@ def register_artifact(db: sqlite3.Connection, job: int, kind: str, content_hash:
 
 
 def notice_dead(db: sqlite3.Connection) -> None:
-    """Mark running jobs whose worker is gone, or whose lease ran out, as `needs_recovery`."""
-    for row in db.execute("SELECT id, worker, lease_until FROM jobs WHERE state='running'").fetchall():
-        expired = row["lease_until"] is not None and row["lease_until"] < time.time()
-        if is_alive(row["worker"]) is False or (expired and is_alive(row["worker"]) is not True):
-            error = {"type": "JobError", "message": "its worker stopped without a word", "exit_code": 7,
-                     "hint": f"Go on from the last checkpoint with: endonym jobs resume {row['id']}"}  # fmt: skip
-            db.execute(
-                "UPDATE jobs SET state='needs_recovery', finished=?, lease_until=NULL, error=? WHERE id=? AND state='running'",
-                (time.time(), json.dumps(error), row["id"]),
-            )
+    """Write down which workers are gone: a running job becomes `needs_recovery`, or what it was asked for; a queued one has nobody."""
+    for found in db.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running') AND worker != ''").fetchall():
+        if not _is_gone(_row(found)):
+            continue
+        with transaction(db):
+            row = get(db, found["id"])
+            if row.state != found["state"] or row.worker != found["worker"]:
+                continue  # Somebody else was faster.
+            db.execute("UPDATE jobs SET lost=lost+1, worker='', lease_until=NULL WHERE id=?", (row.id,))
+            if row.state == "running":
+                _lost(db, row)
 
 
-def identity(guard: int = 0) -> str:
-    """This process, told apart from a later one that got the same number: host, boot, pid, start time.
-
-    With the pid of a `guard`, the same of the process that starts the worker anew when the system kills it.
-    """
-    pids = [os.getpid(), guard] if guard else [os.getpid()]
-    return "|".join([platform.node(), _boot_id(), *(f"{pid}|{_start_time(pid)}" for pid in pids)])
-
-
-def is_alive(worker: str) -> bool | None:
-    """Whether a worker process, or its guard, lives: True, False, or None when it cannot be known (another machine)."""
-    host, boot, *processes = worker.split("|") if worker.count("|") in (3, 5) else ("", "")
-    if not processes or host != platform.node():
-        return None
-    if boot != _boot_id():
-        return False
-    return any(_is_running(int(pid), start) for pid, start in zip(processes[::2], processes[1::2], strict=True))
+def _lost(db: sqlite3.Connection, row: JobRow) -> None:
+    state = {"cancel": "cancelled", "pause": "paused"}.get(asked_of(row), "needs_recovery")
+    error = {
+        "type": "JobError", "message": "its worker stopped without a word", "exit_code": 7,
+        "hint": f"Go on from the last checkpoint with: endonym jobs resume {row.id}",
+    } if state == "needs_recovery" else {}  # fmt: skip
+    db.execute(
+        "UPDATE jobs SET state=?, finished=?, error=?, pause_requested=0 WHERE id=?",
+        (state, time.time(), json.dumps(error) if error else "", row.id),
+    )
+    _tell(db, row.id, state, error=error)
 
 
-def _is_running(pid: int, start: str) -> bool:
-    started = _start_time(pid)
-    if started:
-        return started == start
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return bool(not Path("/proc/self/stat").exists())
+def _is_gone(row: JobRow) -> bool:
+    """Whether the worker of a job is gone: known to be, or on another machine and its lease ran out."""
+    alive = is_alive(row.worker)
+    return alive is False or (alive is None and (row.lease_until or 0.0) < time.time())
 
 
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else ""
-
-
-def _start_time(pid: int) -> str:
-    """Start time of a process in clock ticks since boot, or `""` where /proc does not tell or it is a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] == "Z" else fields[19]
+def _tell(db: sqlite3.Connection, job: int, state: str, **more: Any) -> None:
+    """The event of a change of state, inside its transaction."""
+    folder = runs_of(db) / get(db, job).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    events.append(db, folder, job, "state", {"state": state, **{k: v for k, v in more.items() if v}})
 
 
 def _row(row: sqlite3.Row) -> JobRow:
     values = dict(row)
-    for name in ("settings", "inputs", "summary"):
+    del values["logged"]  # how far events.jsonl is known; of use to store/events.py alone
+    for name in ("settings", "inputs", "summary", "needs"):
         values[name] = json.loads(values[name])
     values["error"] = json.loads(values["error"]) if values["error"] else {}
-    values["cancel_requested"] = bool(values["cancel_requested"])
+    for name in ("cancel_requested", "pause_requested"):
+        values[name] = bool(values[name])
     return JobRow(**values)

@@ -1,4 +1,4 @@
-"""List jobs, look into one, stop it, or let it go on."""
+"""List jobs, look into one, pause or cancel it, or let it go on."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("ls", "List all jobs of the project (what 'endonym jobs' does).", "list")
     show = add("show", "Show one job: settings, inputs, numbers, error.")
     logs = add("logs", "Print what a job wrote, and follow it while it runs.")
-    cancel = add("cancel", "Ask a job to save and stop.")
+    pause = add(
+        "pause", "Ask a job, and those it started, to save and stop; it keeps its number and goes on when resumed."
+    )
+    cancel = add("cancel", "Ask a job, and those it started, to end.")
     resume = add("resume", "Let a job that did not finish go on from its last checkpoint.")
-    for parser_of_one in (show, logs, cancel, resume):
+    for parser_of_one in (show, logs, pause, cancel, resume):
         parser_of_one.add_argument("job", type=int, metavar="JOB", help="Number of the job.")
     resume.add_argument("--detach", action="store_true", help="Start it and return at once.")
 
@@ -33,9 +36,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> None:
     """Do one action."""
     project = open_project(args)
-    {"ls": _ls, "list": _ls, "show": _show, "logs": _logs, "cancel": _cancel, "resume": _resume}[args.action](
-        project, args, console
-    )
+    {"ls": _ls, "list": _ls, "show": _show, "logs": _logs, "pause": _stop, "cancel": _stop, "resume": _resume}[
+        args.action
+    ](project, args, console)
 
 
 def _ls(project: Project, args: argparse.Namespace, console: Console) -> None:
@@ -61,7 +64,7 @@ def _show(project: Project, args: argparse.Namespace, console: Console) -> None:
         (
             "state",
             row.state.replace("_", " ")
-            + (" (asked to stop)" if row.cancel_requested and row.state == "running" else ""),
+            + (f" (asked to {asked})" if (asked := jobs.asked_of(row)) and row.state == "running" else ""),
         ),
         ("took", _took(row) or "-"),
         ("inputs", ", ".join(f"{name} from job {ids}" for name, ids in row.inputs.items()) or "-"),
@@ -92,25 +95,25 @@ def _logs(project: Project, args: argparse.Namespace, console: Console) -> None:
                 file.seek(at)
                 console.stream(file.read())
                 at = file.tell()
-        if row.state not in ("queued", "running"):
+        if row.state not in jobs.ACTIVE:
             return
         jobs.notice_dead(project.db)
         time.sleep(0.3)
 
 
-def _cancel(project: Project, args: argparse.Namespace, console: Console) -> None:
+def _stop(project: Project, args: argparse.Namespace, console: Console) -> None:
     from endonym.store import jobs
 
     jobs.notice_dead(project.db)
-    state = jobs.request_cancel(project.db, args.job)
-    words = {
-        "running": f"job {args.job} saves and stops at its next safe point; go on with: endonym jobs resume {args.job}",
-        "cancelled": f"job {args.job} is cancelled",
-    }
-    console.result(
-        {"job": args.job, "state": state},
-        words.get(state, f"job {args.job} is {state.replace('_', ' ')}: nothing to stop"),
-    )
+    ask = {"pause": jobs.request_pause, "cancel": jobs.request_cancel}[args.action]
+    before, state = jobs.get(project.db, args.job).state, ask(project.db, args.job)
+    words = f"job {args.job} is {state.replace('_', ' ')}"
+    if state == "running":
+        does = {"pause": "saves and stops", "cancel": "ends"}[args.action]
+        words = f"job {args.job} {does} at its next safe point; go on with: endonym jobs resume {args.job}"
+    elif before == state:
+        words += f": nothing to {args.action}"
+    console.result({"job": args.job, "state": state}, words)
 
 
 def _resume(project: Project, args: argparse.Namespace, console: Console) -> None:
@@ -118,6 +121,8 @@ def _resume(project: Project, args: argparse.Namespace, console: Console) -> Non
 
     before = last_event(project)
     row = resume(project, args.job)
+    if row.continues == args.job:
+        console.say(f"job {args.job} ended as it did; its work goes on as job {row.id}")
     if not args.detach:
         row = follow_job(project, row.id, console, before)
     console.result(
