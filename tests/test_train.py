@@ -274,6 +274,18 @@ def test_learning_rate_rises_then_falls():
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == pytest.approx(1.0)
     assert rates[99] == pytest.approx(0.02, abs=0.01)
+    straight = cfg.model_copy(update={"schedule": "linear", "warmup_steps": 20})
+    assert [learning_rate(s, straight) for s in (0, 19, 60)] == pytest.approx([0.05, 1.0, 0.51])
+    level = cfg.model_copy(update={"schedule": "constant"})
+    assert learning_rate(99, level) == 1.0
+
+
+def test_the_settings_of_adam_reach_it(tiny_model, tmp_path):
+    usual, _, job = _fitted(tiny_model, tmp_path / "usual")
+    other, _, sparse = _fitted(tiny_model, tmp_path / "other", beta1=0.5, beta2=0.9, epsilon=1e-4, log_every=5)
+    assert not torch.equal(usual["model.norm.weight"], other["model.norm.weight"])
+    assert sorted(job.curves["loss"]) == list(range(1, 13))
+    assert sorted(sparse.curves["loss"]) == [5, 10, 12]
 
 
 def test_mean_loss_does_not_depend_on_the_packing(loaded):

@@ -244,7 +244,8 @@ class _Run:
     def report(self, loss: float, total: int, rate: float) -> None:
         """Put a step into the curve and the progress."""
         step = self.state.step
-        self.job.metric(f"{self.curves}loss", loss, step)
+        if step % self.cfg.log_every == 0 or step == total:
+            self.job.metric(f"{self.curves}loss", loss, step)
         self.job.tick(
             step, total, "steps", loss=round(loss, 4), tokens_per_second=round(rate), memory_bytes=peak_bytes()
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -18,13 +20,21 @@ class FitConfig(BaseModel):
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
+    warmup_steps: int = Field(0, ge=0, description="Steps in which the learning rate rises; 0 goes by the share.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="How the learning rate falls after it has risen; constant stays at the highest."
+    )
     final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of matrices; more for less text.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="How much of the mean gradient AdamW keeps from step to step.")
+    beta2: float = Field(0.99, ge=0, lt=1, description="How much of the mean squared gradient AdamW keeps.")
+    epsilon: float = Field(1e-8, gt=0, description="Added to the root of the mean squared gradient.")
     clip: float = Field(1.0, ge=0, description="Largest norm of a step's gradient; 0 is no limit.")
     max_length: int = Field(1024, ge=16, description="Longest row in tokens; a longer one goes to the ledger.")
     evaluate_every: int = Field(50, ge=1, description="Steps between evaluations on the validation split.")
     valid_rows: int = Field(128, ge=1, description="Validation rows used for each evaluation.")
     samples: int = Field(3, ge=0, description="Answers generated and shown at each evaluation.")
+    log_every: int = Field(1, ge=1, description="Steps between points of the training curve.")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     patience: int = Field(0, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
     average: int = Field(

@@ -98,16 +98,17 @@ def mean_loss(model: torch.nn.Module, examples: Sequence[Example], loss: Loss, b
 
 
 def learning_rate(step: int, cfg: FitConfig) -> float:
-    """Learning rate of step `step` (from 0): linear warm-up, then half a cosine down to `final` of the highest."""
-    warm = max(1, round(cfg.warmup * cfg.steps))
+    """Learning rate of step `step` (from 0): linear warm-up, then half a cosine or a line down to `final` of the highest, or no fall."""
+    warm = cfg.warmup_steps or max(1, round(cfg.warmup * cfg.steps))
     if step < warm:
         return cfg.learning_rate * (step + 1) / warm
-    done = (step - warm) / max(1, cfg.steps - warm)
-    return cfg.learning_rate * (cfg.final + (1 - cfg.final) * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    done = min(1.0, (step - warm) / max(1, cfg.steps - warm))
+    left = {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[cfg.schedule]
+    return cfg.learning_rate * (cfg.final + (1 - cfg.final) * left)
 
 
 def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim.Optimizer:
     """AdamW that spares vectors the weight decay."""
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
     groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(0.9, 0.99), fused=True)
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), eps=cfg.epsilon, fused=True)
