@@ -189,6 +189,10 @@ class Project:
         """Score base, baselines and tuned model on the sealed test split."""
         return self._submit("evaluate", "", settings, inputs)
 
+    def grade(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
+        """Ask a model a set of questions and grade its answers."""
+        return self._submit("grade", "", settings, inputs)
+
     def compare(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Test the differences and write the report."""
         return self._submit("compare", "", settings, inputs)

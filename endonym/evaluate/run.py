@@ -20,6 +20,7 @@ from endonym.evaluate.outputs import Outputs
 from endonym.evaluate.own import Material, OwnItems
 from endonym.evaluate.scoring import items_hash, score_all
 from endonym.jobs.job import Job
+from endonym.models.weights import weights_hash
 from endonym.retrieve.context import Context
 from endonym.store.files import write_json
 
@@ -121,7 +122,7 @@ def _ask(
     tuned = Path(str(job.inputs["model"])) if name == "tuned" else None
     job.log(f"asking {name}")
     loaded = load_artifact(tuned) if tuned else load_model(job.project.base)
-    content = asking.weights_hash(loaded.base)
+    content = weights_hash(loaded.base)
     if tuned:
         content = json.loads((tuned.parent / "artifact.json").read_text(encoding="utf-8"))["hash"]
     hashes = {}

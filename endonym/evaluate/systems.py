@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,6 @@ from endonym.config import Layer, raise_problems, validate
 from endonym.data.dataset import Dataset
 from endonym.evaluate.items import Item, direction_of
 from endonym.retrieve.context import draft_of
-from endonym.store.files import file_hash
 from endonym.types import Chat
 
 if TYPE_CHECKING:
@@ -144,14 +142,6 @@ def load_baselines(names: list[str], settings: Mapping[str, Any], project: Path)
 def chat_of(item: Item, bare: bool) -> Chat:
     """The prompt a system is asked with."""
     return item.bare if bare and item.bare is not None else item.chat
-
-
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over the weight files of a model folder, in name order."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name}:{file_hash(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def _prompt(chat: Chat) -> str:

@@ -25,6 +25,7 @@ ORDER = (
     "tokenizer",
     "train",
     "evaluate",
+    "grade",
     "compare",
     "export",
     "serve",

@@ -150,6 +150,8 @@ def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[
     }  # fmt: skip
     if read := {n: _contents(m, cfg, project) for n, (m, cfg) in resolved.plugins.items() if hasattr(m, "READS")}:
         parts["read"] = read
+    if hasattr(stage.module, "depends"):
+        parts["depends"] = stage.module.depends(resolved.config, project)
     if not stage.inputs:
         parts["sources"] = [_source_hash(project, source) for source in project.sources]
         if (review := project.path / "review.jsonl").is_file():

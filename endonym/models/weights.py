@@ -275,6 +275,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files of a model folder, in name order."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        digest.update(f"{path.name}:{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def verify(folder: Path) -> list[str]:
     """Return the files of a cached model that no longer have the hash they were stored with."""
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]

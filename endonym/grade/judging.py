@@ -1,0 +1,144 @@
+"""Ask a judge model for marks, tell how far it agrees with itself and with people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from endonym.errors import DataError, Problem
+from endonym.grade.marks import Question
+from endonym.grade.questions import rows_of_file
+
+LEAST_RATINGS = 10
+"""People's marks needed before a correlation says anything."""
+
+
+class JudgeError(Exception):
+    """The endpoint cannot be used; the words say why."""
+
+
+def beside(name: str) -> Path:
+    """A file beside the graders."""
+    return Path(__file__).with_name("graders") / name
+
+
+class Judge:
+    """An OpenAI-compatible endpoint with a rubric."""
+
+    def __init__(self, url: str, model: str, key: str, timeout: int, rubric: Mapping[str, Any]):
+        self.url = url.rstrip("/") + "/chat/completions"
+        self.model, self.key, self.timeout, self.rubric = model, key, timeout, rubric
+        self.rubric_hash = hashlib.sha256(json.dumps(rubric, sort_keys=True).encode()).hexdigest()[:16]
+
+    def ask(self, question: Question, answer: str, turn: int) -> dict[str, float | None]:
+        """Marks of one round by criterion, the criteria turned by `turn` places; empty where the reply is not of the form.
+
+        Raises JudgeError when there is no reply at all.
+        """
+        names = list(self.rubric["criteria"])
+        names = names[turn % len(names) :] + names[: turn % len(names)]
+        order = ", ".join(f'"{name}": ...' for name in names)
+        system = str(self.rubric["system"]).replace("{{order}}", "{" + order + "}").strip()
+        values = {
+            "criteria": "\n".join(f"- {name}: {self.rubric['criteria'][name]}" for name in names),
+            "question": question.question,
+            "reference": " | ".join(question.references) or "none",
+            "keywords": "; ".join(question.keywords) or "none",
+            "answer": answer or "(empty)",
+        }
+        text = str(self.rubric["question"]).strip()
+        for name in values:
+            text = text.replace("{" + name + "}", f"\0{name}\0")
+        for name, value in values.items():  # in two rounds, so that an answer cannot name a place of the form
+            text = text.replace(f"\0{name}\0", value.replace("\0", " "))
+        body = {
+            "model": self.model, "temperature": 0, "max_tokens": 200,
+            "messages": [{"role": "system", "content": system}, {"role": "user", "content": text}],
+        }  # fmt: skip
+        return _marks(self._post(body), names)
+
+    def _post(self, body: dict[str, Any]) -> str:
+        headers = {"Content-Type": "application/json"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
+        request = urllib.request.Request(self.url, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout) as reply:
+                data = json.load(reply)
+            return str(data["choices"][0]["message"]["content"])
+        except urllib.error.HTTPError as error:
+            raise JudgeError(f"the judge at {self.url} answered {error.code} {error.reason}") from error
+        except (OSError, ValueError) as error:
+            raise JudgeError(f"the judge at {self.url} cannot be reached: {error}") from error
+        except (KeyError, IndexError, TypeError) as error:
+            raise JudgeError(f"what answers at {self.url} is no chat endpoint") from error
+
+
+def _marks(reply: str, names: Sequence[str]) -> dict[str, float | None]:
+    start, end = reply.find("{"), reply.rfind("}")
+    try:
+        data = json.loads(reply[start : end + 1])
+    except ValueError:
+        return {}
+    fitting = {n: data.get(n) for n in names} if isinstance(data, dict) else {}
+    return {
+        name: float(value)
+        for name, value in fitting.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100
+    }
+
+
+def agreement(rounds: Sequence[Sequence[Mapping[str, float | None]]], names: Sequence[str]) -> dict[str, Any]:
+    """By criterion: how many answers were marked in every round, how far apart the rounds are, and the share at most 10 apart."""
+    found = {}
+    for name in names:
+        gaps = []
+        for answer in rounds:
+            values = [v for r in answer if (v := r.get(name)) is not None]
+            if len(values) == len(answer):
+                gaps.append(max(values) - min(values))
+        near = sum(gap <= 10 for gap in gaps)
+        found[name] = {
+            "n": len(gaps),
+            "mean_gap": round(sum(gaps) / len(gaps), 2) if gaps else None,
+            "within_10": round(near / len(gaps), 3) if gaps else None,
+        }
+    return found
+
+
+def against_people(judge: Judge, file: str, rounds: int) -> dict[str, Any]:
+    """Rank correlation (Spearman) of the judge's marks with people's; None below ten ratings, or where one side is all alike."""
+    people, machine = [], []
+    for number, row in rows_of_file(Path(file)):
+        name = str(row.get("criterion") or "accuracy")
+        try:
+            rating = float(row["rating"])
+            asked, answer = str(row["question"]), str(row["answer"])
+        except (KeyError, ValueError) as error:
+            what = f"a rating needs question, answer and a number as rating ({error})"
+            raise DataError(Problem(file, number, "rating", what, "fill them in")) from error
+        references = (str(row["reference"]),) if row.get("reference") else ()
+        found = [judge.ask(Question("", asked, (), references), answer, turn).get(name) for turn in range(rounds)]
+        values = [v for v in found if v is not None]
+        if values:
+            people.append(rating)
+            machine.append(sum(values) / len(values))
+    enough = len(people) >= LEAST_RATINGS and len(set(people)) > 1 and len(set(machine)) > 1
+    return {"n": len(people), "correlation": round(spearman(people, machine), 3) if enough else None}
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float:
+    """Correlation of ranks, equal values sharing the mean of theirs (Spearman 1904)."""
+    import numpy as np
+
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    ordered = sorted(values)
+    return [(2 * ordered.index(v) + ordered.count(v) - 1) / 2 for v in values]
