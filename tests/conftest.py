@@ -20,6 +20,18 @@ settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 TINY = Path(__file__).parent / "data" / "tiny"
+LONG = (
+    "studio_browser", "curriculum", "trackers", "recovery", "devices", "main_job", "teach", "grow", "qlora", "compare_runs",
+    "forecast", "recipes", "embeddings", "cli_jobs", "evaluate", "benchmarks", "export",
+)  # fmt: skip
+"""Files of tests that train, the longest first: begun last, one would keep a single core busy at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long; the order within a file stays."""
+    place = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}"
