@@ -123,6 +123,14 @@ class Project:
         """Folder of the artifact job `job` made."""
         return self.runs / rows.get(self.db, job).folder / "output"
 
+    def folders(self, inputs: Inputs) -> dict[str, Path | list[Path]]:
+        """Folders of a job's input artifacts."""
+        return {
+            name: [self.output(i) for i in ids] if isinstance(ids, list) else self.output(ids)
+            for name, ids in inputs.items()
+            if name != "files"
+        }
+
     def newest(self, kind: str) -> Path | None:
         """Folder of the newest artifact of `kind`, None when there is none."""
         job = rows.newest_artifact(self.db, kind)

@@ -21,14 +21,17 @@ from endonym.errors import EndonymError, JobError
 from endonym.jobs.begin import describe, start, take_over
 from endonym.jobs.job import Job
 from endonym.jobs.stage import Resolved, load_stage, resolve_stored
+from endonym.jobs.turn import wait_for_turn, work_out
 from endonym.project import Project
-from endonym.store import events
+from endonym.store import events, tokens
 from endonym.store import jobs as rows
 from endonym.store.files import hash_folder
 from endonym.store.process import identity
 from endonym.store.room import patiently
 
 RENEW_SECONDS = 1.0
+STEADY_SECONDS = 600.0
+"""A worker that has lived for so long is not one of a row that were lost."""
 FORCE_SECONDS = 1.0
 """A second signal within this time is the first one, heard again."""
 _SEE_LOG = "The full trace is in log.txt of the run folder."
@@ -39,23 +42,28 @@ def guarded(arguments: list[str]) -> int:
 
     Linux kills the largest process without a word; this one stays small and lives. Elsewhere memory errors are raised.
     """
-    if sys.platform != "linux":
-        return main(arguments)
-    killed_before, guard, me = out_of_memory_kills(), os.getpid(), identity()
+    killed_before, guard, me, wish = out_of_memory_kills(), os.getpid(), identity(), _Wish()
     project, number = Project(arguments[0]), int(arguments[1])
     if not rows.reserve(project.db, number, me, [me, *arguments[2:]]):
         print(f"job {number} has a worker, or waits for none", file=sys.stderr)
         return JobError.exit_code
     project.db.close()  # SQLite must not be carried into a child
+    work_out(project.path, number)
+    project = Project(arguments[0])
+    if not wait_for_turn(project, number, me, lambda: wish.asked):
+        return 0
+    if sys.platform != "linux":
+        return main([*arguments[:2], me], wish=wish)
+    project.db.close()
     child = os.fork()
     if child == 0:
-        code = main([*arguments[:2], me], guard)
+        code = main([*arguments[:2], me], guard, wish)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda signum, frame: os.kill(child, signum))
+    wish.hand_on(child)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tokens.give_back(me)
     if code == 0:
         return 0
     project = Project(arguments[0])
@@ -80,13 +88,13 @@ def out_of_memory_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def main(arguments: list[str], guard: int = 0) -> int:
+def main(arguments: list[str], guard: int = 0, wish: _Wish | None = None) -> int:
     """Run job `arguments[1]` of the project in `arguments[0]`; returns the exit code.
 
     `arguments[2]`, where it is given, is the identity of the process that reserved the job for this one.
     """
     project, number = Project(arguments[0]), int(arguments[1])
-    wish = _Wish()
+    wish = wish or _Wish()
     row = rows.claim(project.db, number, identity(guard), arguments[2] if len(arguments) > 2 else "")
     folder = project.runs / row.folder
     describe(project, row)
@@ -110,11 +118,7 @@ def main(arguments: list[str], guard: int = 0) -> int:
     try:
         stage = load_stage(row.verb)
         resolved = resolve_stored(stage, row.settings, project.path)
-        inputs: dict[str, Any] = {
-            name: [project.output(i) for i in ids] if isinstance(ids, list) else project.output(ids)
-            for name, ids in row.inputs.items()
-            if name != "files"
-        }
+        inputs = project.folders(row.inputs)
         job = Job(project, number, row.verb, row.plugin, folder, inputs, resolved.plugins)
         job.abort = abort
         wish.tell(job)
@@ -171,6 +175,13 @@ class _Wish:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._on_signal)
 
+    def hand_on(self, child: int) -> None:
+        """From now on pass every signal on to process `child`; what came before, it knows of."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda signum, frame: os.kill(child, signum))
+        if self.asked:  # It may have come between the two.
+            os.kill(child, signal.SIGTERM)
+
     def tell(self, job: Job) -> None:
         """From now on `job` is told, and of what was asked before."""
         self._job = job
@@ -206,10 +217,10 @@ class _Lease:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        db = self.project.connect()
+        db, since = self.project.connect(), time.monotonic()
         while not self._done.wait(RENEW_SECONDS):
             try:
-                asked = rows.renew(db, self.number)
+                asked = rows.renew(db, self.number, steady=time.monotonic() - since > STEADY_SECONDS)
             except sqlite3.OperationalError:  # a full or a busy disk; being alive counts more than the lease
                 continue
             if asked:

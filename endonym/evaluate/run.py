@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,9 +20,14 @@ from endonym.evaluate.outputs import Outputs
 from endonym.evaluate.own import Material, OwnItems
 from endonym.evaluate.scoring import items_hash, score_all
 from endonym.jobs.job import Job
+from endonym.jobs.stage import Resolved
 from endonym.models.weights import weights_hash
 from endonym.retrieve.context import Context
 from endonym.store.files import write_json
+from endonym.store.tokens import Needs
+
+if TYPE_CHECKING:
+    from endonym.project import Project
 
 KIND = "metric"
 CHOICE = "many"
@@ -57,6 +62,13 @@ class Config(BaseModel):
     sampled_tasks: list[str] = Field(["translate"], description="Tasks answered with samples; others are greedy.")
     also_without_hints: bool = Field(False, description="Ask the models a second time with bare prompts.")
     seed: int = Field(20, description="Seed that draws the items.")
+
+
+def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
+    """What this takes of the machine: base and tuned model may be there at once."""
+    from endonym.models.needs import to_answer
+
+    return to_answer(project.base, models=2)
 
 
 def run(cfg: Config, job: Job) -> None:

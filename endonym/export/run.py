@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,8 +16,13 @@ from endonym.errors import ParityError, UsageError
 from endonym.export.parity import Tolerance, certify
 from endonym.export.source import Source
 from endonym.jobs.job import Job
+from endonym.jobs.stage import Resolved
 from endonym.store.files import file_hash, write_json
+from endonym.store.tokens import Needs
 from endonym.types import Chat
+
+if TYPE_CHECKING:
+    from endonym.project import Project
 
 KIND = "format"
 CHOICE = "one"
@@ -35,6 +40,13 @@ class Config(BaseModel):
         False,
         description="Export a model though a source it learned from forbids publication: for use at home, or once its owners agreed.",
     )
+
+
+def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
+    """What this takes of the machine: the model in full precision, what is made of it, and what is read back."""
+    from endonym.models.needs import to_answer
+
+    return to_answer(project.base, models=3)
 
 
 def run(cfg: Config, job: Job) -> None:

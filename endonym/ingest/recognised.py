@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from endonym.models.weights import cache_folder
-from endonym.store.files import write_json
+from endonym.store.files import cache_folder, write_json
 
 
 def once(compute: Callable[[], dict[str, Any]], *key: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def start(project: Project, row: rows.JobRow) -> bool:
         return False
     worker = ""
     try:
+        describe(project, row)
         worker = identity_of(launch(project.path, row.id, project.runs / row.folder, me))
     finally:
         rows.hand_over(project.db, row.id, me, worker)

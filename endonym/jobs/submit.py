@@ -12,7 +12,7 @@ from typing import Any
 from endonym import __version__, plugins
 from endonym.config import Layer
 from endonym.errors import JobError, MissingError, UsageError
-from endonym.jobs.begin import describe, start
+from endonym.jobs.begin import start
 from endonym.jobs.stage import Resolved, Stage, load_stage, resolve
 from endonym.project import Project
 from endonym.store import events
@@ -72,7 +72,6 @@ def _go_on(
         rows.requeue(project.db, row.id)
     row = rows.get(project.db, row.id)
     if row.state == "queued":
-        describe(project, row)
         _launch(project, row)
     return wait_for(project, row.id, on_event, after) if wait else rows.get(project.db, row.id)
 
@@ -196,7 +195,10 @@ def job_error(row: rows.JobRow) -> JobError:
 
 def _ended(project: Project, job: int) -> bool:
     rows.notice_dead(project.db)
-    return rows.get(project.db, job).state not in rows.ACTIVE
+    row = rows.get(project.db, job)
+    if row.state == "queued" and row.lost and not row.worker:  # it waited, and its worker was killed
+        _launch(project, row)
+    return row.state not in rows.ACTIVE
 
 
 def _launch(project: Project, row: rows.JobRow) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from endonym.errors import MissingError, did_you_mean
-from endonym.models.weights import Progress, cache_folder, sha256
+from endonym.models.weights import Progress, sha256
+from endonym.store.files import cache_folder
 
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 

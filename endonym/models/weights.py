@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from endonym.errors import MissingError, UsageError, did_you_mean
+from endonym.store.files import cache_folder
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and the total (0 when unknown)."""
@@ -41,14 +41,6 @@ ROUND_TRIP = (
 def catalog() -> dict[str, dict[str, Any]]:
     """Return the known base models by alias."""
     return tomllib.loads((Path(__file__).parent / "catalog.toml").read_text(encoding="utf-8"))
-
-
-def cache_folder() -> Path:
-    """Where base models are kept: `$ENDONYM_CACHE`, else `endonym` in the user's cache folder (XDG)."""
-    own = os.environ.get("ENDONYM_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "endonym"
 
 
 def cached(alias: str) -> Path | None:

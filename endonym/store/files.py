@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_folder() -> Path:
+    """Where things are kept that all projects of a user share, such as base models: `$ENDONYM_CACHE`, else `endonym` in the user's cache folder (XDG)."""
+    own = os.environ.get("ENDONYM_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "endonym"
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as hex."""
     with path.open("rb") as file:

@@ -19,6 +19,8 @@ from endonym.store.db import runs_of, transaction
 from endonym.store.process import is_alive
 
 LEASE_SECONDS = 15.0
+MOST_LOST = 3
+"""A job whose workers die one after the other is started again so many times."""
 FINAL = ("succeeded", "failed", "cancelled")
 ACTIVE = ("queued", "running")
 """States in which a worker works, or is about to."""
@@ -240,8 +242,13 @@ def requeue(db: sqlite3.Connection, job: int) -> None:
         raise JobError(f"job {job} is {state}: there is nothing to resume", "See: endonym jobs ls")
 
 
-def renew(db: sqlite3.Connection, job: int) -> str:
-    """Extend the lease of a running job; return what the user asked it for: `cancel`, `pause` or nothing."""
+def renew(db: sqlite3.Connection, job: int, steady: bool = False) -> str:
+    """Extend the lease of a running job; return what the user asked it for: `cancel`, `pause` or nothing.
+
+    Those of its workers that were lost count no more when the one it has is `steady`.
+    """
+    if steady:
+        db.execute("UPDATE jobs SET lost=0 WHERE id=? AND lost>0", (job,))
     db.execute("UPDATE jobs SET lease_until=? WHERE id=? AND state='running'", (time.time() + LEASE_SECONDS, job))
     return asked_of(get(db, job))
 
@@ -261,6 +268,23 @@ def finish(db: sqlite3.Connection, job: int, state: str, error: dict[str, Any], 
         ).rowcount
         if changed:
             _tell(db, job, state, error=error, summary=summary)
+
+
+def set_needs(db: sqlite3.Connection, job: int, needs: dict[str, int]) -> None:
+    """Write down what a job needs of the machine."""
+    db.execute("UPDATE jobs SET needs=? WHERE id=?", (json.dumps(needs), job))
+
+
+def climb(db: sqlite3.Connection, job: int, rung: int) -> bool:
+    """Write down, with an event, what is about to be done to a job that does not end; False when another process did."""
+    with transaction(db):
+        changed = db.execute(
+            "UPDATE jobs SET rung=? WHERE id=? AND state='running' AND cancel_requested=1 AND rung<?", (rung, job, rung)
+        ).rowcount
+        if changed:
+            folder = runs_of(db) / get(db, job).folder
+            events.append(db, folder, job, "ladder", {"rung": rung, "signal": ("SIGTERM", "SIGKILL")[rung - 1]})
+    return bool(changed)
 
 
 def restart(db: sqlite3.Connection, job: int) -> bool:
@@ -345,14 +369,15 @@ def notice_dead(db: sqlite3.Connection) -> None:
             if row.state != found["state"] or row.worker != found["worker"]:
                 continue  # Somebody else was faster.
             db.execute("UPDATE jobs SET lost=lost+1, worker='', lease_until=NULL WHERE id=?", (row.id,))
-            if row.state == "running":
+            if row.state == "running" or row.lost >= MOST_LOST:
                 _lost(db, row)
 
 
 def _lost(db: sqlite3.Connection, row: JobRow) -> None:
     state = {"cancel": "cancelled", "pause": "paused"}.get(asked_of(row), "needs_recovery")
+    often = f", {row.lost + 1} times in a row" if row.lost >= MOST_LOST else ""
     error = {
-        "type": "JobError", "message": "its worker stopped without a word", "exit_code": 7,
+        "type": "JobError", "message": f"its worker stopped without a word{often}", "exit_code": 7,
         "hint": f"Go on from the last checkpoint with: endonym jobs resume {row.id}",
     } if state == "needs_recovery" else {}  # fmt: skip
     db.execute(

@@ -15,9 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from endonym.store.files import file_hash, sync
 from endonym.train.batches import Cursor
+from endonym.train.settings import KEEP
 from endonym.train.sharded import gathered, like, world
-
-KEEP = 2
 
 
 @dataclass

@@ -29,13 +29,13 @@ from endonym.models.generate import decoder
 from endonym.models.load import Loaded, device, lay_out, load_tokenizer
 from endonym.models.render import Example
 from endonym.project import Project
-from endonym.train import attention, checkpoint, recovery
+from endonym.train import attention, recovery
 from endonym.train.batches import Cursor, Largest, Loss, Packed, largest, micro_batches, order, pack, steps
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
 from endonym.train.network import arithmetic, ready, recompute, standing
 from endonym.train.rows import chats_of, rows_of, spread
-from endonym.train.settings import FitConfig
+from endonym.train.settings import KEEP, FitConfig
 from endonym.train.sharded import count
 
 RUNTIME_BYTES = 550_000_000
@@ -264,7 +264,7 @@ def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg
     return Forecast(
         device=where.type, memory=memory, free_bytes=available_bytes(), steps=total,
         seconds=per_token * (total * per_step + evaluated) / (USED * product_speed(arithmetic(network), where)) / gpus,
-        checkpoint_bytes=(checkpoint.KEEP + 1) * (learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
+        checkpoint_bytes=(KEEP + 1) * (learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
         model_bytes=learned if hasattr(network, "peft_config") else whole, tokens_per_step=per_step,
     )  # fmt: skip
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.store.tokens import Needs
+
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+    from endonym.jobs.stage import Resolved
+    from endonym.project import Project
 
 KIND = "recipe"
 CHOICE = "one"
 DEFAULT = "lora"
 INPUTS = {"dataset": "chats", "split": "split"}
 PRODUCES = "model"
+LITTLE = 0.25
+"""Share of the machine's memory below which nobody minds a need that is told too high."""
 
 
 class Config(BaseModel):
@@ -49,6 +55,28 @@ def run(cfg: Config, job: Job) -> None:
     ((module, settings),) = job.plugins.values()
     with tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job), together(module, settings, job):
         module.train(settings, data, job)
+
+
+def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
+    """What the run takes of the machine: told from the files of the base model where that is little of it, else worked out."""
+    from endonym.models.needs import to_train
+    from endonym.store.tokens import machine
+    from endonym.train.settings import KEEP, FitConfig
+
+    ((name, (module, settings)),) = resolved.plugins.items()
+    if not isinstance(settings, FitConfig):
+        return to_train(project.base, 1024, 0, 1)
+    rank = int(getattr(settings, "rank", 0))
+    rough = to_train(project.base, settings.batch_tokens, rank, KEEP + 1, settings.devices)
+    if rough.memory_bytes < machine().memory_bytes * LITTLE or not hasattr(module, "network"):
+        return rough
+    from endonym.data.dataset import Dataset
+    from endonym.train.forecast import planned
+
+    data = Dataset(cast(Path, inputs["dataset"]), "train")
+    found, _ = planned(name, module, settings, data, project, cast(Mapping[str, Path], inputs))
+    disk = found.checkpoint_bytes + found.model_bytes
+    return Needs(rough.memory_bytes, disk, rough.gpus) if rough.gpus else Needs(found.memory.total, disk)
 
 
 def recover(error: BaseException, folder: Path, plugins: Mapping[str, tuple[ModuleType, Any]]) -> str:

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+KEEP = 2
+"""Checkpoints that are kept of a run while it goes on."""
+
 
 class FitConfig(BaseModel):
     """Settings of the loop that every gradient-trained recipe shares."""

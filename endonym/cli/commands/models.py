@@ -34,7 +34,8 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
 def _ls(console: Console) -> None:
     from endonym.models import speech
-    from endonym.models.weights import cache_folder, cached, catalog
+    from endonym.models.weights import cached, catalog
+    from endonym.store.files import cache_folder
 
     data = [{"name": name, **entry, "path": str(cached(name) or "") or None} for name, entry in catalog().items()]
     heard = speech.catalog().items()
