@@ -43,11 +43,12 @@ def validate(model: type[Any], layers: Sequence[Layer], section: str, problems: 
 
     before = len(problems)
     fields = set(model.model_fields)
+    aliases = {field.alias: name for name, field in model.model_fields.items() if field.alias}
     merged: dict[str, Any] = {}
     came_from: dict[str, Layer] = {}
     for layer in layers:
         for key, value in layer.values.items():
-            name = key.replace("-", "_")
+            name = aliases.get(key, key.replace("-", "_"))
             if name not in fields:
                 problems.append(f"{_place(layer, key, section)}: unknown setting '{key}'. {did_you_mean(name, fields)}")
                 continue

@@ -209,6 +209,10 @@ class Project:
         """Write files to ship, certified against the trained model."""
         return self._submit("export", format, settings, inputs)
 
+    def teach(self, preset: str = "", **settings: Any) -> rows.JobRow:
+        """Teach the base in nine steps, measured before and after."""
+        return self._submit("teach", "", settings | ({"preset": preset} if preset else {}))
+
     def run(self, plan: Path | str | None = None) -> list[rows.JobRow]:
         """Run the whole plan; steps whose result exists are skipped."""
         from endonym.jobs.plan import run_plan

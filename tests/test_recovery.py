@@ -117,6 +117,21 @@ def test_a_full_disk_pauses_and_goes_on(shaky, undisturbed):
     assert not (shaky.runs / submitting.rows.get(shaky.db, job).folder / "reserve").exists()
 
 
+def test_a_full_disk_costs_finished_jobs_their_leftovers_and_others_nothing(tmp_path):
+    for name in ("0001-train", "0002-train", "0003-export"):
+        for part in ("checkpoints", "uncertified", "output"):
+            (tmp_path / name / part).mkdir(parents=True)
+            (tmp_path / name / part / "file").write_bytes(b"12345")
+    for name in ("0001-train", "0003-export"):
+        (tmp_path / name / "artifact.json").write_text("{}")
+    assert room.clear(tmp_path) == 20 and room.clear(tmp_path) == 0
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.glob("*/*/file"))
+    assert left == [
+        "0001-train/output/file", "0002-train/checkpoints/file", "0002-train/output/file", "0002-train/uncertified/file",
+        "0003-export/output/file",
+    ]  # fmt: skip
+
+
 def _rare_token(shaky: Project) -> int:
     """The rarest token among the rows of the first step."""
     from collections import Counter

@@ -26,6 +26,8 @@ class Watcher:
         self.console = console
         self.name = ""
         self.job = 0
+        self.parent = 0
+        """The job whose steps are shown, while it waits for others that it has started; 0 for a job without any."""
         self._drawn = False
         self._last_line = 0.0
         self._first: tuple[float, float] | None = None
@@ -41,7 +43,13 @@ class Watcher:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        self.job = event.job
+        if event.kind == "step":
+            self.parent = event.job
+            self._step(event.data)
+        # What the jobs of a step say in words is told by the step; what is left of them is how far they are.
+        if self.parent and event.kind not in (("warning",) if event.job == self.parent else ("tick", "metric")):
+            return
+        self.job = self.parent or event.job
         if event.kind == "tick":
             self._tick(event)
         elif event.kind == "metric" and event.data["name"] == "loss":
@@ -61,6 +69,18 @@ class Watcher:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
             self._drawn = False
+
+    def _step(self, data: dict[str, Any]) -> None:
+        """A step of a job that has some: when it begins, when it tells of an accident, and how it ends."""
+        title = f"{data['n']} {data['name']}"
+        if data["state"] in ("completed", "skipped", "failed"):
+            self._line(f"{title}: {data['state']} after {seconds(data['seconds'])}. {data['sentence']}")
+        elif data["state"] == "active" and data["sentence"]:
+            self._line(f"{title}: {data['sentence']}")
+        elif data["state"] == "active" and self.name != title:
+            self._line(f"{title} ...")
+        if data["state"] == "active":
+            self.name, self._first, self._curve = title, None, {}
 
     def _sample(self, data: dict[str, Any]) -> None:
         """A question of the validation split with its true answer and the model's."""
@@ -130,7 +150,7 @@ def follow_job(project: Project, job: int, console: Console, after: int = 0) -> 
     watcher = Watcher(console)
     watcher.begin(rows.get(project.db, job).name)
     watcher.job = job
-    return guarded(project, console, watcher, lambda: wait_for(project, job, watcher, after))
+    return guarded(project, console, watcher, lambda: wait_for(project, job, watcher, after, family=True))
 
 
 def guarded(project: Project, console: Console, watcher: Watcher, work: Callable[[], Any]) -> Any:
@@ -150,7 +170,7 @@ def guarded(project: Project, console: Console, watcher: Watcher, work: Callable
         )
         after = last_event(project)
         try:
-            return wait_for(project, job, watcher, after)
+            return wait_for(project, job, watcher, after, family=True)
         except KeyboardInterrupt:
             watcher.close()
             console.say(f"job {job} goes on pausing in the background; see: endonym jobs show {job}")

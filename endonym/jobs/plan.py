@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def plan(project: Project, file: Path | None = None) -> list[Step]:
         if stale:
             step = Step(verb, plugin, "will run", f"what '{stale[0]}' makes will change")
         else:
-            given = _inputs(resolved.inputs, made)
+            given = inputs_from(resolved.inputs, made)
             stage, resolved, inputs = prepare(project, verb, plugin, {}, given, _sub(layer, verb))
             key = job_key(project, stage, resolved, inputs)
             step = _state(project, verb, plugin, key)
@@ -92,7 +92,7 @@ def run_plan(
     for number, (verb, plugin) in enumerate(steps, 1):
         sub = _sub(layer, verb)
         name = f"{verb} {plugin}".strip()
-        given = _inputs(resolve_job(project, verb, plugin, {}, sub).inputs, made)
+        given = inputs_from(resolve_job(project, verb, plugin, {}, sub).inputs, made)
         stage, resolved, inputs = prepare(project, verb, plugin, {}, given, sub)
         row = rows.done_with_key(project.db, job_key(project, stage, resolved, inputs))
         skipped = row is not None
@@ -123,7 +123,7 @@ def _state(project: Project, verb: str, plugin: str, key: str) -> Step:
     return Step(verb, plugin, "will run", "its settings or inputs changed" if earlier else "it has not run yet")
 
 
-def _inputs(specs: Any, made: dict[str, int]) -> dict[str, Any]:
+def inputs_from(specs: Mapping[str, str], made: dict[str, int]) -> dict[str, Any]:
     """Take inputs from earlier steps of this plan where they make them."""
     given: dict[str, Any] = {}
     for name, spec in specs.items():

@@ -28,6 +28,7 @@ ORDER = (
     "grade",
     "compare",
     "export",
+    "teach",
     "serve",
 )
 

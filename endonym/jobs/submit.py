@@ -159,11 +159,12 @@ def job_key(project: Project, stage: Stage, resolved: Resolved, inputs: Mapping[
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def follow(project: Project, job: int, after: int = 0) -> Iterator[events.Event]:
-    """Yield the events of a job as they come, until it has ended."""
+def follow(project: Project, job: int, after: int = 0, family: bool = False) -> Iterator[events.Event]:
+    """Yield the events of a job as they come, until it has ended; with `family`, those of the jobs it starts too."""
+    since = events.family_since if family else events.since
     while True:
         ended = _ended(project, job)
-        for event in events.since(project.db, job, after):
+        for event in since(project.db, job, after):
             after = event.id
             yield event
         if ended:
@@ -172,10 +173,14 @@ def follow(project: Project, job: int, after: int = 0) -> Iterator[events.Event]
 
 
 def wait_for(
-    project: Project, job: int, on_event: Callable[[events.Event], None] | None = None, after: int = 0
+    project: Project,
+    job: int,
+    on_event: Callable[[events.Event], None] | None = None,
+    after: int = 0,
+    family: bool = False,
 ) -> rows.JobRow:
     """Block until the job ended; raises its error when it did not succeed."""
-    for event in follow(project, job, after):
+    for event in follow(project, job, after, family):
         if on_event is not None:
             on_event(event)
     row = rows.get(project.db, job)

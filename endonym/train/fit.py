@@ -168,7 +168,7 @@ class _Run:
         self.optimizer = adamw(self.weights, cfg)
         self.folder = Path(world().first(lambda: job.folder / "checkpoints" / part))
         self.curves = f"{part}/" if part else ""
-        self.room = Room(job.folder, job.log, job.cancelled)
+        self.room = Room(job.folder, self.recovered, job.cancelled)
         self.best, self.recent = Kept("best", self.folder, self.weights), Kept("recent", self.folder, self.weights)
         self.state = State()
 
@@ -200,9 +200,14 @@ class _Run:
 
     def go_back(self, loss: float) -> None:
         """Set everything back to the last checkpoint that is whole."""
-        self.job.log(f"step {self.state.step + 1}: loss {loss:g} is not credible; back to the last checkpoint")
+        self.recovered(f"step {self.state.step + 1}: loss {loss:g} is not credible; back to the last checkpoint")
         if not self._set_back():
             raise JobError("no checkpoint of this run is whole any more", "Resume the job: it begins anew.")
+
+    def recovered(self, text: str) -> None:
+        """Tell of an accident and what is done about it, to the reader of the log and to the job that waits for this one."""
+        self.job.log(text)
+        self.job.event("recovery", text=text)
 
     def _set_back(self) -> bool:
         """Take everything from the newest checkpoint that is whole; False where there is none."""

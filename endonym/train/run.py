@@ -79,6 +79,23 @@ def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: 
     return Needs(rough.memory_bytes, disk, rough.gpus) if rough.gpus else Needs(found.memory.total, disk)
 
 
+def foretell(
+    plugins: Mapping[str, tuple[ModuleType, Any]], project: Project, inputs: Mapping[str, int]
+) -> dict[str, Any]:
+    """What a run would need, told before it starts: memory and disk in bytes, seconds, and whether that fits (None: not known)."""
+    from endonym.data.dataset import Dataset
+    from endonym.train.forecast import planned
+
+    ((name, (module, cfg)),) = plugins.items()
+    folders = {key: project.output(job) for key, job in inputs.items()}
+    asked, lighter = planned(name, module, cfg, Dataset(folders["dataset"], "train"), project, folders)
+    return {
+        "device": asked.device, "memory_bytes": asked.memory.total, "free_bytes": asked.free_bytes, "fits": asked.fits,
+        "lighter": [change for change, _ in lighter], "seconds": round(asked.seconds, 1), "steps": asked.steps,
+        "disk_bytes": asked.checkpoint_bytes + asked.model_bytes,
+    }  # fmt: skip
+
+
 def recover(error: BaseException, folder: Path, plugins: Mapping[str, tuple[ModuleType, Any]]) -> str:
     """Make the run in `folder` lighter after it ran out of memory; returns what was changed, `""` when nothing helps."""
     from endonym.train import recovery

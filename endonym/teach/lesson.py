@@ -1,0 +1,80 @@
+"""What the nine steps share: settings, the checklist, the jobs they start, and what one step leaves for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from endonym.jobs.job import Job
+from endonym.store import jobs as rows
+from endonym.teach.checklist import Checklist
+from endonym.teach.children import run_child
+from endonym.teach.settings import Config
+
+
+class Lesson:
+    """A training job while it runs."""
+
+    def __init__(self, cfg: Config, job: Job):
+        self.cfg, self.job = cfg, job
+        self.project = job.project
+        self.list = Checklist(job)
+        self.made: dict[str, int] = self.list.kept.setdefault("made", {})
+        """Job numbers of what was made, by a short name: `chats`, `model`, `before`, ..."""
+        self.notes: list[str] = self.list.kept.setdefault("notes", [])
+        """What could not be honoured."""
+
+    def child(
+        self,
+        n: int,
+        name: str,
+        verb: str,
+        plugin: str = "",
+        settings: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+    ) -> rows.JobRow:
+        """Run a verb as a job of step `n` and remember it as `name`."""
+        row = run_child(
+            self.job, verb, plugin, settings, inputs,
+            begun=lambda number: self.list.working(n, number), told=lambda text: self.list.working(n, recovery=text),
+        )  # fmt: skip
+        self.made[name] = row.id
+        return row
+
+    def output(self, name: str) -> Path:
+        """Folder of what a step has made."""
+        return self.project.output(self.made[name])
+
+    def note(self, text: str) -> None:
+        """Tell of something that could not be honoured."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.job.event("warning", text=text)
+
+    def grading(self, system: str, sets: list[str]) -> dict[str, Any]:
+        """The settings of asking, the same before and after."""
+        cfg = self.cfg
+        settings: dict[str, Any] = {
+            "system": system, "sets": sets, "files": cfg.questions, "language_questions": cfg.language_questions,
+            "max_new_tokens": cfg.max_tokens, "temperature": cfg.temperature, "top_p": cfg.top_p, "seed": cfg.seed,
+        }  # fmt: skip
+        if cfg.judge_url:
+            settings["plugins"] = ["reference", "coherence", "judge"]
+            settings["judge"] = {"url": cfg.judge_url, "model": cfg.judge_model}
+        return settings
+
+
+def means(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The headline numbers of a summary of grades."""
+    return {
+        "questions": found["questions"],
+        **{name: row["value"] for name, row in found["criteria"].items()},
+        "total": found["total"]["value"],
+        "seconds_per_answer": found["speed"]["seconds_per_answer"],
+    }
+
+
+def numbers(count: int) -> str:
+    """So many weights, in words."""
+    return f"{count / 1e6:.1f} million numbers" if count >= 1e6 else f"{count:,} numbers"

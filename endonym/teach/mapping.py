@@ -1,0 +1,96 @@
+"""From the settings a person knows to those of the recipes, with a note for everything that this machine cannot do as asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from endonym.teach.settings import Config
+
+TOKENS_AT_ONCE = 1536
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides whether a setting can be honoured."""
+
+    device: str
+    """cuda, mps or cpu: where training runs."""
+    packs: bool
+    """Whether the library that keeps weights in 4 or 8 bits is installed."""
+    context: int | None = None
+    """Longest text the base model was made for, in tokens."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A recipe with its settings, and what was not done as asked."""
+
+    recipe: str
+    settings: dict[str, Any]
+    notes: list[str]
+
+
+def look(context: int | None = None) -> Machine:
+    """This machine; loads PyTorch."""
+    from endonym.models.load import device
+
+    return Machine(device().type, importlib.util.find_spec("bitsandbytes") is not None, context)
+
+
+def mapped(cfg: Config, num_rows: float, machine: Machine) -> Mapped:
+    """Recipe and settings for `num_rows` training rows an epoch."""
+    notes: list[str] = []
+    per_step = cfg.batch_size * cfg.gradient_accumulation_steps
+    steps = max(1, math.ceil(cfg.epochs * num_rows / per_step))
+    longest = cfg.max_length
+    if machine.context is not None and longest > machine.context:
+        notes.append(f"maxLength {longest} is more than the base model's {machine.context} tokens: that many are taken")
+        longest = machine.context
+    last = min(steps, cfg.max_steps or steps)
+    falls = cfg.lr_scheduler_type != "constant"
+    settings: dict[str, Any] = {
+        "rank": cfg.rank, "alpha": cfg.alpha, "dropout": cfg.dropout, "targets": cfg.target_modules,
+        "batch_size": per_step, "batch_tokens": max(64, min(TOKENS_AT_ONCE, cfg.batch_size * longest)), "steps": last,
+        "learning_rate": cfg.learning_rate, "schedule": cfg.lr_scheduler_type, "final": 0.0 if falls else 1.0,
+        "warmup_steps": _warmup(cfg, last, notes), "warmup": 0.0, "weight_decay": cfg.weight_decay,
+        "clip": cfg.max_grad_norm, "beta1": cfg.adam_beta1, "beta2": cfg.adam_beta2, "epsilon": cfg.adam_epsilon,
+        "max_length": longest, "evaluate_every": cfg.eval_steps, "save_every": cfg.save_steps,
+        "log_every": cfg.logging_steps, "dtype": _dtype(cfg, machine, notes), "seed": cfg.seed,
+    }  # fmt: skip
+    if cfg.device not in ("auto", machine.device):
+        why = "it would be slower" if cfg.device == "cpu" else "it is not there"
+        notes.append(f"device {cfg.device} is not used, {why}: training runs on {machine.device}")
+    bits = {"none": 0, "8bit": 8, "4bit": 4}[cfg.quantization]
+    if bits and not machine.packs:
+        notes.append(
+            f"quantization {cfg.quantization} needs bitsandbytes, which is not installed (pip install 'endonym[qlora]'): "
+            "the base is kept whole"
+        )
+        bits = 0
+    return Mapped("qlora" if bits else "lora", settings | ({"bits": bits} if bits else {}), notes)
+
+
+def _warmup(cfg: Config, steps: int, notes: list[str]) -> int:
+    """Warm-up in steps; at least one, which is none, and a tenth of a run that would be over before it had warmed up."""
+    if cfg.warmup_steps * 2 <= steps:
+        return max(1, cfg.warmup_steps)
+    shorter = max(1, steps // 10)
+    if cfg.warmup_steps > shorter:
+        notes.append(
+            f"warmupSteps {cfg.warmup_steps} would be more than half of the {steps} steps there are: {shorter} are taken"
+        )
+    return min(max(1, cfg.warmup_steps), shorter)
+
+
+def _dtype(cfg: Config, machine: Machine, notes: list[str]) -> str:
+    if cfg.fp16 is True:
+        notes.append(
+            "fp16 is not computed in: its small range needs a scaling of the loss that this trainer does not do; "
+            "the format is chosen as with auto (bf16 where it is faster)"
+        )
+    if cfg.bf16 is True:
+        return "bfloat16"
+    return "float32" if cfg.bf16 is False else "auto"
