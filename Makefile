@@ -1,4 +1,4 @@
-# The two commands a fresh machine needs: `make demo` and `make test`. Wants Python 3.11 or later, with pip and venv.
+# The commands a fresh machine needs: `make demo`, `make studio` and `make test`. Wants Python 3.11 or later, with pip and venv.
 PYTHON ?= python3
 # Installed first and by itself. On Linux the default build from an index may bring CUDA; override it if you like.
 TORCH ?= torch==2.13.0
@@ -6,11 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test check install clean
+.PHONY: demo studio test check install clean
 
 demo: $(VENV)/installed
 	$(BIN)/endonym models get smollm2-135m
 	$(BIN)/endonym demo
+
+studio: $(VENV)/installed
+	$(BIN)/endonym studio projects
 
 test: $(VENV)/tested
 	scripts/test

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -199,6 +204,61 @@ def copied() -> Callable[[Path, Path], Path]:
         return target
 
     return copy
+
+
+@dataclass
+class Studio:
+    """A running studio over the projects in `home`."""
+
+    home: Path
+    base: str
+    entrance: str
+    """The address that opens once."""
+    token: str
+    process: subprocess.Popen[str]
+
+    def program(self, **headers: str) -> httpx.Client:
+        """A client with the token."""
+        return httpx.Client(
+            base_url=self.base, headers={"Authorization": f"Bearer {self.token}", **headers}, timeout=60
+        )
+
+    def browser(self) -> httpx.Client:
+        """A client with a session's cookie and what a browser says of the page that asks."""
+        with self.program() as program:
+            address = program.post("/api/v1/enter", json={}).json()["path"]
+        cookies = httpx.get(self.base + address).cookies
+        own_page = {"Origin": self.base, "Sec-Fetch-Site": "same-origin"}
+        return httpx.Client(base_url=self.base, cookies=cookies, headers=own_page, timeout=60)
+
+
+@contextmanager
+def studio_over(home: Path) -> Iterator[Studio]:
+    """Start `endonym studio` over `home` as a process of its own, and end it afterwards."""
+    command = [sys.executable, "-m", "endonym", "studio", str(home), "--port", "0", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        base, _, _ = said["url"].partition("/enter")
+        token = (home / ".endonym" / "token").read_text().strip()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            with suppress(httpx.ConnectError):
+                httpx.get(base)
+                break
+            time.sleep(0.05)
+        yield Studio(home, base, said["url"], token, process)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One studio for all tests; each makes the projects it needs under names of its own."""
+    with studio_over(tmp_path_factory.mktemp("studio")) as running:
+        yield running
 
 
 def _tokenizer(texts: list[str]):

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "endonym"
 KERNEL = {"types", "errors", "config", "plugins", "project", "worker", "jobs", "launch", "store"}
 LIBRARIES = {"data", "models", "retrieve"}
-SURFACES = {"cli", "__init__", "__main__"}
+SURFACES = {"cli", "web", "__init__", "__main__"}
 STAGES = {path.parent.name for path in PACKAGE.glob("*/run.py")}
 KERNEL_MAY_USE = {"endonym.data.dataset"}
 """`store` and `jobs` hash files with the function that datasets use."""

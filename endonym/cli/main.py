@@ -19,6 +19,7 @@ EXTRAS = {
     "qlora": ("bitsandbytes",),
     "gguf": ("gguf", "xllamacpp"),
     "serve": ("fastapi", "uvicorn"),
+    "studio": ("python_multipart",),
     "ocr": ("PIL", "pypdfium2", "tesserocr"),
     "audio": ("av", "faster_whisper"),
 }

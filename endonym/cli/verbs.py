@@ -9,7 +9,7 @@ from endonym.plugins import PACKAGE, first_sentence
 COMMANDS = PACKAGE / "cli" / "commands"
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Start here", ("demo", "init", "add", "collect", "review", "run", "teach", "report")),
+    ("Start here", ("demo", "studio", "init", "add", "collect", "review", "run", "teach", "report")),
     ("Use what was trained", ("chat", "translate", "serve")),
     (
         "Each stage alone",

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from endonym.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Language:
@@ -85,6 +87,24 @@ def meant(said: str) -> list[Language]:
     return [
         language(code) for code in exactly or [c for c, own in names.items() if any(word in n.split() for n in own)]
     ]
+
+
+def code_of(said: str, what: str) -> str:
+    """ISO 639-3 code of the language that a code or a name stands for; `what` names it in the error. Raises UsageError."""
+    found = meant(said)
+    if len(found) == 1:
+        # The table counts some languages among a larger one; who gives the code of such a one means it.
+        return said if said in aliases() and len(said) == 3 else found[0].code
+    if not found:
+        raise UsageError(
+            f"{what} {said!r} is no language known here",
+            "Give its ISO 639-3 code, three letters such as tzh, or its English name. If it has none, take a code from qaa to qtz.",
+        )
+    shown = ", ".join(f"{one.code} ({name(one.code)})" for one in found[:12])
+    raise UsageError(
+        f"{what} {said!r} may be one of {len(found)} languages",
+        f"Give the code of yours: {shown}" + (", …" if len(found) > 12 else "."),
+    )
 
 
 def _plain(name: str) -> str:

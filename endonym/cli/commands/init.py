@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from endonym.cli.console import Console, near
-from endonym.data.languages import aliases, meant, name
+from endonym.data.languages import code_of, name
 from endonym.errors import UsageError
 
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 
     if not args.language:
         raise UsageError("which language? --language is missing", "Give its ISO 639-3 code, such as --language tzh.")
-    language, pivot = _code("language", args.language), _code("pivot", args.pivot)
+    language, pivot = code_of(args.language, "--language"), code_of(args.pivot, "--pivot")
     base = args.base
     if Path(base).expanduser().is_dir():
         # A folder must be found from wherever the project is opened later.
@@ -52,22 +52,4 @@ def run(args: argparse.Namespace, console: Console) -> None:
     console.say(
         f"\nMade a project for {name(language)} ({language}), taught through {name(pivot)}, on {args.base}. Next:\n"
         f"  cd {folder}\n  endonym add FILES...     your dictionary, translations, texts\n  endonym run"
-    )
-
-
-def _code(option: str, said: str) -> str:
-    """ISO 639-3 code of the language that a code or a name stands for."""
-    found = meant(said)
-    if len(found) == 1:
-        # The table counts some languages among a larger one; who gives the code of such a one means it.
-        return said if said in aliases() and len(said) == 3 else found[0].code
-    if not found:
-        raise UsageError(
-            f"--{option} {said!r} is no language known here",
-            "Give its ISO 639-3 code, three letters such as tzh, or its English name. If it has none, take a code from qaa to qtz.",
-        )
-    shown = ", ".join(f"{one.code} ({name(one.code)})" for one in found[:12])
-    raise UsageError(
-        f"--{option} {said!r} may be one of {len(found)} languages",
-        f"Give the code of yours: {shown}" + (", …" if len(found) > 12 else "."),
     )

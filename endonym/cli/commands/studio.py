@@ -1,0 +1,128 @@
+"""Open the studio in the browser: projects, material, training, comparison and chat, without a terminal."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import quote
+
+from endonym.cli.console import Console, near
+from endonym.errors import MissingError, UsageError
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `endonym studio`."""
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=Path(), metavar="FOLDER",
+        help="The folder that holds the projects, made when it is not there; or one project. (default: here)",
+    )  # fmt: skip
+    group = parser.add_argument_group("The server")
+    group.add_argument("--port", type=int, default=8400, metavar="N", help="Port to listen on. (default: 8400)")
+    group.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS",
+        help="Address to listen on; anything but this computer needs --token. (default: 127.0.0.1)",
+    )  # fmt: skip
+    group.add_argument(
+        "--token",
+        default="",
+        metavar="TEXT",
+        help="The key programs give. (default: the folder's own, in .endonym/token)",
+    )
+    group.add_argument(
+        "--name", action="append", default=[], metavar="HOST", help="A further name the server may be called by."
+    )
+    group.add_argument("--no-browser", action="store_true", help="Print the address and open no browser.")
+    parser.epilog = (
+        "The printed address opens once, within ten minutes, and the browser stays in afterwards. Jobs are processes of their own: "
+        "they go on when the studio is closed, and it finds them again."
+    )
+
+
+def run(args: argparse.Namespace, console: Console) -> None:
+    """Serve until Ctrl-C; where the studio of this folder runs already, print and open a new address of it."""
+    from endonym.serve.guard import is_loopback, project_token
+
+    if not 0 <= args.port < 1 << 16:
+        raise UsageError(f"there is no port {args.port}", "Ports go from 0 to 65535.")
+    if not is_loopback(args.host) and len(args.token) < 16:
+        raise UsageError(
+            f"listening on {args.host} lets other computers in, and no --token of at least 16 characters was given",
+            "Leave --host out, or choose a token: --token \"$(python -c 'import secrets; print(secrets.token_urlsafe(32))')\"",
+        )
+    home, page = _place(args.project or args.folder)
+    token = args.token or project_token(home)[0]
+    if args.port and (address := _running(args, home, token, page)):
+        _show(address, home, args, console)
+        return
+    _serve(args, home, token, page, console)
+
+
+def _place(folder: Path) -> tuple[Path, str]:
+    """The folder of projects and the page to show first: a project's own when one was named, or when we stand in one."""
+    from endonym.project import SETTINGS_FILE
+
+    here = folder.expanduser().resolve()
+    for place in (here, *here.parents):
+        if (place / SETTINGS_FILE).is_file():
+            return place.parent, f"/p/{quote(place.name, safe='')}"
+    here.mkdir(parents=True, exist_ok=True)
+    return here, "/"
+
+
+def _serve(args: argparse.Namespace, home: Path, token: str, page: str, console: Console) -> None:
+    try:
+        import uvicorn
+
+        from endonym.web.app import create_app
+        from endonym.web.session import Sessions
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            f"the studio needs the Python module '{error.name}'", "Install it with: pip install 'endonym[studio]'"
+        ) from error
+    from endonym.serve.guard import is_loopback
+
+    sessions = Sessions(token)
+    app = create_app(home, token, sessions=sessions, hosts=args.name, open_to_network=not is_loopback(args.host))
+    config = uvicorn.Config(
+        app, host=args.host, port=args.port, log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, ws="none", timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    listening = config.bind_socket()
+    address = f"{_base(args.host, listening.getsockname()[1])}/enter?code={sessions.new_code(page)}"
+    _show(address, home, args, console)
+    console.say("Ctrl-C closes the studio; jobs go on.")
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _show(address: str, home: Path, args: argparse.Namespace, console: Console) -> None:
+    key = "the --token you gave" if args.token else near(home / ".endonym" / "token")
+    console.result({"url": address, "home": str(home), "token": key}, address)
+    console.say(f"The studio over {near(home)}. The address opens once; programs use the key in {key}.")
+    if not args.no_browser and not console.json:
+        import webbrowser
+
+        webbrowser.open(address)
+
+
+def _running(args: argparse.Namespace, home: Path, token: str, page: str) -> str:
+    """A new address of the studio that answers on this port already; empty when nothing of ours does."""
+    base = _base(args.host, args.port)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    try:
+        asked = urllib.request.Request(f"{base}/api/v1/about", headers=headers)
+        with urllib.request.urlopen(asked, timeout=2) as answer:
+            about = json.load(answer)
+        if about.get("name") != "endonym" or about.get("home") != str(home):
+            return ""
+        body = json.dumps({"page": page}).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{base}/api/v1/enter", body, headers), timeout=2) as answer:
+            return base + str(json.load(answer)["path"])
+    except (OSError, ValueError, KeyError, urllib.error.URLError):
+        return ""
+
+
+def _base(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

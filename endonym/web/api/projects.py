@@ -1,0 +1,113 @@
+"""Projects: list them, make one, and see what one has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+
+from endonym import __version__
+from endonym.data import languages
+from endonym.errors import EndonymError
+from endonym.project import Project
+from endonym.store import jobs as rows
+from endonym.web.asked import Body, Opened, Text
+from endonym.web.home import LONGEST_NAME
+
+router = APIRouter(prefix="/api/v1", tags=["projects"])
+
+
+class NewProject(Body):
+    """A project to make."""
+
+    name: Text = Field(min_length=1, max_length=LONGEST_NAME, description="What it is called.")
+    language: Text = Field(
+        min_length=2, max_length=80, description="The language to teach: its ISO 639-3 code or its name."
+    )
+    pivot: Text = Field("eng", min_length=2, max_length=80, description="The language it is taught through.")
+    base: Text = Field(
+        "smollm2-135m", min_length=1, max_length=1000, description="A model of the catalog, or a local folder with one."
+    )
+
+
+class Entrance(Body):
+    """The page that a new address leads to."""
+
+    page: Text = Field("/", max_length=1000, pattern=r"^/(p/[^/\\\s]+)?$", description="Path of the page.")
+
+
+@router.get("/about")
+def about(request: Request) -> dict[str, Any]:
+    """What answers here, and which folder it looks at."""
+    return {"name": "endonym", "version": __version__, "home": str(request.app.state.home.path)}
+
+
+@router.post("/enter")
+def enter(asked: Entrance, request: Request) -> dict[str, str]:
+    """A new address of the studio that opens once, for a program that has the token."""
+    return {"path": f"/enter?code={request.app.state.sessions.new_code(asked.page)}"}
+
+
+@router.get("/projects")
+def listing(request: Request) -> dict[str, Any]:
+    """All projects, the one with the newest job first; one that cannot be opened says why."""
+    found = []
+    for name in request.app.state.home.names():
+        try:
+            with request.app.state.home.opened(name) as project:
+                found.append(described(project))
+        except (EndonymError, sqlite3.Error) as error:
+            message = error.message if isinstance(error, EndonymError) else str(error)
+            found.append({"id": name, "name": name, "problem": message})
+    return {"projects": sorted(found, key=lambda one: -one.get("changed", 0.0))}
+
+
+@router.post("/projects", status_code=201)
+def create(new: NewProject, request: Request) -> dict[str, Any]:
+    """Make a project in the studio's folder."""
+    home = request.app.state.home
+    with home.opened(home.create(new.name.strip(), new.language, new.pivot, new.base)) as project:
+        return described(project)
+
+
+@router.get("/projects/{project}")
+def read(found: Opened) -> dict[str, Any]:
+    """One project: its languages, base, sources, jobs by state, the newest artifact of each kind, experience."""
+    return described(found)
+
+
+def described(project: Project) -> dict[str, Any]:
+    """A project as JSON."""
+    states = project.db.execute("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state").fetchall()
+    newest = project.db.execute("SELECT kind, MAX(job) AS job, created, hash FROM artifacts GROUP BY kind").fetchall()
+    (changed,) = project.db.execute("SELECT MAX(MAX(created), MAX(COALESCE(finished, 0))) FROM jobs").fetchone()
+    return {
+        "id": project.path.name, "name": project.name, "description": str(project.about["description"]),
+        "language": language(project.language), "pivot": language(project.pivot), "base": project.base,
+        "sources": len(project.sources), "jobs": {row["state"]: row["number"] for row in states},
+        "artifacts": {row["kind"]: {"job": row["job"], "created": row["created"], "hash": row["hash"]} for row in newest},
+        "experience": _experience(project), "changed": changed or project.file.stat().st_mtime,
+    }  # fmt: skip
+
+
+def language(code: str) -> dict[str, Any]:
+    """A language as the pages show it: `own` is what it calls itself."""
+    found = languages.language(code)
+    return {"code": code, "name": languages.name(code), "own": languages.name(code, found.code),
+            "direction": "rtl" if found.right_to_left else "ltr"}  # fmt: skip
+
+
+def _experience(project: Project) -> dict[str, Any] | None:
+    """Points and level of the newest lesson; None before the first."""
+    job = rows.newest_artifact(project.db, "lesson")
+    if job is None:
+        return None
+    try:
+        result = json.loads((project.output(job) / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    found: dict[str, Any] | None = result.get("experience")
+    return found

@@ -1,0 +1,60 @@
+"""The studio as an ASGI application: API, OpenAI's interface, pages and files behind one guard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from endonym import __version__
+from endonym.web import errors, pages
+from endonym.web.api import projects
+from endonym.web.guard import StudioGuard
+from endonym.web.home import Home
+from endonym.web.session import Sessions
+from endonym.web.tending import Tending
+
+STATIC = Path(__file__).with_name("static")
+ROUTERS = (projects.router,)
+
+
+def create_app(
+    home: Path,
+    token: str,
+    *,
+    sessions: Sessions | None = None,
+    hosts: Iterable[str] = (),
+    origins: Iterable[str] = (),
+    open_to_network: bool = False,
+) -> StudioGuard:
+    """The studio over the projects in the folder `home`; `token` opens it, and so do cookies that `sessions` gave out."""
+    app = FastAPI(
+        title="Endonym",
+        version=__version__,
+        description="Teach a language model your language or field, and measure what it learned.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        lifespan=_running,
+    )
+    app.state.home = Home(home)
+    app.state.sessions = sessions or Sessions(token)
+    errors.handle(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+    return StudioGuard(app, token, app.state.sessions, hosts=hosts, origins=origins, open_to_network=open_to_network)
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    tending = Tending(app.state.home)
+    tending.start()
+    try:
+        yield
+    finally:
+        tending.stop()

@@ -1,0 +1,72 @@
+"""The folder that holds the projects: which there are, opening one for a request, making one."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from endonym.data import languages
+from endonym.errors import ConfigError, UsageError
+from endonym.models.weights import catalog, validate
+from endonym.project import SETTINGS_FILE, Project
+from endonym.web.errors import NotFoundError
+
+LONGEST_NAME = 80
+"""Characters of a project's name. A folder's name may have 255 bytes, and a character up to four of them after escaping."""
+
+
+class Home:
+    """A folder with project folders; a project's id is the name of its folder."""
+
+    def __init__(self, path: Path):
+        self.path = path.resolve()
+
+    def names(self) -> list[str]:
+        """The projects there are, by name. What only links to a folder elsewhere is none."""
+        return sorted(folder.name for folder in self.path.iterdir() if self._is_project(folder))
+
+    def folder(self, name: str) -> Path:
+        """The folder of a project. Raises NotFoundError for anything that is not the name of one."""
+        # Looked up in what there is, so that no name can lead anywhere else.
+        if name not in self.names():
+            raise NotFoundError(f"there is no project '{name[:LONGEST_NAME]}'", "See: GET /api/v1/projects")
+        return self.path / name
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Project]:
+        """The project, with a database connection of its own that is closed at the end."""
+        project = Project(self.folder(name))
+        try:
+            yield project
+        finally:
+            if "db" in vars(project):
+                project.db.close()
+
+    def create(self, name: str, language: str, pivot: str, base: str) -> str:
+        """Make a project and return its id. Raises UsageError for a name that is taken and for languages and models that are none."""
+        folder = _folder_name(name)
+        if (self.path / folder).exists():
+            raise UsageError(f"there is a folder '{folder}' already", "Choose another name.")
+        language, pivot = languages.code_of(language, "language"), languages.code_of(pivot, "pivot")
+        if language == pivot:
+            raise ConfigError("a language is not taught through itself", "Choose another pivot.")
+        if base not in catalog():
+            base = str(validate(Path(base).expanduser()))
+        Project.create(self.path / folder, language=language, pivot=pivot, base=base, name=name)
+        return folder
+
+    def _is_project(self, folder: Path) -> bool:
+        return not folder.name.startswith(".") and not folder.is_symlink() and (folder / SETTINGS_FILE).is_file()
+
+
+def _folder_name(name: str) -> str:
+    """A name as a folder that every system can have: letters of any script, digits, `-`, `_`."""
+    kept = re.sub(r"[^\w]+", "-", unicodedata.normalize("NFC", name)).strip("-_").lower()
+    if not kept:
+        raise UsageError("a name needs a letter or a digit", "Call it after its language, for example.")
+    while len(kept.encode()) > LONGEST_NAME:
+        kept = kept[:-1]
+    return kept
