@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import io
 import json
 import secrets
 import webbrowser
@@ -12,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from endonym.cli.commands.review import as_json, where
 from endonym.cli.console import Console
 from endonym.data.languages import language
 from endonym.errors import EndonymError
+from endonym.ingest import piece
+from endonym.ingest.review import as_json, where
 
 if TYPE_CHECKING:
     from endonym.project import Project
     from endonym.types import Doc
 
-MARGIN = 12
 MAX_BODY = 1 << 20
 VERDICTS = ("accept", "correct", "reject", "reopen")
 HEADERS = {
@@ -143,14 +142,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(404, {"error": "nothing of this id waits"})
             return
         record = self.server.queue[ident][0]
-        path = self.server.project.path / record.origin.rpartition(":")[0]
         try:
-            if "time" in record.meta:
-                from endonym.ingest.sound import wav_piece
-
-                self._send(200, wav_piece(path, *record.meta["time"]), "audio/wav")
-            else:
-                self._send(200, cut(path, record), "image/png")
+            self._send(200, *piece.of(self.server.project.path, record))
         except (EndonymError, OSError) as error:
             self._send_json(500, {"error": str(error)})
 
@@ -166,20 +159,3 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: addresses hold the token."""
-
-
-def cut(path: Path, record: Doc) -> bytes:
-    """The piece of the page where a passage stands, as PNG."""
-    from endonym.ingest import picture
-
-    page = picture.turned(picture.page(path, int(record.meta["page"])), float(record.meta.get("angle", 0)))
-    left, top, right, bottom = record.meta["box"]
-    edges = (
-        max(0, left - MARGIN),
-        max(0, top - MARGIN),
-        min(page.width, right + MARGIN),
-        min(page.height, bottom + MARGIN),
-    )
-    out = io.BytesIO()
-    page.crop(edges).save(out, "PNG")
-    return out.getvalue()

@@ -10,10 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from endonym.errors import DataError, Problem
+from endonym.errors import DataError, Problem, UsageError
 from endonym.types import Doc, Drop, Record, record_id
+
+if TYPE_CHECKING:
+    from endonym.project import Project
 
 FILE = "review.jsonl"
 """In the project's folder: a decision a line, later ones before earlier ones. Plain text, so that it can be shared and kept."""
@@ -151,6 +154,39 @@ def waiting(ledger: Iterable[dict[str, Any]], decisions: Decisions) -> Iterator[
             record = from_json(line["record"])
             if isinstance(record, Doc) and decisions.about(record) is None:
                 yield record, str(line["detail"])
+
+
+def queue(project: Project) -> list[tuple[Doc, str]]:
+    """(record, why it waits) that nobody decided about, from the newest raw dataset."""
+    from endonym.data.dataset import Dataset
+
+    raw = project.newest("raw")
+    if raw is None:
+        raise UsageError("nothing has been read yet", "Run: endonym ingest")
+    return list(waiting(Dataset(raw, "review").ledger(), Decisions(project.path)))
+
+
+def as_json(record: Doc, why: str) -> dict[str, Any]:
+    """One waiting passage as plain data."""
+    place = {key: record.meta[key] for key in ("page", "box", "time", "confidence", "model") if key in record.meta}
+    return {
+        "id": record.id,
+        "text": record.text,
+        "language": record.language,
+        "origin": record.origin,
+        "why": why,
+        **place,
+    }
+
+
+def where(record: Doc) -> str:
+    """The place of a passage in words."""
+    file = record.origin.rpartition(":")[0]
+    if "time" in record.meta:
+        begin, end = record.meta["time"]
+        return f"{file}, {begin:.1f} to {end:.1f} s"
+    left, top, right, bottom = record.meta["box"]
+    return f"{file}, page {record.meta['page']}, pixels {left},{top} to {right},{bottom}"
 
 
 def _decided(record: Doc, decision: Decision, again: bool) -> Iterator[Record | Drop]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from endonym.cli.console import Console
 from endonym.cli.parser import open_project
 from endonym.errors import UsageError
+from endonym.ingest import review
 
 if TYPE_CHECKING:
     from endonym.project import Project
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from endonym.ingest.review import decide, user
 
     project = open_project(args)
-    queue = waiting(project)
+    queue = review.queue(project)
     who = args.by or user()
     given = [(i, "accept", "") for i in args.accept] + [(i, "reject", "") for i in args.reject]
     given += [(i, "correct", text) for i, text in args.correct]
@@ -66,37 +67,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
         serve(project, queue, who, args.port, console)
     elif args.list or args.json or not sys.stdin.isatty():
-        data = [as_json(record, why) for record, why in queue]
+        data = [review.as_json(record, why) for record, why in queue]
         console.result({"waiting": data}, "\n".join(_row(record, why) for record, why in queue))
         if not queue:
             console.say("nothing waits for review")
     else:
         _ask_all(project, queue, who, console)
     return 0
-
-
-def waiting(project: Project) -> list[tuple[Doc, str]]:
-    """(record, why it waits) that nobody decided about, from the newest raw dataset."""
-    from endonym.data.dataset import Dataset
-    from endonym.ingest import review
-
-    raw = project.newest("raw")
-    if raw is None:
-        raise UsageError("nothing has been read yet", "Run: endonym ingest")
-    return list(review.waiting(Dataset(raw, "review").ledger(), review.Decisions(project.path)))
-
-
-def as_json(record: Doc, why: str) -> dict[str, Any]:
-    """One waiting passage as plain data."""
-    place = {key: record.meta[key] for key in ("page", "box", "time", "confidence", "model") if key in record.meta}
-    return {
-        "id": record.id,
-        "text": record.text,
-        "language": record.language,
-        "origin": record.origin,
-        "why": why,
-        **place,
-    }
 
 
 def _row(record: Doc, why: str) -> str:
@@ -113,7 +90,7 @@ def _ask_all(project: Project, queue: list[tuple[Doc, str]], who: str, console: 
         console.say("nothing waits for review")
     while at < len(queue):
         record, why = queue[at]
-        console.say(f"\n{at + 1} of {len(queue)}   {where(record)}\n  {why}\n\n  {record.text}\n")
+        console.say(f"\n{at + 1} of {len(queue)}   {review.where(record)}\n  {why}\n\n  {record.text}\n")
         answer = _asked(f"{KEYS}: ")
         if answer == "q":
             break
@@ -132,16 +109,6 @@ def _ask_all(project: Project, queue: list[tuple[Doc, str]], who: str, console: 
             decided += 1
             at += 1
     console.say(f"\n{decided} decided, {len(queue) - decided} wait." + (" Next: endonym ingest" if decided else ""))
-
-
-def where(record: Doc) -> str:
-    """The place of a passage in words."""
-    file = record.origin.rpartition(":")[0]
-    if "time" in record.meta:
-        begin, end = record.meta["time"]
-        return f"{file}, {begin:.1f} to {end:.1f} s"
-    left, top, right, bottom = record.meta["box"]
-    return f"{file}, page {record.meta['page']}, pixels {left},{top} to {right},{bottom}"
 
 
 def _asked(question: str) -> str:
