@@ -376,7 +376,7 @@ def test_review_on_the_command_line(tmp_path, recogniser, capsys, monkeypatch):
     assert main(["review", "--project", str(project.path), "--correct", items[0]["id"], "right"]) == 0
     assert [doc.text for doc in run_ingest(project).records()] == ["right", "wrong", "noize"]
     assert main(["review", "--project", str(project.path), "--accept", items[0]["id"]]) == 2
-    assert command.waiting(project) == []
+    assert command.review.queue(project) == []
 
 
 def kinds(items):
