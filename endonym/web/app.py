@@ -10,15 +10,17 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from endonym import __version__
-from endonym.web import errors, pages
-from endonym.web.api import projects
+from endonym.web import errors, pages, stream
+from endonym.web.answers import Json
+from endonym.web.api import chat, datasets, files, jobs, projects, recipes, results, review
+from endonym.web.aside.client import Aside
 from endonym.web.guard import StudioGuard
 from endonym.web.home import Home
 from endonym.web.session import Sessions
 from endonym.web.tending import Tending
 
 STATIC = Path(__file__).with_name("static")
-ROUTERS = (projects.router,)
+ROUTERS = tuple(part.router for part in (projects, files, datasets, review, jobs, stream, recipes, results, chat))
 
 
 def create_app(
@@ -39,9 +41,12 @@ def create_app(
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         lifespan=_running,
+        default_response_class=Json,
     )
     app.state.home = Home(home)
     app.state.sessions = sessions or Sessions(token)
+    # Answers of models can take long, and nothing else should wait for them.
+    app.state.models, app.state.desk = Aside("models"), Aside("desk")
     errors.handle(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -52,9 +57,11 @@ def create_app(
 
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
-    tending = Tending(app.state.home)
+    tending = Tending(app.state.home, (app.state.models, app.state.desk))
     tending.start()
     try:
         yield
     finally:
         tending.stop()
+        app.state.models.close()
+        app.state.desk.close()

@@ -10,19 +10,12 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from endonym.errors import (
-    ConfigError,
-    DataError,
-    EndonymError,
-    JobError,
-    LeakError,
-    MissingError,
-    ParityError,
-    UsageError,
-)
+from endonym.errors import EndonymError, UsageError
+from endonym.web.aside.client import AsideError
 
-STATUS: dict[type[EndonymError], int] = {
-    UsageError: 400, ConfigError: 422, DataError: 422, LeakError: 403, MissingError: 409, JobError: 409, ParityError: 409,
+STATUS = {
+    "NotFoundError": 404, "TooLargeError": 413, "UsageError": 400, "ConfigError": 422, "DataError": 422, "LeakError": 403,
+    "MissingError": 409, "JobError": 409, "ParityError": 409,
 }  # fmt: skip
 LOG = logging.getLogger("endonym.web")
 
@@ -46,12 +39,9 @@ def answer(status: int, message: str, hint: str, kind: str, code: str) -> Respon
 
 
 def status_of(error: EndonymError) -> int:
-    """The HTTP status of an error."""
-    if isinstance(error, NotFoundError):
-        return 404
-    if isinstance(error, TooLargeError):
-        return 413
-    return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    """The HTTP status of an error; one from the process aside has the name it had there."""
+    names = [error.kind] if isinstance(error, AsideError) else [kind.__name__ for kind in type(error).__mro__]
+    return next((STATUS[name] for name in names if name in STATUS), 500)
 
 
 def handle(app: FastAPI) -> None:
@@ -59,7 +49,8 @@ def handle(app: FastAPI) -> None:
 
     @app.exception_handler(EndonymError)
     async def on_ours(request: Request, error: EndonymError) -> Response:
-        return answer(status_of(error), error.message, error.hint, type(error).__name__, _code(type(error).__name__))
+        kind = error.kind if isinstance(error, AsideError) else type(error).__name__
+        return answer(status_of(error), error.message, error.hint, kind, _code(kind))
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:

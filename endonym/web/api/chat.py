@@ -1,0 +1,102 @@
+"""Chat and translate: the base and trained models side by side, as they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from endonym.web.answers import finite
+from endonym.web.aside.client import Aside, Reply
+from endonym.web.asked import Body, ProjectId, Text
+
+router = APIRouter(prefix="/api/v1/projects/{project}", tags=["chat"])
+SILENT_SECONDS = 300.0
+"""Without a word for so long, the process that holds the models is ended: loading takes less."""
+LOOK_SECONDS = 0.5
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+System = Annotated[str, Field(pattern=r"^(base|[1-9]\d{0,8})$")]
+
+
+class Turn(Body):
+    """One message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text = Field(max_length=50_000)
+
+
+class Asked(Body):
+    """What is asked, of whom, and how they answer."""
+
+    systems: list[System] = Field(min_length=1, max_length=4, description="`base`, or numbers of training jobs.")
+    messages: list[Turn] = Field(min_length=1, max_length=100)
+    task: Text = Field("", max_length=100, description="A task of the project, put to the last message: `translate`.")
+    direction: Text = Field("", max_length=20, description="For a task between two languages: `spa>tzh`.")
+    retrieval: bool = Field(True, description="Whether a task's prompt has hints from the project's own material.")
+    max_tokens: int = Field(256, ge=1, le=8192)
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    seed: int | None = Field(None, ge=0, le=(1 << 31) - 1)
+
+    def params(self) -> dict[str, Any]:
+        """Settings of generation; without a seed, sampling is random."""
+        seed = secrets.randbelow(1 << 31) if self.seed is None else self.seed
+        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p, "seed": seed}
+
+
+@router.post("/chat", response_class=StreamingResponse)
+async def chat(project: ProjectId, asked: Asked, request: Request) -> StreamingResponse:
+    """Answers as server-sent events: `start` (the prompt as asked), `token`, `done` (the whole answer) or `error`, each with `system`."""
+    folder = request.app.state.home.folder(project)
+    given = {
+        "project": str(folder), "systems": list(dict.fromkeys(asked.systems)),
+        "messages": [turn.model_dump() for turn in asked.messages], "task": asked.task, "direction": asked.direction,
+        "retrieval": asked.retrieval, "params": asked.params(), "stops": [],
+    }  # fmt: skip
+    return StreamingResponse(
+        _told(request.app.state.models, given, request), media_type="text/event-stream", headers=HEADERS
+    )
+
+
+async def _told(models: Aside, given: dict[str, Any], request: Request) -> AsyncGenerator[str, None]:
+    names = {"start": "start", "token": "token", "end": "done", "problem": "error", "error": "error"}
+    async for reply in replies(models, given, request):
+        if reply["event"] in names:
+            yield f"event: {names[reply['event']]}\ndata: {json.dumps(finite(reply['data']), ensure_ascii=False)}\n\n"
+    yield "event: end\ndata: {}\n\n"
+
+
+async def replies(models: Aside, given: dict[str, Any], request: Request) -> AsyncGenerator[Reply, None]:
+    """What the models say, to the last word; taken back when the client goes away."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Reply] = asyncio.Queue()
+
+    def put(reply: Reply) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(queue.put_nowait, reply)
+
+    cancel = await asyncio.to_thread(models.ask, "answer.chat", given, put)
+    silent = 0.0
+    try:
+        while True:
+            try:
+                reply = await asyncio.wait_for(queue.get(), LOOK_SECONDS)
+            except TimeoutError:
+                silent += LOOK_SECONDS
+                if await request.is_disconnected():
+                    return
+                if silent > SILENT_SECONDS:
+                    await asyncio.to_thread(models.close)
+                continue
+            silent = 0.0
+            yield reply
+            if reply["event"] in ("done", "error"):
+                return
+    finally:
+        cancel()

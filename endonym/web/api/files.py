@@ -1,0 +1,115 @@
+"""Material: send files, hear what each is, see what the project learns from, take a file out again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi import Path as InPath
+from starlette.concurrency import run_in_threadpool
+
+from endonym.data import languages
+from endonym.errors import UsageError
+from endonym.project import STATE_FOLDER, Project
+from endonym.web.asked import Opened, ProjectId
+from endonym.web.errors import NotFoundError
+from endonym.web.uploads import FOLDER, FOUND, Receiver
+
+router = APIRouter(prefix="/api/v1/projects/{project}/files", tags=["files"])
+LOOK_SECONDS = 900.0
+RIGHTS = ("licence", "attribution", "consent", "reader")
+"""Fields that may come with the files and hold for all of them."""
+MULTIPART = {
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": {"type": "object", "properties": {
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        **{name: {"type": "string"} for name in RIGHTS}}}}}}
+}  # fmt: skip
+
+
+@router.get("")
+def listing(found: Opened) -> dict[str, Any]:
+    """The sources: their files, reader, rights, and what they were found to be when they were added."""
+    said = _found(found)
+    return {"sources": [_source(found, source, said) for source in found.sources]}
+
+
+@router.post("", status_code=201, openapi_extra=MULTIPART)
+async def upload(project: ProjectId, request: Request) -> dict[str, Any]:
+    """Take files (`multipart/form-data`, field `files`); the answer says of each what it is, or what is wrong with it.
+
+    A file with problems is not kept. Files that belong together (a dictionary and its examples) are sent in one request.
+    """
+    root: Path = request.app.state.home.folder(project)
+    receiver = Receiver(root, request.headers.get("content-type", ""))
+    try:
+        await receiver.take(request.stream())
+        if not receiver.files:
+            raise UsageError("there is no file in the request", "Send files in the field 'files'.")
+    except BaseException:
+        receiver.discard()
+        raise
+    names = [one.path.relative_to(root).as_posix() for one in receiver.files]
+    about = {name: value for name in RIGHTS if (value := receiver.fields.get(name, "").strip())}
+    given = {"project": str(root), "files": names, "about": about}
+    findings = await run_in_threadpool(request.app.state.desk.call, "material.add", given, LOOK_SECONDS)
+    if not any(receiver.folder.iterdir()):
+        receiver.folder.rmdir()
+    return {"sources": [_finding(root, one) for one in findings], "added": sum(one["added"] for one in findings)}
+
+
+@router.delete("/{file}")
+def withdraw(file: Annotated[str, InPath(pattern="^[0-9a-f]{16}$")], found: Opened, request: Request) -> dict[str, Any]:
+    """Take the source that has this file out of the project. Models that learned from it are named; they keep what they learned."""
+    names = [name for source in found.sources for name in source["files"] if ident(name) == file]
+    if not names:
+        raise NotFoundError("no source has a file of this id", "See: GET /api/v1/projects/ID/files")
+    given = {"project": str(found.path), "file": names[0]}
+    result: dict[str, Any] = request.app.state.desk.call("material.withdraw", given, LOOK_SECONDS)
+    folder = found.path / Path(names[0]).parent
+    if Path(names[0]).parts[0] == FOLDER and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    return result
+
+
+def ident(name: str) -> str:
+    """The id of a source's file: made of its path, so that it is the same for whoever asks."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def _file(root: Path, name: str) -> dict[str, Any]:
+    path = root / name
+    size = path.stat().st_size if path.is_file() else None
+    return {"id": ident(name), "name": Path(name).name, "path": name, "bytes": size}
+
+
+def _finding(root: Path, finding: dict[str, Any]) -> dict[str, Any]:
+    """What a file was found to be; languages with their names."""
+    said = [{**one, "name": languages.name(one["language"]) if one["language"] else ""} for one in finding["languages"]]
+    return {**finding, "languages": said, "files": [_file(root, name) for name in finding["files"]]}
+
+
+def _source(project: Project, source: dict[str, Any], said: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    finding = said.get(source["files"][0])
+    shown = _finding(project.path, finding) if finding else {"files": [_file(project.path, n) for n in source["files"]]}
+    about = {
+        name: source[name] for name in ("reader", "licence", "attribution", "consent", "restrictions") if name in source
+    }
+    return {**shown, **about}
+
+
+def _found(project: Project) -> dict[str, dict[str, Any]]:
+    """What sources were found to be, by their first file; the last word about each."""
+    path = project.path / STATE_FOLDER / FOUND
+    if not path.is_file():
+        return {}
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            one = json.loads(line)
+        except ValueError:  # half a line, left by a kill
+            continue
+        found[one["files"][0]] = one
+    return found
