@@ -4,12 +4,57 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from conftest import Studio
+
+TSELTAL = Path(__file__).parent / "data" / "tseltal"
+QUICK = {"steps": 4, "batch_size": 4, "samples": 0, "evaluate_every": 2, "valid_rows": 4, "rank": 2}
+
+
+@pytest.fixture(scope="module")
+def taught(studio: Studio, composed: Path, copied: Callable[[Path, Path], Path]) -> Iterator[httpx.Client]:
+    """A program's client at a project with a trained, evaluated, exported and compared model, all started over HTTP."""
+    copied(composed, studio.home / "tseltal")
+    with studio.program() as client:
+        client.base_url = f"{studio.base}/api/v1/projects/tseltal"
+        for verb, plugin, settings in (
+            ("train", "lora", QUICK),
+            (
+                "evaluate",
+                "",
+                {"max_items": 3, "max_new_tokens": 8, "samples": 0, "plugins": ["chrf"], "baselines": ["copy"]},
+            ),
+            ("export", "adapter", {"parity_rows": 2, "parity_tokens": 4}),
+            ("compare", "", {}),
+        ):
+            done(client, start(client, verb, plugin, settings))
+        yield client
+
+
+def start(client: httpx.Client, verb: str, plugin: str = "", settings: dict[str, Any] | None = None) -> int:
+    answer = client.post("/jobs", json={"verb": verb, "plugin": plugin, "settings": settings or {}})
+    assert answer.status_code == 202, answer.text
+    return int(answer.json()["id"])
+
+
+def done(client: httpx.Client, job: int, state: str = "succeeded") -> dict[str, Any]:
+    """The job once it ended."""
+    for _ in range(1200):
+        found: dict[str, Any] = client.get(f"/jobs/{job}").json()
+        if found["state"] not in ("queued", "running"):
+            break
+        time.sleep(0.1)
+    assert found["state"] == state, found["error"]
+    return found
 
 
 def test_the_printed_address_opens_once_and_the_browser_stays_in(studio: Studio):
@@ -51,3 +96,181 @@ def test_a_page_begins_with_what_the_api_says(studio: Studio):
         assert data["first"][address] == browser.get(address).json()
         assert data["first"][address]["name"] == "pages </script><b>"
         assert browser.get("/p/nothing").status_code == 404
+
+
+def test_a_job_started_over_http_can_be_followed(taught: httpx.Client):
+    (job,) = taught.get("/jobs", params={"verb": "train"}).json()["jobs"]
+    assert (job["state"], job["name"], job["artifact"]["kind"]) == ("succeeded", "train lora", "model")
+    events = taught.get(f"/jobs/{job['id']}/events", params={"limit": 5}).json()
+    more = taught.get(f"/jobs/{job['id']}/events", params={"after": events["next"]}).json()["events"]
+    assert len(events["events"]) == 5
+    assert all(one["id"] > events["next"] for one in more)
+    curves = taught.get(f"/jobs/{job['id']}/metrics", params={"points": 3}).json()
+    assert curves["names"]["loss"] == 4
+    assert curves["curves"]["loss"]["steps"] == sorted(curves["curves"]["loss"]["steps"])
+    assert len(curves["curves"]["loss"]["values"]) == 3
+    assert "validation loss" in taught.get(f"/jobs/{job['id']}/log").json()["text"]
+    assert taught.post("/jobs", json={"verb": "train", "plugin": "lora", "settings": QUICK}).json()["skipped"]
+    assert taught.get("/jobs/9999").status_code == 404
+
+
+def test_what_a_job_made_can_be_taken(taught: httpx.Client):
+    (job,) = taught.get("/jobs", params={"verb": "compare"}).json()["jobs"]
+    paths = [one["path"] for one in taught.get(f"/jobs/{job['id']}/files").json()["files"]]
+    assert "output/report.html" in paths
+    report = taught.get(f"/jobs/{job['id']}/files/output/report.html")
+    assert report.headers["content-disposition"].startswith("attachment")
+    shown = taught.get(f"/jobs/{job['id']}/files/output/report.html", params={"inline": True})
+    assert shown.headers["content-type"].startswith("text/html")
+    assert "sandbox; default-src 'none'" in shown.headers["content-security-policy"]
+
+
+def test_records_come_by_page_and_the_test_stays_sealed(taught: httpx.Client):
+    datasets = {one["kind"]: one for one in taught.get("/datasets").json()["datasets"]}
+    split = datasets["split"]["job"]
+    first = taught.get(f"/datasets/{split}/records", params={"split": "train", "limit": 3}).json()
+    then = taught.get(
+        f"/datasets/{split}/records", params={"split": "train", "limit": 3, "offset": first["next"]}
+    ).json()
+    assert [one["line"] for one in first["records"] + then["records"]] == [0, 1, 2, 3, 4, 5]
+    assert first["total"] == datasets["split"]["splits"]["train"]
+    word = next(first["records"][2][name] for name in ("headword", "source", "text") if name in first["records"][2])
+    hits = taught.get(f"/datasets/{split}/records", params={"split": "train", "query": word.upper()}).json()["records"]
+    assert first["records"][2]["id"] in [one["id"] for one in hits]
+    assert taught.get(f"/datasets/{split}/records", params={"split": "test"}).status_code == 403
+    assert taught.get(f"/jobs/{split}/files/output/test.jsonl").status_code == 403
+    assert all("record" not in one for one in taught.get(f"/datasets/{split}/ledger").json()["dropped"])
+    raw = taught.get(f"/datasets/{datasets['clean']['job']}/ledger").json()
+    assert raw["total"] == sum(raw["reasons"].values())
+
+
+def test_results_say_what_was_measured(taught: httpx.Client):
+    model = taught.get("/models").json()["models"][0]
+    scores = taught.get("/scores").json()["scores"][0]
+    assert scores["model"] == model["job"]
+    assert {row["system"] for row in scores["rows"]} == {"base", "tuned", "copy"}
+    (export,) = taught.get("/exports").json()["exports"]
+    assert export["parity"]["format"] == "adapter"
+    assert "peft" in export["use"]
+    beside = taught.get("/compare").json()
+    assert (beside["a"]["system"], beside["b"]["system"]) == ("base", model["id"])
+    assert beside["total"] == len(beside["items"]) > 0
+    assert {"source", "references", "a", "b"} <= set(beside["items"][0])
+    assert all(one["first"] == "b" and one["low"] <= one["difference"] <= one["high"] for one in beside["differences"])
+    assert taught.get("/compare", params={"b": "1"}).status_code == 404
+
+
+def test_recipes_bring_a_form_and_an_estimate(taught: httpx.Client, studio: Studio):
+    with studio.program() as client:
+        recipes = client.get("/api/v1/recipes").json()["recipes"]
+    lora = next(one for one in recipes if one["plugin"] == "lora")
+    assert lora["schema"]["properties"]["rank"]["description"]
+    assert [one["name"] for one in lora["presets"]] == ["try", "usual", "thorough"]
+    asked = taught.post("/estimate", json={"verb": "train", "plugin": "lora", "settings": {"steps": 10}}).json()
+    assert asked["memory_bytes"] > 1e6
+    assert asked["steps"] == 10
+    wrong = taught.post("/estimate", json={"verb": "train", "plugin": "lora", "settings": {"rnak": 10}})
+    assert wrong.status_code == 422
+    assert "Did you mean 'rank'?" in wrong.json()["error"]["message"]
+
+
+def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):
+    model = taught.get("/models").json()["models"][0]["id"]
+    asked = {"systems": ["base", model, "999"], "messages": [{"role": "user", "content": "agua"}], "task": "translate",
+             "direction": "spa>tzh", "max_tokens": 6}  # fmt: skip
+    events = list(sse(taught, "POST", "/chat", json=asked))
+    told = {kind: [data for name, data in events if name == kind] for kind in ("start", "token", "done", "error")}
+    assert {one["system"] for one in told["start"]} == {"base", model}
+    assert [one["system"] for one in told["error"]] == ["999"]
+    for one in told["done"]:
+        assert one["text"] == "".join(piece["text"] for piece in told["token"] if piece["system"] == one["system"])
+    bare = [data for name, data in sse(taught, "POST", "/chat", json=asked | {"retrieval": False}) if name == "start"]
+    assert len(bare[0]["prompt"]) < len(told["start"][0]["prompt"])
+
+
+def test_ratings_are_blind_and_say_how_sure_they_are(taught: httpx.Client, studio: Studio):
+    model = taught.get("/models").json()["models"][0]["id"]
+    lines = studio.home / "tseltal" / "ratings.jsonl"
+    told = []
+    while (shown := taught.get("/ratings/next", params={"rater": "Ana"}).json())["id"]:
+        assert {"systems", "item", "a", "b"}.isdisjoint(shown)
+        assert set(shown["left"]) == set(shown["right"]) == {"text"}
+        logged = json.loads(lines.read_text(encoding="utf-8").splitlines()[-1])
+        assert [shown["left"]["text"], shown["right"]["text"]] == logged["texts"]
+        choice = "left" if logged["systems"][0] == model else "right"
+        kept = taught.post("/ratings", json={"id": shown["id"], "choice": choice})
+        assert kept.status_code == 201
+        told.append(choice)
+    if told:
+        (pair,) = taught.get("/ratings").json()["ab"]["pairs"]
+        best = pair["losses"] if pair["second"] == "base" else pair["wins"]
+        assert {pair["wins"], pair["losses"]} == {0, pair["n"]} or best
+        assert pair["p_value"] == pytest.approx(min(1, 2 * 0.5 ** pair["n"]))
+    assert taught.get("/ratings").json()["preferences"]["ready"] == 0
+    assert taught.get("/ratings/preferences.jsonl").text == ""
+    one = taught.get("/ratings/next", params={"rater": "Ana", "kind": "span"}).json()
+    span = {"start": 0, "end": len(one["text"]["text"]), "severity": "major"}
+    beyond = {**span, "end": len(one["text"]["text"]) + 1}
+    assert taught.post("/ratings", json={"id": one["id"], "score": 40, "spans": [beyond]}).status_code == 400
+    assert taught.post("/ratings", json={"id": one["id"], "choice": "left"}).status_code == 400
+    assert taught.post("/ratings", json={"id": one["id"], "score": 40, "spans": [span] * bool(span["end"])}).json()[
+        "kept"
+    ]
+    (mean,) = taught.get("/ratings").json()["span"]["systems"]
+    assert (mean["n"], mean["mean"]) == (1, 40.0)
+
+
+def test_a_stream_goes_on_where_it_was_cut_off(taught: httpx.Client):
+    everything = []
+    for name, data in sse(taught, "GET", "/stream", params={"after": 0}):
+        if name == "hello":
+            continue
+        everything.append(data["id"])
+        if len(everything) == 20:
+            break
+    begun = sse(taught, "GET", "/stream", headers={"Last-Event-ID": str(everything[9])})
+    again = [data["id"] for _, data in zip(range(11), (data for _, data in begun)) if data]
+    assert again == everything[10:]
+
+
+def sse(client: httpx.Client, method: str, path: str, **more: Any) -> Iterator[tuple[str, Any]]:
+    """The events of a stream as (name, data)."""
+    with client.stream(method, path, **more) as answer:
+        assert answer.status_code == 200, answer.read()
+        name = ""
+        for line in answer.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                yield name, json.loads(line.removeprefix("data: "))
+
+
+def test_files_are_looked_at_kept_under_safe_names_and_taken_out_again(studio: Studio):
+    with studio.program() as client:
+        client.post("/api/v1/projects", json={"name": "material", "language": "tzh", "pivot": "spa"})
+        client.base_url = f"{studio.base}/api/v1/projects/material"
+        pairs = "spa\ttzh\n" + "\n".join(f"la casa número {i} es grande\tmuk'ul te na {i}" for i in range(20))
+        sent = [
+            ("files", ("../../casa (spa-tzh).tsv", pairs)),
+            ("files", ("x.pkl", b"\x80\x04\x95")),
+            ("files", ("y", b"")),
+        ]
+        answer = client.post("/files", files=sent, data={"licence": "CC BY 4.0"})
+        assert answer.status_code == 201
+        found = {one["files"][0]["name"]: one for one in answer.json()["sources"]}
+        good = found["casa (spa-tzh).tsv"]
+        assert good["added"]
+        assert good["records"]["pair"] == 20
+        assert {one["language"] for one in good["languages"]} == {"spa", "tzh"}
+        assert re.fullmatch(r"material/[0-9a-f]{16}/casa \(spa-tzh\)\.tsv", good["files"][0]["path"])
+        assert "can run code" in found["x.pkl"]["problems"][0]["what"]
+        assert found["y"]["problems"]
+        kept = [path for path in (studio.home / "material" / "material").rglob("*") if path.is_file()]
+        assert [path.name for path in kept] == ["casa (spa-tzh).tsv"]
+        (listed,) = client.get("/files").json()["sources"]
+        assert (listed["records"], listed["licence"]) == (good["records"], "CC BY 4.0")
+        done(client, start(client, "ingest"))
+        removed = client.delete(f"/files/{good['files'][0]['id']}").json()
+        assert removed["models"] == []
+        assert not kept[0].exists()
+        assert client.get("/files").json()["sources"] == []

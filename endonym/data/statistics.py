@@ -10,6 +10,7 @@ Tests for Machine Translation Evaluation (EMNLP 2004), paired resampling; Riezle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -119,6 +120,15 @@ def share_difference(first: tuple[float, float], second: tuple[float, float]) ->
     below = float(np.hypot(one - a[0], b[1] - two))
     above = float(np.hypot(a[1] - one, two - b[0]))
     return one - two, one - two - below, one - two + above
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided exact probability of a split as uneven as this if both were equally good; ties are left out beforehand.
+
+    The binomial test with one half (Conover, Practical Nonparametric Statistics, 1999, 3.4); 1 without any decision.
+    """
+    num, least = wins + losses, min(wins, losses)
+    return min(1.0, 2.0 * sum(math.comb(num, k) for k in range(least + 1)) / 2**num)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -79,7 +79,7 @@ def _own(project: Project, path: Path) -> bool:
     return (
         any(folder in full.parents for folder in own)
         or (full.name == SETTINGS_FILE and full.is_file())
-        or full == project.path / FILE
+        or full in (project.path / FILE, project.path / "ratings.jsonl")
     )
 
 

@@ -183,8 +183,12 @@ async def _respond(
     if server.waiting >= MAX_WAITING:
         return _error(503, "too many requests are waiting for the model", "busy", {"Retry-After": "5"})
     ids, params = await asyncio.to_thread(lambda: server.prepare(asked(), request))
-    head = {"id": f"{shape.prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": server.engine.name}
-    pieces = server.pieces(ids, params, request.stops, http)
+    return await reply(server.pieces(ids, params, request.stops, http), request, server.engine.name, shape)
+
+
+async def reply(pieces: AsyncGenerator[str | Answer, None], request: Request, name: str, shape: Shape) -> Response:
+    """What model `name` says, whole or streamed as the request asks for it."""
+    head = {"id": f"{shape.prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": name}
     if request.stream:
         usage = bool(request.stream_options and request.stream_options.include_usage)
         events = _events(pieces, {**head, "object": shape.part}, shape, usage)

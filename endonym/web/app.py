@@ -12,7 +12,19 @@ from fastapi.staticfiles import StaticFiles
 from endonym import __version__
 from endonym.web import errors, pages, stream
 from endonym.web.answers import Json
-from endonym.web.api import chat, datasets, files, jobs, projects, recipes, results, review
+from endonym.web.api import (
+    chat,
+    completions,
+    datasets,
+    files,
+    jobs,
+    projects,
+    ratings,
+    recipes,
+    results,
+    review,
+    tuning,
+)
 from endonym.web.aside.client import Aside
 from endonym.web.guard import StudioGuard
 from endonym.web.home import Home
@@ -20,7 +32,10 @@ from endonym.web.session import Sessions
 from endonym.web.tending import Tending
 
 STATIC = Path(__file__).with_name("static")
-ROUTERS = tuple(part.router for part in (projects, files, datasets, review, jobs, stream, recipes, results, chat))
+ROUTERS = tuple(
+    part.router
+    for part in (projects, files, datasets, review, jobs, stream, recipes, results, chat, ratings, tuning, completions)
+)
 
 
 def create_app(

@@ -39,15 +39,15 @@ class Received:
 
 
 class Receiver:
-    """Writes the files of one multipart body into a new folder below `root`; whatever goes wrong, `discard` removes all of it."""
+    """Writes the files of one multipart body into a new folder in `place`; whatever goes wrong, `discard` removes all of it."""
 
-    def __init__(self, root: Path, content_type: str):
+    def __init__(self, place: Path, content_type: str):
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise UsageError("files come as multipart/form-data", "Such as: curl -F files=@dictionary.csv ...")
         self.files: list[Received] = []
         self.fields: dict[str, str] = {}
-        self.folder = new_folder(root)
+        self.folder = new_folder(place)
         self._header: list[bytes] = [b"", b""]
         self._headers: dict[bytes, bytes] = {}
         self._file: BinaryIO | None = None
@@ -138,12 +138,11 @@ class Receiver:
         self._ended = True
 
 
-def new_folder(root: Path) -> Path:
-    """A new folder with a random name below `root`. Raises UsageError where the place for it leads elsewhere."""
-    place = root / FOLDER
+def new_folder(place: Path) -> Path:
+    """A new folder with a random name in `place`, which is made when it is missing. Raises UsageError where that leads elsewhere."""
     place.mkdir(exist_ok=True)
-    if place.is_symlink() or place.resolve().parent != root.resolve():
-        raise UsageError(f"'{FOLDER}' in this project is no folder of its own", "Remove the link.")
+    if place.is_symlink() or not place.is_dir():
+        raise UsageError(f"'{place.name}' is no folder of its own here", "Remove the link, or the file.")
     folder = place / secrets.token_hex(8)
     folder.mkdir(mode=0o700)
     return folder

@@ -43,7 +43,7 @@ async def upload(project: ProjectId, request: Request) -> dict[str, Any]:
     A file with problems is not kept. Files that belong together (a dictionary and its examples) are sent in one request.
     """
     root: Path = request.app.state.home.folder(project)
-    receiver = Receiver(root, request.headers.get("content-type", ""))
+    receiver = Receiver(root / FOLDER, request.headers.get("content-type", ""))
     try:
         await receiver.take(request.stream())
         if not receiver.files:
@@ -93,11 +93,9 @@ def _finding(root: Path, finding: dict[str, Any]) -> dict[str, Any]:
 
 def _source(project: Project, source: dict[str, Any], said: dict[str, dict[str, Any]]) -> dict[str, Any]:
     finding = said.get(source["files"][0])
-    shown = _finding(project.path, finding) if finding else {"files": [_file(project.path, n) for n in source["files"]]}
-    about = {
-        name: source[name] for name in ("reader", "licence", "attribution", "consent", "restrictions") if name in source
-    }
-    return {**shown, **about}
+    files = [_file(project.path, name) for name in source["files"]]
+    shown: dict[str, Any] = _finding(project.path, finding) if finding else {"files": files}
+    return shown | {name: source[name] for name in (*RIGHTS, "restrictions") if name in source}
 
 
 def _found(project: Project) -> dict[str, dict[str, Any]]:

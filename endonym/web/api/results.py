@@ -25,7 +25,7 @@ from endonym.models.weights import cached, catalog
 from endonym.project import Project
 from endonym.store import jobs as rows
 from endonym.web.answers import read_json
-from endonym.web.asked import LARGEST, Limit, Offset, Opened
+from endonym.web.asked import Limit, Offset, Opened
 from endonym.web.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1", tags=["results"])
@@ -114,7 +114,8 @@ def compare(
     newest = rows.newest_artifact(found.db, "scores")
     if newest is None:
         raise MissingError("nothing was evaluated yet", "Run: evaluate.")
-    sides = [_side(found, name, second if name == "base" else name) for name in (a, second)]
+    last = _side(found, second, second)
+    sides = [_side(found, a, second if a == "base" else a), last]
     items = _both(sides, task, direction)
     shown = [_item(sides, row) for row in items[offset : offset + limit]]
     return {
@@ -129,18 +130,12 @@ Side = tuple[int, Path, str]
 
 def _side(project: Project, name: str, model: str) -> Side:
     """The evaluation that speaks for a system: of the base, the one the model beside it was in, else the newest."""
-    number = int(model) if model.isdigit() else 0
-    if number > LARGEST or (
-        name != "base" and number not in [row["job"] for row in rows.artifacts(project.db, "model")]
-    ):
+    if name != "base" and int(name) not in [row["job"] for row in rows.artifacts(project.db, "model")]:
         raise NotFoundError(f"job {name} trained no model", "See: GET /api/v1/projects/ID/models")
-    try:
-        (named,) = runs.find([model], project)
-        job = named.evaluation
-    except MissingError:
-        if name != "base":
-            raise
+    if model == "base":
         job = rows.newest_artifact(project.db, "scores") or 0
+    else:
+        job = runs.find([model], project)[0].evaluation
     return job, project.output(job), "base" if name == "base" else "tuned"
 
 

@@ -36,12 +36,12 @@ def chat(
     params: dict[str, Any],
     stops: list[str],
 ) -> Events:
-    """Answer with each system (`base` or the number of a training job).
+    """Answer with each system: `base` or the number of a training job, or without a project the name of a model of the catalog.
 
     Yields `start` with the prompt as it is asked, `token` with text, `end` with the whole answer, or `problem`, each with its
     `system`; then `done`. With a task, the last message is the text it is about, and the prompt the one of training.
     """
-    home = Project(project)
+    home = Project(project) if project else None
     asked = tuple(Message(turn["role"], turn["content"]) for turn in messages)
     going: dict[str, tuple[Iterator[str], Answer, list[str], float]] = {}
     for system in systems:
@@ -75,7 +75,7 @@ def chat(
 
 
 def _prompt(
-    home: Project,
+    home: Project | None,
     system: str,
     systems: list[str],
     asked: tuple[Message, ...],
@@ -86,6 +86,8 @@ def _prompt(
     """The messages as they are, or the last one put to a task as training did; the base gets the prompt of the model beside it."""
     if not task:
         return asked
+    if home is None:
+        raise UsageError("this model belongs to no project, so it has no tasks", "Ask a model that was trained here.")
     number = next((int(one) for one in (system, *systems) if one != "base"), None)
     context = _context(home, number)
     context.without_hints = not retrieval
@@ -108,20 +110,21 @@ def _folder(home: Project, job: int) -> Path:
     return home.output(job)
 
 
-def _engine(home: Project, system: str) -> TransformersEngine:
+def _engine(home: Project | None, system: str) -> TransformersEngine:
     """The model of a system, loaded when it is not yet."""
     from endonym.models.load import load_model
     from endonym.serve.backends import transformers as backend
 
-    folder = None if system == "base" else _folder(home, int(system))
-    key = home.base if folder is None else str(folder)
+    folder = _folder(home, int(system)) if home and system != "base" else None
+    base = home.base if home else system
+    key = base if folder is None else str(folder)
     engine = _LOADED.pop(key, None)
     if engine is None:
         while len(_LOADED) >= KEPT:
             _LOADED.popitem(last=False)
             gc.collect()
         engine = (
-            backend.TransformersEngine(load_model(home.base), "base")
+            backend.TransformersEngine(load_model(base), base)
             if folder is None
             else backend.load(folder, backend.Config())
         )

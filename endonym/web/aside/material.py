@@ -66,7 +66,7 @@ def examine(path: Path) -> None:
         try:
             with zipfile.ZipFile(path) as file:
                 members = file.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        except (zipfile.BadZipFile, RuntimeError, ValueError, OSError) as error:
             raise _problem(path, f"a broken archive: {error}", "save the file again") from error
         unpacked = sum(one.file_size for one in members)
         if len(members) > MOST_ENTRIES:
