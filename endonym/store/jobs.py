@@ -10,13 +10,13 @@ import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from endonym.errors import JobError, UsageError
 from endonym.store import events
 from endonym.store.db import runs_of, transaction
 from endonym.store.process import is_alive
+from endonym.store.row import JobRow, from_row
 
 LEASE_SECONDS = 15.0
 MOST_LOST = 3
@@ -27,51 +27,6 @@ ACTIVE = ("queued", "running")
 _FAMILY = (
     "WITH RECURSIVE family (id) AS (SELECT ? UNION SELECT jobs.id FROM jobs JOIN family ON jobs.parent = family.id)"
 )
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """One row of the jobs table."""
-
-    id: int
-    verb: str
-    plugin: str
-    key: str
-    state: str
-    settings: dict[str, Any]
-    inputs: dict[str, Any]
-    """Input name -> job id, or list of job ids."""
-    folder: str
-    """Name of the run folder inside `runs/`."""
-    created: float
-    started: float | None
-    finished: float | None
-    """When it ended or stopped; None while it waits or runs."""
-    attempt: int
-    worker: str
-    """Identity of the process that works on it or waits to; of a job that has stopped, of the last."""
-    lease_until: float | None
-    cancel_requested: bool
-    pause_requested: bool
-    asked: float | None
-    """When it was asked to end, while it has not."""
-    rung: int
-    """What was done since, where asking was not enough: 1 a signal that it can catch, 2 one that it cannot."""
-    lost: int
-    """How often its worker was found dead, one after the other."""
-    parent: int | None
-    """The job that started it, which waits for it."""
-    continues: int | None
-    """The job that failed or was cancelled whose checkpoints it goes on from."""
-    needs: dict[str, int]
-    """`memory_bytes`, `disk_bytes` and `gpus` while it runs; empty as long as nobody has worked it out."""
-    error: dict[str, Any]
-    summary: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """`train lora`, or just the verb."""
-        return f"{self.verb} {self.plugin}".strip()
 
 
 def create(
@@ -115,7 +70,7 @@ def continued(db: sqlite3.Connection, job: int) -> JobRow:
     with transaction(db):
         row = get(db, job)
         while later := db.execute("SELECT * FROM jobs WHERE continues = ?", (row.id,)).fetchone():
-            row = _row(later)
+            row = from_row(later)
         if row.state in ("failed", "cancelled"):
             row = _insert(db, row.verb, row.plugin, row.key, row.settings, row.inputs, row.parent, row.id)
     return row
@@ -141,18 +96,18 @@ def get(db: sqlite3.Connection, job: int) -> JobRow:
     row = db.execute("SELECT * FROM jobs WHERE id = ?", (job,)).fetchone()
     if row is None:
         raise UsageError(f"there is no job {job} in this project", "See: endonym jobs ls")
-    return _row(row)
+    return from_row(row)
 
 
 def listing(db: sqlite3.Connection) -> list[JobRow]:
     """All jobs, oldest first, with dead workers already noticed."""
     notice_dead(db)
-    return [_row(row) for row in db.execute("SELECT * FROM jobs ORDER BY id")]
+    return [from_row(row) for row in db.execute("SELECT * FROM jobs ORDER BY id")]
 
 
 def children(db: sqlite3.Connection, job: int) -> list[JobRow]:
     """Jobs that `job` has started, oldest first."""
-    return [_row(row) for row in db.execute("SELECT * FROM jobs WHERE parent = ? ORDER BY id", (job,))]
+    return [from_row(row) for row in db.execute("SELECT * FROM jobs WHERE parent = ? ORDER BY id", (job,))]
 
 
 def done_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
@@ -160,7 +115,7 @@ def done_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
     row = db.execute(
         "SELECT * FROM jobs WHERE key = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1", (key,)
     ).fetchone()
-    return _row(row) if row else None
+    return from_row(row) if row else None
 
 
 def open_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
@@ -168,7 +123,7 @@ def open_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
     row = db.execute(
         "SELECT * FROM jobs WHERE key = ? AND state != 'succeeded' ORDER BY id DESC LIMIT 1", (key,)
     ).fetchone()
-    return _row(row) if row else None
+    return from_row(row) if row else None
 
 
 def newest_artifact(db: sqlite3.Connection, kind: str) -> int | None:
@@ -339,7 +294,7 @@ def _family(db: sqlite3.Connection, job: int) -> list[JobRow]:
     """A job and all that it, or one it started, has started; raises UsageError when there is none."""
     get(db, job)
     query = f"{_FAMILY} SELECT jobs.* FROM jobs JOIN family ON jobs.id = family.id ORDER BY jobs.id"
-    return [_row(row) for row in db.execute(query, (job,))]
+    return [from_row(row) for row in db.execute(query, (job,))]
 
 
 def _stop(db: sqlite3.Connection, row: JobRow, state: str) -> None:
@@ -362,7 +317,7 @@ def register_artifact(db: sqlite3.Connection, job: int, kind: str, content_hash:
 def notice_dead(db: sqlite3.Connection) -> None:
     """Write down which workers are gone: a running job becomes `needs_recovery`, or what it was asked for; a queued one has nobody."""
     for found in db.execute("SELECT * FROM jobs WHERE state IN ('queued', 'running') AND worker != ''").fetchall():
-        if not _is_gone(_row(found)):
+        if not _is_gone(from_row(found)):
             continue
         with transaction(db):
             row = get(db, found["id"])
@@ -398,14 +353,3 @@ def _tell(db: sqlite3.Connection, job: int, state: str, **more: Any) -> None:
     folder = runs_of(db) / get(db, job).folder
     folder.mkdir(parents=True, exist_ok=True)
     events.append(db, folder, job, "state", {"state": state, **{k: v for k, v in more.items() if v}})
-
-
-def _row(row: sqlite3.Row) -> JobRow:
-    values = dict(row)
-    del values["logged"]  # how far events.jsonl is known; of use to store/events.py alone
-    for name in ("settings", "inputs", "summary", "needs"):
-        values[name] = json.loads(values[name])
-    values["error"] = json.loads(values["error"]) if values["error"] else {}
-    for name in ("cancel_requested", "pause_requested"):
-        values[name] = bool(values[name])
-    return JobRow(**values)
