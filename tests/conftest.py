@@ -229,7 +229,7 @@ class Studio:
             address = program.post("/api/v1/enter", json={}).json()["path"]
         cookies = httpx.get(self.base + address).cookies
         own_page = {"Origin": self.base, "Sec-Fetch-Site": "same-origin"}
-        return httpx.Client(base_url=self.base, cookies=cookies, headers=own_page, timeout=60)
+        return httpx.Client(base_url=self.base, cookies=cookies, headers=own_page, timeout=600)
 
 
 @contextmanager

@@ -164,7 +164,9 @@ def _chosen(stage: Stage, plugin: str, layers: Sequence[Layer]) -> list[str]:
         for layer in layers:
             if "plugins" in layer.values:
                 given = layer.values["plugins"]
-                names = [n.strip() for n in given.split(",") if n.strip()] if isinstance(given, str) else list(given)
+                names = [n.strip() for n in given.split(",") if n.strip()] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"'plugins' of '{stage.verb}' is a list of names", f"See: endonym {stage.verb} --help")
     return names
 
 

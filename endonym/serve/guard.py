@@ -161,12 +161,10 @@ class Guard:
         return dressed
 
     def _host_allowed(self, host: str) -> bool:
-        if not re.fullmatch(r"[\w.\-:\[\]]+", host, re.ASCII):
+        found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[\w.\-]+)(:\d{1,5})?", host.lower(), re.ASCII)
+        if found is None:
             return False
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:
-            return False
+        name = found[1].strip("[]")
         return name in self._hosts or (self._open and _is_address(name))
 
     def _origin_allowed(self, origin: str) -> bool:

@@ -53,6 +53,7 @@ def create_app(
         version=__version__,
         description="Teach a language model your language or field, and measure what it learned.",
         docs_url=None,
+        redirect_slashes=False,
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
         lifespan=_running,

@@ -53,13 +53,25 @@ class Home:
         language, pivot = languages.code_of(language, "language"), languages.code_of(pivot, "pivot")
         if language == pivot:
             raise ConfigError("a language is not taught through itself", "Choose another pivot.")
-        if base not in catalog():
-            base = str(validate(Path(base).expanduser()))
-        Project.create(self.path / folder, language=language, pivot=pivot, base=base, name=name)
+        Project.create(self.path / folder, language=language, pivot=pivot, base=known_base(base), name=name)
         return folder
 
     def _is_project(self, folder: Path) -> bool:
         return not folder.name.startswith(".") and not folder.is_symlink() and (folder / SETTINGS_FILE).is_file()
+
+
+def known_base(name: str) -> str:
+    """The base model of this name: of the catalog, or a local folder. Raises UsageError."""
+    if name in catalog():
+        return name
+    try:
+        folder = Path(name).expanduser()
+        found = folder.is_dir()
+    except (OSError, RuntimeError):  # a name too long, or the home of nobody
+        found = False
+    if not found:
+        raise UsageError(f"there is no base model '{name[:80]}'", "See: GET /api/v1/models")
+    return str(validate(folder))
 
 
 def _folder_name(name: str) -> str:

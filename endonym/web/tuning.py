@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from endonym.config import to_toml
-from endonym.errors import UsageError
-from endonym.models.weights import catalog, validate
 from endonym.project import STATE_FOLDER, Project
 from endonym.store import events as log
 from endonym.store import jobs as rows
@@ -110,15 +108,6 @@ def get(home: Home, ident: str) -> Tuning:
         if one.id == ident:
             return one
     raise NotFoundError(f"there is no fine-tuning job '{ident[:60]}'", "See: GET /v1/fine_tuning/jobs")
-
-
-def known_base(name: str) -> str:
-    """The base model of this name: of the catalog, or a local folder. Raises UsageError."""
-    if name in catalog():
-        return name
-    if not Path(name).expanduser().is_dir():
-        raise UsageError(f"there is no base model '{name[:80]}'", "See: GET /v1/models")
-    return str(validate(Path(name).expanduser()))
 
 
 def make_project(home: Home, name: str, language: str, base: str) -> str:

@@ -47,17 +47,20 @@ class Receiver:
             raise UsageError("files come as multipart/form-data", "Such as: curl -F files=@dictionary.csv ...")
         self.files: list[Received] = []
         self.fields: dict[str, str] = {}
-        self.folder = new_folder(place)
         self._header: list[bytes] = [b"", b""]
         self._headers: dict[bytes, bytes] = {}
         self._file: BinaryIO | None = None
         self._field, self._value = "", b""
         self._ended = False
-        self._parser = MultipartParser(options[b"boundary"], {
-            "on_part_begin": self._begin, "on_header_field": self._name, "on_header_value": self._said,
-            "on_header_end": self._header_end, "on_headers_finished": self._open, "on_part_data": self._data,
-            "on_part_end": self._close, "on_end": self._end,
-        })  # fmt: skip
+        try:
+            self._parser = MultipartParser(options[b"boundary"], {
+                "on_part_begin": self._begin, "on_header_field": self._name, "on_header_value": self._said,
+                "on_header_end": self._header_end, "on_headers_finished": self._open, "on_part_data": self._data,
+                "on_part_end": self._close, "on_end": self._end,
+            })  # fmt: skip
+        except FormParserError as error:
+            raise UsageError(f"the body is no multipart/form-data: {error}", "Let a library make it.") from error
+        self.folder = new_folder(place)
 
     async def take(self, body: AsyncIterator[bytes]) -> None:
         """Read the body to its end. Raises UsageError for one that is broken, TooLargeError over a limit."""

@@ -83,6 +83,7 @@ def _serve(args: argparse.Namespace, home: Path, token: str, page: str, console:
             f"the studio needs the Python module '{error.name}'", "Install it with: pip install 'endonym[studio]'"
         ) from error
     from endonym.serve.guard import is_loopback
+    from endonym.serve.run import bind
 
     sessions = Sessions(token)
     app = create_app(home, token, sessions=sessions, hosts=args.name, open_to_network=not is_loopback(args.host))
@@ -90,7 +91,7 @@ def _serve(args: argparse.Namespace, home: Path, token: str, page: str, console:
         app, host=args.host, port=args.port, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, ws="none", timeout_graceful_shutdown=2,
     )  # fmt: skip
-    listening = config.bind_socket()
+    listening = bind(config)
     address = f"{_base(args.host, listening.getsockname()[1])}/enter?code={sessions.new_code(page)}"
     _show(address, home, args, console)
     console.say("Ctrl-C closes the studio; jobs go on.")

@@ -22,7 +22,7 @@ from endonym.store import jobs as rows
 from endonym.web import tuning as store
 from endonym.web.asked import Body, Text, Values
 from endonym.web.errors import NotFoundError
-from endonym.web.home import Home
+from endonym.web.home import Home, known_base
 from endonym.web.uploads import FOLDER, Receiver, new_folder
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -147,7 +147,7 @@ async def create(new: NewTuning, request: Request) -> dict[str, Any]:
 
 def _create(new: NewTuning, request: Request) -> dict[str, Any]:
     home: Home = request.app.state.home
-    base, source = store.known_base(new.model), _files(request).path(new.training_file)
+    base, source = known_base(new.model), _files(request).path(new.training_file)
     metadata = dict(new.metadata or {})
     language = code_of(metadata.get("language", "eng"), "language")
     settings, hyperparameters = new.settings()
