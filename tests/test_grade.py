@@ -316,7 +316,7 @@ def test_a_judge_that_does_not_follow_people_is_switched_off(endpoint, tmp_path,
     rows = [{"question": "q", "answer": str(n), "rating": n * n} for n in range(12)]
     file = tmp_path / "ratings.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    graded = judge.grade([answered("7")], judge.Config(url=there.url, ratings=str(file)), Grading({}))
+    graded = judge.grade([answered("7")], judge.Config(url=there.url, ratings=file.name), Grading({}, tmp_path))
     assert graded.about["used"] is used and graded.about["people"] == {"n": 12, "correlation": float(sign)}
     assert used or "people" in graded.about["reason"]
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from endonym.cli.main import main
 from endonym.config import Layer, validate
-from endonym.errors import ConfigError, EndonymError, JobError
+from endonym.errors import ConfigError, EndonymError, JobError, MissingError
 from endonym.jobs.stage import load_stage, resolve, resolve_stored
 from endonym.jobs.submit import resume, submit, wait_for
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
+from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
 from endonym.teach.mapping import Machine, mapped
 from endonym.teach.settings import Config, presets
@@ -245,6 +247,29 @@ def test_the_result_shows_before_and_after(taught):
 def test_teaching_the_same_again_does_nothing(taught):
     project, row = taught
     assert submit(project, "teach", "", TINY, wait=True).id == row.id
+
+
+def test_the_command_line_asks_for_the_same_job(taught, capsys):
+    project, row = taught
+    words = [
+        "teach", "--preset", "quick", "--max-steps", "10", "--batch-size", "4", "--gradient-accumulation-steps", "1", "--rank", "2",
+        "--max-tokens", "4", "--test-items", "2", "--language-questions", "2", "--save-steps", "3", "--eval-steps", "5", "--json",
+    ]  # fmt: skip
+    assert main([*words, "--project", str(project.path)]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["job"] == row.id and data["skipped"] and data["summary"]["tables"][0]["title"] == "Steps"
+
+
+def test_what_a_run_needs_can_be_told_before(taught, tmp_path):
+    project, row = taught
+    asked = apart.request(Config(**TINY), project)
+    told = apart.answer(asked)
+    assert told["forecast"]["steps"] == 10 and told["forecast"]["disk_bytes"] > 0 and told["notes"] == []
+    result = json.loads((project.output(row.id) / "result.json").read_text(encoding="utf-8"))
+    assert told["settings"] == result["recipe"]["settings"]
+    empty = Project.create(tmp_path / "empty", language="tzh", pivot="spa", base=str(project.base))
+    with pytest.raises(MissingError, match="before the material"):
+        apart.request(Config(), empty)
 
 
 def test_another_base_is_refused_before_anything_begins(taught):

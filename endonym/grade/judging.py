@@ -111,17 +111,17 @@ def agreement(rounds: Sequence[Sequence[Mapping[str, float | None]]], names: Seq
     return found
 
 
-def against_people(judge: Judge, file: str, rounds: int) -> dict[str, Any]:
+def against_people(judge: Judge, file: Path, rounds: int) -> dict[str, Any]:
     """Rank correlation (Spearman) of the judge's marks with people's; None below ten ratings, or where one side is all alike."""
     people, machine = [], []
-    for number, row in rows_of_file(Path(file)):
+    for number, row in rows_of_file(file):
         name = str(row.get("criterion") or "accuracy")
         try:
             rating = float(row["rating"])
             asked, answer = str(row["question"]), str(row["answer"])
         except (KeyError, ValueError) as error:
             what = f"a rating needs question, answer and a number as rating ({error})"
-            raise DataError(Problem(file, number, "rating", what, "fill them in")) from error
+            raise DataError(Problem(file.name, number, "rating", what, "fill them in")) from error
         references = (str(row["reference"]),) if row.get("reference") else ()
         found = [judge.ask(Question("", asked, (), references), answer, turn).get(name) for turn in range(rounds)]
         values = [v for v in found if v is not None]

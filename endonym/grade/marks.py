@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from endonym.types import Message
@@ -68,4 +69,5 @@ class Grading:
 
     scripts: Mapping[str, tuple[str, ...]]
     """Scripts a language is written in, by its code."""
-    seed: int = 20
+    project: Path = Path(".")
+    """Folder from which files are named."""

@@ -90,7 +90,7 @@ def run(cfg: Config, job: Job) -> None:
     )
     if job.cancelled():
         return
-    graded = _graded(answers, cfg, job)
+    graded = _graded(answers, job)
     rows = [_row(answer, [g.marks[n] for g in graded.values()]) for n, answer in enumerate(answers)]
     found = grades.summary(rows)
     about = {
@@ -139,9 +139,9 @@ def _load(cfg: Config, job: Job) -> tuple[Loaded, str]:
     return load_artifact(folder), str(about["hash"])
 
 
-def _graded(answers: Sequence[Answered], cfg: Config, job: Job) -> dict[str, Graded]:
+def _graded(answers: Sequence[Answered], job: Job) -> dict[str, Graded]:
     codes = {job.project.language, job.project.pivot, *(a.question.language for a in answers)}
-    grading = Grading({code: languages.language(code).scripts for code in codes if code}, cfg.seed)
+    grading = Grading({code: languages.language(code).scripts for code in codes if code}, job.project.path)
     return {name: module.grade(answers, settings, grading) for name, (module, settings) in job.plugins.items()}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from endonym.data import grades
 from endonym.data.dataset import Dataset
-from endonym.errors import EndonymError, JobError, ParityError
+from endonym.errors import JobError, ParityError
 from endonym.models import weights
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -177,13 +177,8 @@ def before_rows(lesson: Lesson) -> list[dict[str, Any]]:
 
 def _report(lesson: Lesson) -> int | None:
     """Number of the job with the report; None, with a note, where there is nothing to report on."""
-    if "scores" not in lesson.made:
-        return None
-    try:
-        return lesson.child(8, "report", "compare").id
-    except EndonymError as error:
-        lesson.note(f"there is no report: {error.message.splitlines()[0]}")
-        return None
+    row = lesson.child_or_note(8, "report", "report", "compare") if "scores" in lesson.made else None
+    return row.id if row else None
 
 
 def _said(total: dict[str, Any]) -> str:

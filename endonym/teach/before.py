@@ -105,11 +105,14 @@ def prepare(lesson: Lesson) -> Done:
     """Step 2: check the base's files, measure its tokenizer, and ask it in the languages it will learn."""
     base = checked_base(lesson)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    row = lesson.child(2, "tokenizer", "tokenizer", "report", inputs={"dataset": lesson.made["split"]})
+    # Chats alone have no text that the report can measure.
+    split = {"dataset": lesson.made["split"]}
+    row = lesson.child_or_note(2, "tokenizer", "report on the tokenizer", "tokenizer", "report", inputs=split)
+    told = {k: v for k, v in row.summary.items() if isinstance(v, str | int | float)} if row else {}
     evidence: dict[str, Any] = {
         "base": lesson.project.base, "folder_hash": hash_folder(base), "parameters": num_parameters(base),
         "context": config.get("max_position_embeddings"),
-        "tokenizer": {k: v for k, v in row.summary.items() if isinstance(v, str | int | float)},
+        "tokenizer": told,
     }  # fmt: skip
     words = ""
     if lesson.cfg.language_questions and Dataset(lesson.output("compose"), "teach").count("valid"):
@@ -119,8 +122,7 @@ def prepare(lesson: Lesson) -> Done:
         evidence["language"] = {"questions_hash": found["questions_hash"], **means(found["summary"])}
         words = f"; it was asked {found['summary']['questions']} questions in the languages it will learn"
     return (
-        f"{Path(lesson.project.base).name} is whole, with {numbers(evidence['parameters'])}"
-        f"{_cost(row.summary)}{words}.",
+        f"{Path(lesson.project.base).name} is whole, with {numbers(evidence['parameters'])}{_cost(told)}{words}.",
         evidence,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from endonym.errors import EndonymError
 from endonym.jobs.job import Job
 from endonym.store import jobs as rows
 from endonym.teach.checklist import Checklist
@@ -42,6 +43,17 @@ class Lesson:
         self.made[name] = row.id
         return row
 
+    def child_or_note(
+        self, n: int, name: str, what: str, verb: str, plugin: str = "", **more: Any
+    ) -> rows.JobRow | None:
+        """A child that the job can do without: when it fails, None, and a note that there is no `what`, and why."""
+        try:
+            return self.child(n, name, verb, plugin, **more)
+        except EndonymError as error:
+            self.made.pop(name, None)
+            self.note(f"there is no {what}: {error.message.splitlines()[0]}")
+            return None
+
     def output(self, name: str) -> Path:
         """Folder of what a step has made."""
         return self.project.output(self.made[name])
@@ -61,7 +73,7 @@ class Lesson:
         }  # fmt: skip
         if cfg.judge_url:
             settings["plugins"] = ["reference", "coherence", "judge"]
-            settings["judge"] = {"url": cfg.judge_url, "model": cfg.judge_model}
+            settings["judge"] = {"url": cfg.judge_url, "model": cfg.judge_model, "ratings": cfg.judge_ratings}
         return settings
 
 

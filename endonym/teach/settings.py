@@ -56,6 +56,7 @@ class Config(BaseModel):
     language_questions: int = Field(8, ge=0, description="Graded questions in the project's languages.")
     judge_url: str = Field("", description="OpenAI-compatible endpoint of a judge model; empty asks nobody.")
     judge_model: str = Field("", description="Name of the judge model there.")
+    judge_ratings: str = Field("", description="File of people's marks that the judge is checked against.")
     test_items: int | None = Field(
         None, ge=0, description="Items of the sealed test a task; 0 is all, none as the project says."
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +21,7 @@ from endonym.grade import judging
 from endonym.grade.marks import Answered, Graded, Grading, Mark
 
 RUBRIC = "judge.toml"
+READS = ("ratings",)
 
 
 class Config(BaseModel):
@@ -54,7 +56,7 @@ def grade(answers: Sequence[Answered], cfg: Config, grading: Grading) -> Graded:
     about: dict[str, Any] = {"url": url, "model": cfg.model, "rounds": cfg.rounds, "rubric": judge.rubric_hash}
     try:
         if cfg.ratings:
-            checked = judging.against_people(judge, cfg.ratings, cfg.rounds)
+            checked = judging.against_people(judge, grading.project / Path(cfg.ratings).expanduser(), cfg.rounds)
             about["people"] = checked
             if checked["correlation"] is not None and checked["correlation"] < cfg.least_correlation:
                 reason = (
