@@ -169,6 +169,11 @@ def test_recipes_bring_a_form_and_an_estimate(taught: httpx.Client, studio: Stud
     asked = taught.post("/estimate", json={"verb": "train", "plugin": "lora", "settings": {"steps": 10}}).json()
     assert asked["memory_bytes"] > 1e6
     assert asked["steps"] == 10
+    lesson = taught.post(
+        "/estimate", json={"verb": "teach", "settings": {"preset": "quick", "maxSteps": 3, "fp16": True}}
+    ).json()
+    assert (lesson["steps"], lesson["recipe"]) == (3, "lora")
+    assert any("fp16" in note for note in lesson["notes"])
     wrong = taught.post("/estimate", json={"verb": "train", "plugin": "lora", "settings": {"rnak": 10}})
     assert wrong.status_code == 422
     assert "Did you mean 'rank'?" in wrong.json()["error"]["message"]

@@ -369,10 +369,13 @@ def run_folder(victim: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path
     """Job 1 of the victim, with links that lead out of its folder."""
     from endonym.project import Project
     from endonym.store import jobs
+    from endonym.store.process import identity
 
     project = Project(victim.home / "victim")
     if not (project.runs / "0001-ingest").exists():
         row = jobs.create(project.db, "ingest", "", "key", {"stage": {}, "plugins": {}}, {})
+        jobs.claim(project.db, row.id, identity())
+        jobs.finish(project.db, row.id, "cancelled", {}, {})
         folder = project.runs / row.folder
         (folder / "output").mkdir(parents=True)
         (folder / "output" / "good.txt").write_text("good")

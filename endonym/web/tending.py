@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 
 from endonym.errors import EndonymError
+from endonym.jobs.tend import tend
 from endonym.project import STATE_FOLDER
-from endonym.store import jobs as rows
 from endonym.web.aside.client import Aside
 from endonym.web.home import Home
 
@@ -48,7 +48,7 @@ class Tending:
                 continue
             try:
                 with self._home.opened(name) as project:
-                    rows.notice_dead(project.db)
+                    tend(project)
             except (EndonymError, OSError, sqlite3.Error) as error:
                 LOG.warning("%s: %s", name, error)
 
