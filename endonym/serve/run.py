@@ -98,11 +98,17 @@ def _listen(engine: Any, token: str, cfg: Config, compose: Any, token_words: str
 def bind(config: Any) -> Any:
     """The listening socket of a uvicorn configuration. Small answers are sent at once: otherwise each waits 40 ms for the client's leave.
 
-    asyncio sees to that itself only for sockets it made.
+    asyncio sees to that itself only for sockets it made. Raises UsageError where the port is taken.
     """
     import socket
 
-    listening = config.bind_socket()
+    try:
+        listening = config.bind_socket()
+    except SystemExit:
+        raise UsageError(
+            f"port {config.port} of {config.host} cannot be listened on",
+            "Another program may use it: choose another --port, or 0.",
+        ) from None
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 

@@ -7,10 +7,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from endonym import __version__
-from endonym.web import errors, pages, stream
+from endonym.web import errors, pages, static_files, stream
 from endonym.web.answers import Json
 from endonym.web.api import (
     chat,
@@ -31,7 +30,6 @@ from endonym.web.home import Home
 from endonym.web.session import Sessions
 from endonym.web.tending import Tending
 
-STATIC = Path(__file__).with_name("static")
 ROUTERS = tuple(
     part.router
     for part in (projects, files, datasets, review, jobs, stream, recipes, results, chat, ratings, tuning, completions)
@@ -67,7 +65,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+    app.mount("/static", static_files.files(), name="static")
     return StudioGuard(app, token, app.state.sessions, hosts=hosts, origins=origins, open_to_network=open_to_network)
 
 

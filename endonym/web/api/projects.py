@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from endonym import __version__
@@ -18,6 +18,7 @@ from endonym.web.asked import Body, Opened, Text
 from endonym.web.home import LONGEST_NAME
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])
+MOST_LANGUAGES = 50
 
 
 class NewProject(Body):
@@ -49,6 +50,14 @@ def about(request: Request) -> dict[str, Any]:
 def enter(asked: Entrance, request: Request) -> dict[str, str]:
     """A new address of the studio that opens once, for a program that has the token."""
     return {"path": f"/enter?code={request.app.state.sessions.new_code(asked.page)}"}
+
+
+@router.get("/languages")
+def known_languages(query: Annotated[str, Query(max_length=80)] = "") -> dict[str, Any]:
+    """Languages a code or a name may mean, in any language of the table; without a query, those the table knows well."""
+    said = query.strip()
+    codes = [one.code for one in languages.meant(said)] if said else languages.codes()
+    return {"languages": [language(code) for code in codes[:MOST_LANGUAGES]]}
 
 
 @router.get("/projects")

@@ -13,6 +13,7 @@ from pydantic import Field
 from endonym import plugins
 from endonym.errors import MissingError
 from endonym.jobs.stage import load_stage, sentence, verbs
+from endonym.teach import settings as teach
 from endonym.web.asked import Body, Opened, Text, Values
 
 router = APIRouter(prefix="/api/v1", tags=["recipes"])
@@ -64,8 +65,12 @@ def _stage(verb: str) -> dict[str, Any]:
 
 
 def _presets(verb: str, plugin: str) -> list[dict[str, Any]]:
+    """Presets with the settings each stands for, by the names that the schema has."""
     found: list[dict[str, Any]] = _all_presets().get(verb, {}).get(plugin, [])
-    return found
+    if verb != "teach":
+        return found
+    fields, settings = teach.Config.model_fields, teach.presets()
+    return [{**one, "settings": {fields[k].alias or k: v for k, v in settings[one["name"]].items()}} for one in found]
 
 
 @cache
