@@ -64,7 +64,7 @@ def test_files_are_kept_listed_and_removed(client: openai.OpenAI, conversations:
         client.files.create(file=conversations, purpose="assistants")
 
 
-def test_from_a_file_to_a_chat(client: openai.OpenAI, conversations: Path, tiny_model: Path):
+def test_from_a_file_to_a_chat(client: openai.OpenAI, conversations: Path, tiny_model: Path, studio: Studio):
     file = client.files.create(file=conversations, purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=str(tiny_model), training_file=file.id, suffix="mi tseltal", seed=3, metadata={"language": "tzh"},
@@ -99,6 +99,24 @@ def test_from_a_file_to_a_chat(client: openai.OpenAI, conversations: Path, tiny_
     )
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == whole.choices[0].message.content
     assert chunks[-1].usage == whole.usage
+    shown_and_rated(studio, done.fine_tuned_model)
+
+
+def shown_and_rated(studio: Studio, model: str) -> None:
+    """The same job as the studio shows it: nine steps, and answers to be rated that become preferences."""
+    _, _, project, trained = model.split(":")
+    with studio.program() as program:
+        program.base_url = f"{studio.base}/api/v1/projects/{project}"
+        (lesson,) = program.get("/jobs", params={"verb": "teach"}).json()["jobs"]
+        steps = program.get(f"/jobs/{lesson['id']}/steps").json()["steps"]
+        assert [one["n"] for one in steps] == list(range(9))
+        assert {one["state"] for one in steps} <= {"completed", "skipped"}
+        assert set(lesson["children"]) >= {one["job"] for one in steps if one["job"]}
+        shown = program.get("/ratings/next", params={"rater": "Ana", "b": trained}).json()
+        program.post("/ratings", json={"id": shown["id"], "choice": "right"})
+        lines = program.get("/ratings/preferences.jsonl").text.splitlines()
+        (made,) = map(json.loads, lines)
+        assert (made["chosen"], made["rejected"]) == (shown["right"]["text"], shown["left"]["text"])
 
 
 def test_a_job_can_be_ended(client: openai.OpenAI, conversations: Path, tiny_model: Path):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from conftest import studio_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -236,6 +237,37 @@ def test_a_stream_goes_on_where_it_was_cut_off(taught: httpx.Client):
     begun = sse(taught, "GET", "/stream", headers={"Last-Event-ID": str(everything[9])})
     again = [data["id"] for _, data in zip(range(11), (data for _, data in begun)) if data]
     assert again == everything[10:]
+
+
+def test_a_job_goes_on_when_the_studio_is_killed(tmp_path: Path, composed: Path, copied: Callable[[Path, Path], Path]):
+    home = tmp_path / "home"
+    home.mkdir()
+    copied(composed, home / "tseltal")
+    with studio_over(home) as first:
+        with first.program() as client:
+            client.base_url = f"{first.base}/api/v1/projects/tseltal"
+            job = start(client, "train", "lora", {**QUICK, "steps": 40})
+            begin = client.get(f"/jobs/{job}/events").json()["events"][0]["id"] - 1
+            seen = [data["id"] for _, data in zip(range(3), events_of(client, begin))]
+        cookies = first.browser().cookies
+        first.process.kill()
+        first.process.wait()
+    with studio_over(home) as second:
+        assert httpx.get(second.base, cookies=cookies).status_code == 200
+        with second.program() as client:
+            client.base_url = f"{second.base}/api/v1/projects/tseltal"
+            assert done(client, job)["attempt"] == 1
+            after = [
+                data["id"]
+                for data in client.get(f"/jobs/{job}/events", params={"after": seen[-1], "limit": 500}).json()["events"]
+            ]
+            rest = [data["id"] for _, data in zip(range(len(after)), events_of(client, seen[-1]))]
+    assert rest == after
+    assert len({*seen, *rest}) == len(seen) + len(rest)
+
+
+def events_of(client: httpx.Client, after: int) -> Iterator[dict[str, Any]]:
+    return (data for name, data in sse(client, "GET", "/stream", params={"after": after}) if name != "hello")
 
 
 def sse(client: httpx.Client, method: str, path: str, **more: Any) -> Iterator[tuple[str, Any]]:

@@ -710,3 +710,42 @@ def test_a_chat_template_runs_in_the_sandbox(tiny_model: Path, template: str):
     assert "class" not in said
     assert "uid=" not in said
     assert "root:" not in said
+
+
+def test_a_chat_template_of_any_size_is_not_run(tiny_model: Path):
+    from transformers import AutoTokenizer
+
+    from endonym.errors import ConfigError
+    from endonym.models.render import MOST_TEMPLATE, Renderer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = "{{ 1 }}" * MOST_TEMPLATE
+    with pytest.raises(ConfigError, match="characters"):
+        Renderer(tokenizer)
+
+
+def test_the_process_aside_does_what_it_knows_and_nothing_else():
+    from endonym.web.aside.client import Aside, AsideError
+
+    aside = Aside("test")
+    try:
+        for what in ("os.system", "material.remove", "answer._engine", "__main__.main", "../x.y", ""):
+            with pytest.raises(AsideError):
+                aside.call(what, {}, 60)
+    finally:
+        aside.close()
+
+
+def test_who_waits_for_a_process_that_dies_is_told(tmp_path: Path):
+    import queue
+
+    from endonym.web.aside.client import Aside
+
+    aside, replies = Aside("test"), queue.Queue()
+    aside.ask("estimate.needed", {"project": str(tmp_path), "verb": "x", "plugin": "", "settings": {}}, replies.put)
+    assert aside._process is not None
+    aside._process.kill()
+    assert replies.get(timeout=30)["data"]["message"].endswith("ended")
+    aside.ask("estimate.needed", {"project": str(tmp_path), "verb": "x", "plugin": "", "settings": {}}, replies.put)
+    assert "is not an Endonym project" in replies.get(timeout=60)["data"]["message"]
+    aside.close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from endonym.errors import DataError, Problem
+from endonym.errors import ConfigError, DataError, Problem
 from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ CHATML = (
 )
 """Used for a base model that has no chat template of its own."""
 
+MOST_TEMPLATE = 200_000
+"""Characters of a chat template. It runs in Jinja's immutable sandbox (transformers sees to that), where it can waste time alone."""
 _PROBE = "\u2402answer\u2403"
 
 
@@ -50,6 +52,11 @@ class Renderer:
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.tokenizer = tokenizer
         self.template = str(tokenizer.chat_template or CHATML)
+        if len(self.template) > MOST_TEMPLATE:
+            raise ConfigError(
+                f"the chat template of the model has {len(self.template):,} characters, real ones have a tenth of {MOST_TEMPLATE:,}",
+                "Do not trust this model; get it from its makers.",
+            )
         probe = self._text([{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}], False)
         self.end_text = probe.rpartition(_PROBE)[2]
         """What the template puts behind an answer, for example `<|im_end|>` and a line break."""

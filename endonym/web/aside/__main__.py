@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from endonym.errors import EndonymError
+from endonym.errors import EndonymError, UsageError
 
 KNOWN = ("answer.chat", "estimate.needed", "material.add", "material.piece", "material.withdraw")
 """What can be asked for. Each is a generator of `(event, data)`; the data of `done` is the result."""
@@ -54,7 +54,8 @@ def _serve(request: dict[str, Any], cancelled: set[int], out: Any) -> None:
         out.flush()
 
     try:
-        assert request["do"] in KNOWN
+        if request["do"] not in KNOWN:
+            raise UsageError("nothing of this name is done here", f"Known: {', '.join(KNOWN)}.")
         module, _, function = request["do"].partition(".")
         work = getattr(import_module(f"endonym.web.aside.{module}"), function)(**request["given"])
         for event, data in work:
