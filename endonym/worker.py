@@ -25,8 +25,8 @@ from endonym.jobs.turn import wait_for_turn, work_out
 from endonym.project import Project
 from endonym.store import events, tokens
 from endonym.store import jobs as rows
-from endonym.store.files import hash_folder
-from endonym.store.process import identity
+from endonym.store.files import hash_folder, write_json
+from endonym.store.process import identity, identity_of
 from endonym.store.room import patiently
 
 RENEW_SECONDS = 1.0
@@ -62,8 +62,10 @@ def guarded(arguments: list[str]) -> int:
         sys.stderr.flush()
         os._exit(code)
     wish.hand_on(child)
+    both = identity_of(child, guard)  # Killing one of the two frees nothing while the other works.
+    tokens.pass_on(me, both)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    tokens.give_back(me)
+    tokens.give_back(both)
     if code == 0:
         return 0
     project = Project(arguments[0])
@@ -104,10 +106,14 @@ def main(arguments: list[str], guard: int = 0, wish: _Wish | None = None) -> int
     started = time.monotonic()
     state, error, code = "succeeded", {}, 0
     job: Job | None = None
+    made: dict[str, Any] | None = None
 
     def end(home: Project, state: str, error: dict[str, Any]) -> None:
         summary = {**(job.results if job else {}), "seconds": round(time.monotonic() - started, 2)}
-        patiently(lambda: rows.finish(home.db, number, state, error, summary))
+        ended = patiently(lambda: rows.finish(home.db, number, state, error, summary, made))
+        if ended and made:
+            # Checkpoints exist to survive an interruption; a finished artifact does not need them.
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
     def abort(caught: BaseException) -> None:
         home = Project(arguments[0])  # a thread needs a connection of its own
@@ -129,7 +135,7 @@ def main(arguments: list[str], guard: int = 0, wish: _Wish | None = None) -> int
         if job.stopped_early:
             state = _stopped(project, number)
         else:
-            _register(project, row, resolved.produces, folder, job.results)
+            made = _made(project, row, resolved.produces, folder, job.results)
     except KeyboardInterrupt:
         state, code = _stopped(project, number), JobError.exit_code
     except BaseException as caught:  # the whole point of this process is to report how its stage ended
@@ -228,16 +234,15 @@ class _Lease:
         db.close()
 
 
-def _register(project: Project, row: rows.JobRow, kind: str, folder: Path, summary: dict[str, Any]) -> None:
+def _made(project: Project, row: rows.JobRow, kind: str, folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+    """What the job made, as it is left in the run folder; it counts from when the job has succeeded."""
     flat = [i for name, ids in row.inputs.items() if name != "files" for i in (ids if isinstance(ids, list) else [ids])]
     parents = [rows.artifact_hash(project.db, i) for i in flat]
     content = hash_folder(folder / "output")
     inputs = {name: ids for name, ids in row.inputs.items() if name != "files"}
     record = {"job": row.id, "kind": kind, "hash": content, "parents": parents, "inputs": inputs, "summary": summary}
-    (folder / "artifact.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
-    rows.register_artifact(project.db, row.id, kind, content, parents)
-    # Checkpoints exist to survive an interruption; a finished artifact does not need them.
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    write_json(folder / "artifact.json", record)
+    return record
 
 
 def _describe(folder: Path, row: rows.JobRow) -> None:

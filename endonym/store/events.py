@@ -70,6 +70,10 @@ def family_since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[E
 
 
 def curve(db: sqlite3.Connection, job: int, name: str) -> list[tuple[int, float]]:
-    """The points `(step, value)` of one metric."""
-    rows = db.execute("SELECT step, value FROM metrics WHERE job = ? AND name = ? ORDER BY step, rowid", (job, name))
+    """The points `(step, value)` of one metric; of a step that was taken again after an interruption, the last."""
+    # SQLite takes the other columns of an aggregate with MAX from the row that has it.
+    rows = db.execute(
+        "SELECT step, value, MAX(rowid) FROM metrics WHERE job = ? AND name = ? GROUP BY step ORDER BY step",
+        (job, name),
+    )
     return [(row["step"], row["value"]) for row in rows]

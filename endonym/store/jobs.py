@@ -213,8 +213,18 @@ def asked_of(row: JobRow) -> str:
     return "cancel" if row.cancel_requested else "pause" if row.pause_requested else ""
 
 
-def finish(db: sqlite3.Connection, job: int, state: str, error: dict[str, Any], summary: dict[str, Any]) -> None:
-    """Let a running job end or stop in `state`; nothing happens when it does not run any more."""
+def finish(
+    db: sqlite3.Connection,
+    job: int,
+    state: str,
+    error: dict[str, Any],
+    summary: dict[str, Any],
+    made: dict[str, Any] | None = None,
+) -> bool:
+    """Let a running job end or stop in `state`, with the artifact it made (`kind`, `hash`, `parents`) if any.
+
+    False when it does not run any more: then nothing is written.
+    """
     with transaction(db):
         changed = db.execute(
             "UPDATE jobs SET state=?, finished=?, error=?, summary=?, lease_until=NULL, pause_requested=0"
@@ -222,7 +232,10 @@ def finish(db: sqlite3.Connection, job: int, state: str, error: dict[str, Any], 
             (state, time.time(), json.dumps(error) if error else "", json.dumps(summary, ensure_ascii=False), job),
         ).rowcount
         if changed:
+            if made:
+                register_artifact(db, job, made["kind"], made["hash"], made["parents"])
             _tell(db, job, state, error=error, summary=summary)
+    return bool(changed)
 
 
 def set_needs(db: sqlite3.Connection, job: int, needs: dict[str, int]) -> None:

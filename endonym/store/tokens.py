@@ -78,6 +78,12 @@ def ask(worker: str, what: str, needs: Needs, folder: Path, priority: int = 0) -
         return answer
 
 
+def pass_on(worker: str, to: str) -> None:
+    """What `worker` took is held by process `to` from now on."""
+    with _open() as db:
+        db.execute("UPDATE OR REPLACE takers SET worker = ? WHERE worker = ?", (to, worker))
+
+
 def give_back(worker: str) -> None:
     """What `worker` took, or waited for, is free."""
     with _open() as db:
