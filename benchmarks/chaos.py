@@ -71,10 +71,11 @@ def run(cfg, data, job):
 STEPS = 60
 LIVELY = 4
 """Jobs that are in work at any moment while kills go on."""
-PACE = 6
+PACE = 2
 """Most time between two kills, in startups of a worker: some come while it starts, some while it works."""
 AT_WORK = 0.7
-"""Share of the kills of workers that meet one that works; the others meet any, also in the queue and while it starts."""
+"""Share of the kills that meet a worker that works, or a server that has brought something on its way; the others meet any, also in
+the queue and while it starts."""
 KINDS = ("server", "worker", "guard", "job", "both")
 
 
@@ -82,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print what was counted; the exit code is 1 when anything but 0 should be 0."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="Kill no more after this long, however many there were."
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--studio", action="store_true", help="Kill `endonym studio` where this kills a server.")
     parser.add_argument("--json", action="store_true")
@@ -92,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-") as scratch:
         # Jobs need 0.5 GB each: three at once.
         os.environ |= {"ENDONYM_CACHE": str(Path(scratch) / "cache"), "ENDONYM_MEMORY_GB": "1.6"}
-        report = chaos(prepare(Path(scratch) / "home" / "project"), options.kills, options.seed, options.studio)
+        report = chaos(prepare(Path(scratch) / "home" / "project"), options)
     print(
         json.dumps(report)
         if options.json
@@ -158,26 +162,32 @@ class Server:
         return True
 
 
-def chaos(project: Project, kills: int, seed: int, studio: bool = False) -> dict[str, Any]:
+def chaos(project: Project, options: argparse.Namespace) -> dict[str, Any]:
     """Let jobs run and kill; then let everything come to its end, and count."""
-    dice, server, begun = random.Random(seed), Server(project, studio), time.monotonic()
+    dice, server, begun = random.Random(options.seed), Server(project, options.studio), time.monotonic()
     killed: Counter[str] = Counter()
     wanted, by_hand, watch, pace = 0, 0, Watch(), PACE * startup()
+
+    def going_on() -> bool:
+        return sum(killed.values()) < options.kills and time.monotonic() - begun < 60 * options.minutes
+
     try:
-        while sum(killed.values()) < kills or unfinished(project, wanted):
+        while (more := going_on()) or unfinished(project, wanted):
             server.ensure()
-            if sum(killed.values()) < kills:
+            if more:
                 while unfinished(project, wanted) < LIVELY:
                     wanted += 1
                     (project.path / "wanted.new").write_text(str(wanted))
                     (project.path / "wanted.new").replace(project.path / "wanted")
-                    if studio:
+                    if options.studio:
                         want(project, wanted - 1)
-                killed[kill(project, server, dice)] += 1
-                del killed[""]
-                if sum(killed.values()) % 10 == 1:
-                    pace = PACE * startup()
-            time.sleep(dice.random() * pace)
+                if kind := kill(project, server, dice):
+                    killed[kind] += 1
+                    if sum(killed.values()) % 10 == 0:
+                        pace = PACE * startup()
+                        print(f"{sum(killed.values())} kills, {wanted} jobs", file=sys.stderr)
+                    time.sleep(dice.random() * pace)
+            time.sleep(0.2 * dice.random())
             watch.look(project)
             for row in jobs.listing(project.db):
                 if row.state == "needs_recovery" and row.lost > jobs.MOST_LOST:
@@ -210,11 +220,15 @@ def unfinished(project: Project, wanted: int) -> int:
 def kill(project: Project, server: Server, dice: random.Random) -> str:
     """SIGKILL something; returns what kind, `""` when there was nothing of that kind to kill."""
     kind = dice.choice(KINDS)
+    listed = jobs.listing(project.db)
+    idle = not any(row.state in jobs.ACTIVE for row in listed)
+    if idle and kind in ("server", "both") and dice.random() < AT_WORK:
+        return ""  # It would never come to putting anything into the queue.
     if kind == "server":
         return kind if server.kill() else ""
     ours = str(server.process.pid if server.process else 0)
     states = ("running",) if dice.random() < AT_WORK else jobs.ACTIVE
-    found = [row.worker for row in jobs.listing(project.db) if row.state in states and row.worker]
+    found = [row.worker for row in listed if row.state in states and row.worker]
     workers = [w.split("|")[2::2] for w in found if is_alive(w)]
     workers = [pids for pids in workers if ours not in pids and str(os.getpid()) not in pids]
     if not workers:
@@ -279,6 +293,9 @@ def counted(project: Project, wanted: int) -> dict[str, Any]:
         found["wrong_steps"] += [step for step, _ in events.curve(project.db, row.id, "count")] != list(
             range(1, STEPS + 1)
         )
+        if row.state != "succeeded":
+            print(f"job {row.id}: {row.state}, attempt {row.attempt}, {row.error or told[-1]}", file=sys.stderr)
+            continue
         made = json.loads((folder / "output" / "counted.json").read_text(encoding="utf-8"))
         found["lost"] += made["steps"] != STEPS or hash_folder(folder / "output") != jobs.artifact_hash(
             project.db, row.id

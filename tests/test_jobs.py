@@ -20,6 +20,7 @@ from endonym.project import Project
 from endonym.store import events, jobs, migrations
 from endonym.store.db import connect, transaction
 from endonym.store.process import identity, identity_of, is_alive
+from endonym.store.room import patiently
 
 ME = identity()
 
@@ -358,3 +359,19 @@ def test_a_signal_pauses_as_asking_does(slow, how):
         assert jobs.get(slow.db, row.id).attempt == 2
         jobs.request_cancel(slow.db, row.id)
         wait_until(lambda: jobs.get(slow.db, row.id).state == "cancelled")
+
+
+def test_a_database_that_is_busy_for_long_fails_no_job(project, monkeypatch):
+    """Whoever holds the lock may get no time on a crowded machine; what is to be written waits for it."""
+    monkeypatch.setattr("endonym.store.db.BUSY_SECONDS", 0.05)
+    row, tries = new(project), iter(range(100))
+    other, writer = project.connect(), project.connect()
+    other.execute("BEGIN IMMEDIATE")
+
+    def write() -> None:
+        if next(tries) == 2:
+            other.execute("ROLLBACK")
+        events.append(writer, project.runs / row.folder, row.id, "log", {"text": "at last"})
+
+    patiently(write, give_up=lambda: True)
+    assert next(tries) == 3 and agree(project, row.id)

@@ -16,9 +16,11 @@ from endonym.grade import asking, questions
 from endonym.grade.complexity import level
 from endonym.grade.marks import Answered, Graded, Grading, Mark, Question
 from endonym.store.files import file_hash, write_json
+from endonym.store.tokens import Needs
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+    from endonym.jobs.stage import Resolved
     from endonym.models.load import Loaded
     from endonym.project import Project
 
@@ -54,6 +56,13 @@ class Config(BaseModel):
     )
     top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that sampled tokens come from.")
     seed: int = Field(20, description="Seed of the questions drawn and of sampling.")
+
+
+def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:
+    """What this takes of the machine: one model that answers."""
+    from endonym.models.needs import to_answer
+
+    return to_answer(project.base)
 
 
 def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:

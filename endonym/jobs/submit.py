@@ -163,7 +163,7 @@ def follow(project: Project, job: int, after: int = 0, family: bool = False) -> 
     """Yield the events of a job as they come, until it has ended; with `family`, those of the jobs it starts too."""
     since = events.family_since if family else events.since
     while True:
-        ended = _ended(project, job)
+        ended = look_after(project, job).state not in rows.ACTIVE
         for event in since(project.db, job, after):
             after = event.id
             yield event
@@ -198,12 +198,13 @@ def job_error(row: rows.JobRow) -> JobError:
     return error
 
 
-def _ended(project: Project, job: int) -> bool:
+def look_after(project: Project, job: int) -> rows.JobRow:
+    """The row of a job that somebody waits for: a dead worker is noticed, and one that was killed in the queue gets another."""
     rows.notice_dead(project.db)
     row = rows.get(project.db, job)
     if row.state == "queued" and row.lost and not row.worker:  # it waited, and its worker was killed
         _launch(project, row)
-    return row.state not in rows.ACTIVE
+    return row
 
 
 def _launch(project: Project, row: rows.JobRow) -> None:

@@ -28,13 +28,21 @@ def is_full(error: BaseException) -> bool:
     return type(error).__name__ == "SafetensorError" and "os error 28" in str(error)
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether another process held the database for longer than `BUSY_SECONDS`, as one may that gets no time on a crowded machine."""
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
+
+
 def patiently(action: Callable[[], T], give_up: Callable[[], bool] = lambda: False) -> T:
-    """Return what `action` returns; while the disk is full, try again every `RETRY_SECONDS` unless `give_up()`."""
+    """Return what `action` returns; while the disk is full, try again every `RETRY_SECONDS` unless `give_up()`.
+
+    While the database is busy, it is tried again in any case.
+    """
     while True:
         try:
             return action()
         except Exception as error:
-            if not is_full(error) or give_up():
+            if not is_busy(error) and (not is_full(error) or give_up()):
                 raise
         time.sleep(RETRY_SECONDS)
 

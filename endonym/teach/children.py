@@ -8,7 +8,7 @@ from typing import Any
 
 from endonym.errors import JobError
 from endonym.jobs.job import Job
-from endonym.jobs.submit import job_error, submit
+from endonym.jobs.submit import job_error, look_after, submit
 from endonym.store import events
 from endonym.store import jobs as rows
 from endonym.teach.checklist import Stopped
@@ -61,8 +61,7 @@ def _wait(job: Job, row: rows.JobRow, after: int, told: Callable[[str], None]) -
     """Wait until a child has stopped, passing on a wish to stop, and what it recovers from after event `after`."""
     db, asked = job.project.db, False
     while True:
-        rows.notice_dead(db)
-        row = rows.get(db, row.id)
+        row = look_after(job.project, row.id)
         for event in events.since(db, row.id, after):
             after = event.id
             if event.kind in TOLD and event.data.get("text"):

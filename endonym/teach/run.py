@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from endonym.errors import ConfigError
 from endonym.store.files import file_hash, hash_folder, write_json
+from endonym.store.tokens import Needs
 from endonym.teach.settings import Config
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
+    from endonym.jobs.stage import Resolved
     from endonym.project import Project
     from endonym.teach.lesson import Lesson
 
@@ -18,7 +20,7 @@ CHOICE = "none"
 INPUTS: dict[str, str] = {}
 PRODUCES = "lesson"
 
-__all__ = ["Config", "choose_inputs", "depends", "run"]
+__all__ = ["Config", "choose_inputs", "depends", "needs", "run"]
 
 
 def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:
@@ -29,6 +31,11 @@ def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:
             f'Write base = "{cfg.base_model}" under [project] in {project.file}, or leave baseModel out.',
         )
     return {}
+
+
+def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:
+    """Nothing: it waits for jobs that need something, and must not keep it from them."""
+    return Needs(0)
 
 
 def depends(cfg: Config, project: Project) -> Any:
