@@ -149,9 +149,12 @@ class Server:
             home = str(project.path.parent)
             self.command = [sys.executable, "-m", "endonym", "studio", home, "--port", str(port), "--no-browser"]
         self.process: subprocess.Popen[bytes] | None = None
+        self.spared = True
+        """Whether it is left alone until a job has a worker."""
 
-    def ensure(self) -> None:
+    def ensure(self, dice: random.Random) -> None:
         if self.process is None or self.process.poll() is not None:
+            self.spared = dice.random() < AT_WORK
             self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
 
     def kill(self) -> bool:
@@ -173,7 +176,7 @@ def chaos(project: Project, options: argparse.Namespace) -> dict[str, Any]:
 
     try:
         while (more := going_on()) or unfinished(project, wanted):
-            server.ensure()
+            server.ensure(dice)
             if more:
                 while unfinished(project, wanted) < LIVELY:
                     wanted += 1
@@ -221,9 +224,9 @@ def kill(project: Project, server: Server, dice: random.Random) -> str:
     """SIGKILL something; returns what kind, `""` when there was nothing of that kind to kill."""
     kind = dice.choice(KINDS)
     listed = jobs.listing(project.db)
-    idle = not any(row.state in jobs.ACTIVE for row in listed)
-    if idle and kind in ("server", "both") and dice.random() < AT_WORK:
-        return ""  # It would never come to putting anything into the queue.
+    idle = not any(row.state in jobs.ACTIVE and row.worker and is_alive(row.worker) for row in listed)
+    if idle and server.spared and kind in ("server", "both"):
+        return ""  # It would never come to starting anything.
     if kind == "server":
         return kind if server.kill() else ""
     ours = str(server.process.pid if server.process else 0)
