@@ -18,7 +18,7 @@ from endonym import plugins
 from endonym.clean.batch import Batch
 from endonym.clean.filters import quality
 from endonym.clean.letters import ALPHABET, ORDER, PRIOR, Letters, folds_of
-from endonym.clean.mixture import Mixture
+from endonym.clean.mixture import Mixture, _crossing
 from endonym.clean.parts import adequacy, boilerplate, confidence, language, symbols
 from endonym.clean.rivals import Shared
 from endonym.data.dataset import DatasetWriter
@@ -319,3 +319,14 @@ def test_text_in_a_script_the_project_does_not_use_is_no_text_of_the_language(sa
     batch = Batch.of([*records, Doc("x", latin, "san", "a:1"), Doc("y", mixed, "san", "a:1")])
     values = language.fit(batch, language.Config())(batch)
     assert values[-2] == 0 and values[-1] > 0 and (values[:-2] > 0).all()
+
+
+def test_the_line_between_good_and_bad_hardly_moves_with_how_much_is_thought_bad():
+    rng = np.random.default_rng(3)
+    good, bad = rng.normal(4, 2, 2550), rng.normal(-4, 2, 450)
+    given, below = np.sort(np.concatenate([good, bad])), np.sort(rng.normal(-4, 2, 3000))
+    for share in (0.12, 0.15, 0.18):
+        edge = _crossing(given, below, share * len(given) / len(below), 0.5)
+        assert (good <= edge).mean() < 0.02 and (bad <= edge).mean() > 0.85
+    nothing = _crossing(np.sort(good), below, 1e-4 * len(good) / len(below), 0.5)
+    assert (good <= nothing).mean() < 0.002

@@ -4,7 +4,9 @@ Signs of each text are weighed by telling the given apart from the bad: a regres
 Applied Logistic Regression, 1989). The share of bad among the given is at most the least ratio of how many of both lie below a point
 (Blanchard, Lee and Scott, Semi-Supervised Novelty Detection, JMLR 2010). With it each of the given counts in the next round as much as
 it is likely to be good (Elkan and Noto, Learning Classifiers from Only Positive and Unlabeled Data, KDD 2008). Nothing has to be said
-beforehand about how much is bad.
+beforehand about how much is bad. The line lies where that many of the given are bad at the place itself, as isotonic regression tells
+(Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002): how many of the good lie
+beyond it is the small difference of two shares, and much more uncertain.
 """
 
 from __future__ import annotations
@@ -17,8 +19,6 @@ from numpy.typing import NDArray
 from endonym.clean.batch import Floats
 from endonym.data.quality import EDGE
 
-SURE = 0.5
-"""Share of what lies beyond the edge that is bad, as far as can be estimated."""
 ROUNDS = 6
 RIDGE = 3.0
 """What holds the weights of signs that say nearly the same together, in texts."""
@@ -60,8 +60,8 @@ class Mixture:
         )
 
     @classmethod
-    def fitted(cls, given: Floats, bad: Floats, lost: float) -> Mixture:
-        """Learn from signs `[texts, signs]` of which some are bad; at most the share `lost` of the good lies beyond the edge."""
+    def fitted(cls, given: Floats, bad: Floats, sure: float) -> Mixture:
+        """Learn from signs `[texts, signs]` of which some are bad; at the edge the share `sure` of what is given is bad."""
         mean, deviation = given.mean(axis=0), given.std(axis=0) + 1e-6
         x, wrong = _scaled(given, mean, deviation), _scaled(bad, mean, deviation)
         good = np.ones(len(x))
@@ -70,11 +70,7 @@ class Mixture:
             scores, below = np.sort(x @ weights), np.sort(wrong @ weights)
             share = _most(scores, below)
             good = 1 / (1 + share / (1 - share) * np.exp(-np.clip(x @ weights, -30, 30)))
-        under = np.searchsorted(below, scores, "right") / len(below)
-        rank = np.arange(1, len(scores) + 1) / len(scores)
-        gone = (rank - share * under) / (1 - share)
-        fine = np.flatnonzero((gone <= lost) & (share * under >= SURE * rank))
-        edge = float(scores[fine[-1]]) if len(fine) else float(scores[0]) - 1.0
+        edge = _crossing(scores, below, share * len(scores) / len(below), sure)
         usual = float(np.quantile(scores, 0.75))
         return cls(mean, deviation, weights, max(usual, edge + 1e-6), edge, share)
 
@@ -97,6 +93,24 @@ def _most(scores: Floats, below: Floats) -> float:
     rank = np.searchsorted(scores, np.quantile(below, share), "right") / number
     error = np.sqrt(rank * (1 - rank) / number + rank**2 * (1 - share) / share / len(below))
     return float(np.clip(np.min((rank + 0.5 * error) / share), 1e-4, 0.9))
+
+
+def _crossing(scores: Floats, below: Floats, weight: float, sure: float) -> float:
+    """The highest point up to which at least `sure` of the given are bad, if their share falls along the scores.
+
+    `scores` of the given and `below` of the bad are sorted; each of the bad stands for `weight` of the given.
+    """
+    places = np.concatenate([below, scores])  # of equals the bad come first
+    order = np.argsort(places, kind="stable")
+    blocks: list[tuple[float, float, int]] = []
+    for place in order.tolist():
+        one = (weight, 0.0, place) if place < len(below) else (0.0, 1.0, place)
+        while blocks and blocks[-1][0] * one[1] <= one[0] * blocks[-1][1]:
+            earlier = blocks.pop()
+            one = (earlier[0] + one[0], earlier[1] + one[1], place)
+        blocks.append(one)
+    under = [place for wrong, given, place in blocks if wrong >= sure * given]
+    return float(places[under[-1]]) if under else float(places[order[0]]) - 1.0
 
 
 def _regression(given: Floats, good: Floats, bad: Floats) -> Floats:

@@ -39,7 +39,9 @@ class Config(BaseModel):
     pairs: int = Field(12_000, ge=200, description="Pairs of each two languages that the lexicon is learned from.")
     rivals: int = Field(128, ge=8, description="Other pairs that each pair is compared with.")
     passes: int = Field(4, ge=1, description="Passes of the lexicon over the pairs.")
-    lost: float = Field(0.006, ge=0, lt=0.5, description="Share of good pairs that may lie beyond the edge.")
+    sure: float = Field(
+        0.5, gt=0, lt=1, description="Share of the pairs at the edge that do not translate one another."
+    )
 
 
 class Judge:
@@ -108,7 +110,7 @@ class _Known:
             self.judges.append(Judge([texts[i] for i in taught], [stems[i] for i in taught], cfg))
         shuffled = _shuffled(texts, folds)
         good, bad = self._signs(texts, folds), self._signs(shuffled, folds)
-        self.mixture = Mixture.fitted(good, bad, cfg.lost)
+        self.mixture = Mixture.fitted(good, bad, cfg.sure)
 
     def grade(self, texts: Sequence[Texts]) -> Floats:
         """0 to 1 for each pair of texts."""
