@@ -203,7 +203,8 @@ def described(project: Project, row: rows.JobRow) -> dict[str, Any]:
     return {
         **{name: value for name, value in asdict(row).items() if name not in hidden}, "name": row.name,
         "artifact": dict(made) if made else None, "children": [child["id"] for child in children],
-        "progress": _last(project.db, row.id, "tick"), "problem": row.error.get("message", ""),
+        "progress": _last(project.db, row.id, "tick"),
+        "waiting": _last(project.db, row.id, "waiting") if row.state == "queued" else None, "problem": row.error.get("message", ""),
     }  # fmt: skip
 
 
