@@ -180,6 +180,16 @@ def test_recipes_bring_a_form_and_an_estimate(taught: httpx.Client, studio: Stud
     assert "Did you mean 'rank'?" in wrong.json()["error"]["message"]
 
 
+def test_before_material_is_read_an_estimate_is_rough(studio: Studio, tiny_model: Path):
+    with studio.program() as client:
+        client.post("/api/v1/projects", json={"name": "unread", "language": "tzh", "base": str(tiny_model)})
+        for verb in ("teach", "train"):
+            told = client.post("/api/v1/projects/unread/estimate", json={"verb": verb, "settings": {"rank": 4}}).json()
+            assert told["seconds"] is None
+            assert told["memory_bytes"] > 1e8
+            assert "rough" in told["notes"][0]
+
+
 def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):
     model = taught.get("/models").json()["models"][0]["id"]
     asked = {"systems": ["base", model, "999"], "messages": [{"role": "user", "content": "agua"}], "task": "translate",

@@ -6,25 +6,18 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
-from endonym.jobs.submit import prepare
+from endonym.errors import MissingError
+from endonym.jobs.submit import find_inputs, resolve_job
 from endonym.project import Project
 
 
 def needed(project: str, verb: str, plugin: str, settings: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Memory, seconds and disk of a training run, the settings it would have, and in words what cannot be had."""
-    home = Project(project)
-    _, resolved, inputs = prepare(home, verb, plugin, settings, {}, None)
-    if verb == "teach":
-        from endonym.teach.apart import answer, request
+    """Memory, seconds and disk of a training run, the settings it would have, and in words what cannot be had.
 
-        found = answer(request(resolved.config, home))
-        told, notes = found["forecast"], list(found["notes"])
-        told |= {"recipe": found["recipe"], "settings": found["settings"]}
-    else:
-        told = resolved.stage.module.foretell(
-            resolved.plugins, home, {k: v for k, v in inputs.items() if isinstance(v, int)}
-        )
-        notes = []
+    Before any material is read, memory and disk are guessed and the time is null.
+    """
+    home = Project(project)
+    told, notes = _lesson(home, settings) if verb == "teach" else _training(home, plugin, settings)
     if told["fits"] is False:
         words = f"lighter it may: {', '.join(told['lighter'])}; training does so by itself" if told["lighter"] else (
             "take a smaller base, a lower rank or shorter rows, or close other programs"
@@ -34,3 +27,46 @@ def needed(project: str, verb: str, plugin: str, settings: dict[str, Any]) -> It
     if told["disk_bytes"] > free:
         notes.append("the disk has no room for it: make room first, or the run will wait")
     yield "done", {**told, "free_disk_bytes": free, "notes": notes}
+
+
+def _training(home: Project, recipe: str, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    resolved = resolve_job(home, "train", recipe, settings, None)
+    try:
+        inputs = find_inputs(home, resolved, {})
+    except MissingError:
+        ((_, (_, cfg)),) = resolved.plugins.items()
+        return _roughly(home, cfg.model_dump())
+    taken = {name: job for name, job in inputs.items() if isinstance(job, int)}
+    return resolved.stage.module.foretell(resolved.plugins, home, taken), []
+
+
+def _lesson(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    from endonym.teach import apart
+    from endonym.teach.mapping import look, mapped
+
+    resolved = resolve_job(home, "teach", "", settings, None)
+    try:
+        found = apart.answer(apart.request(resolved.config, home))
+    except MissingError:
+        chosen = mapped(resolved.config, 1, look())
+        told, notes = _roughly(home, chosen.settings)
+        # How many steps there are depends on the rows, and so does what is said of the warm-up.
+        notes += [note for note in chosen.notes if not note.startswith("warmupSteps")]
+        return told | {"recipe": chosen.recipe}, notes
+    return found["forecast"] | {"recipe": found["recipe"], "settings": found["settings"]}, list(found["notes"])
+
+
+def _roughly(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What can be said before any material is read: memory and disk by the size of the base, and no time."""
+    from endonym.models.load import device
+    from endonym.models.needs import to_train
+    from endonym.train.forecast import available_bytes
+    from endonym.train.settings import KEEP
+
+    needs = to_train(home.base, settings.get("batch_tokens", 1536), settings.get("rank", 0), KEEP + 1)
+    free = available_bytes()
+    told = {
+        "memory_bytes": needs.memory_bytes, "disk_bytes": needs.disk_bytes, "seconds": None, "steps": None, "lighter": [],
+        "free_bytes": free, "fits": None if free is None else needs.memory_bytes <= free, "device": device().type,
+    }  # fmt: skip
+    return told, ["a rough guess by the size of the base: once the material is read, memory and time are worked out"]
