@@ -52,6 +52,16 @@ def language(code: str) -> Language:
     return found.get(key) or _standard(key) or Language(key or code, {"eng": code})
 
 
+def tag(code: str) -> str:
+    """The code of a language as a `lang` attribute has it (RFC 5646): the one of two letters where there is one."""
+    import iso639
+
+    try:
+        return iso639.Language.from_part3(code).part1 or code
+    except iso639.LanguageNotFoundError:
+        return code
+
+
 @lru_cache(maxsize=256)
 def _standard(code: str) -> Language | None:
     import iso639
@@ -75,6 +85,35 @@ def meant(said: str) -> list[Language]:
     first = word.replace("_", "-").partition("-")[0]
     if first.isascii() and first.isalpha() and len(first) in (2, 3) and len(language(first).code) == 3:
         return [language(first)]
+    names = _names()
+    exactly = [code for code, own in names.items() if word in own]
+    return [
+        language(code) for code in exactly or [c for c, own in names.items() if any(word in n.split() for n in own)]
+    ]
+
+
+def beginning(said: str, most: int = 12) -> list[Language]:
+    """Languages that somebody may be typing the name or the code of: best the whole, then a beginning, then a beginning of a word."""
+    word = said.strip().casefold()
+    if not word:
+        return []
+    ranked = []
+    for code, names in _names().items():
+        if word in names or word == code:
+            rank = 0
+        elif any(name.startswith(word) for name in names):
+            rank = 1
+        elif any(part.startswith(word) for name in names for part in name.split()):
+            rank = 2
+        else:
+            continue
+        ranked.append((rank, not known(code), min(map(len, names)), code))
+    return [language(code) for *_, code in sorted(ranked)[:most]]
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, set[str]]:
+    """All names of each language by its code, in small letters: those of the table, and those of the standard."""
     import iso639
 
     names = {code: {n.casefold() for n in row.names.values()} for code, row in _table()[0].items()}
@@ -83,10 +122,7 @@ def meant(said: str) -> list[Language]:
             names.setdefault(row.part3, set()).update(
                 _plain(n).casefold() for n in (row.name, *(other.print for other in row.other_names or ()))
             )
-    exactly = [code for code, own in names.items() if word in own]
-    return [
-        language(code) for code in exactly or [c for c, own in names.items() if any(word in n.split() for n in own)]
-    ]
+    return names
 
 
 def code_of(said: str, what: str) -> str:

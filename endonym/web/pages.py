@@ -1,7 +1,7 @@
 """The pages: a frame rendered here, with the answers of the API that the page begins with inside it.
 
-A page is a template in `pages/` and the API addresses whose answers it gets; they stand in the page as JSON, and the module
-of the page takes it from there.
+A page is the frame (`pages/frame.html`), the API addresses whose answers it begins with, which stand in it as JSON, and a module
+of its name in `static/pages/`, which takes it from there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from endonym import __version__
+from endonym.data import languages
 from endonym.web.errors import answer
 from endonym.web.guard import ENTER
 from endonym.web.session import COOKIE, SESSION_SECONDS
@@ -25,8 +25,10 @@ from endonym.web.session import COOKIE, SESSION_SECONDS
 FOLDER = Path(__file__).with_name("pages")
 STRINGS = Path(__file__).with_name("strings")
 PROJECT = "/api/v1/projects/{project}"
+THEME, LANGUAGE = "endonym_theme", "endonym_lang"
+"""Cookies that the pages set: what the reader chose."""
 PAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    # address, template, what the API is asked for it
+    # address, page, what the API is asked for it
     ("/", "projects", ("/api/v1/projects",)),
     ("/p/{project}", "overview", (PROJECT,)),
     ("/p/{project}/material", "material", (PROJECT,)),
@@ -42,6 +44,7 @@ PAGES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("/p/{project}/export", "export", (PROJECT,)),
 )
 ENVIRONMENT = Environment(loader=FileSystemLoader(FOLDER), autoescape=True, undefined=StrictUndefined)
+ENVIRONMENT.filters["tag"] = languages.tag
 
 router = APIRouter(include_in_schema=False)
 
@@ -64,8 +67,8 @@ def enter(request: Request, code: str = "") -> Response:
     return response
 
 
-def _route(address: str, template: str, asked: tuple[str, ...]) -> None:
-    @router.get(address, name=template)
+def _route(address: str, name: str, asked: tuple[str, ...]) -> None:
+    @router.get(address, name=name)
     async def page(request: Request) -> Response:
         names = {name: quote(value, safe="") for name, value in request.path_params.items()}
         first = {}
@@ -74,34 +77,35 @@ def _route(address: str, template: str, asked: tuple[str, ...]) -> None:
             if status != 200:
                 return render(request, "problem", data, status)
             first[path] = data
-        return render(request, template, first)
+        return render(request, name, first)
 
 
 for _page in PAGES:
     _route(*_page)
 
 
-def render(request: Request, template: str, first: dict[str, Any], status: int = 200) -> HTMLResponse:
-    """A page with what the API said at first (`first`: address -> answer), in the language of the reader."""
+def render(request: Request, page: str, first: dict[str, Any], status: int = 200) -> HTMLResponse:
+    """A page with what the API said at first (`first`: address -> answer), in the language and the theme of the reader."""
     lang = language(request)
-    text = ENVIRONMENT.get_template(f"{template}.html").render(
-        page=template, lang=lang, languages=_languages(), strings=strings(lang), names=request.path_params, first=first,
-        data=_as_script({"page": template, "names": request.path_params, "lang": lang, "strings": strings(lang), "first": first}),
-        version=__version__,
-    )  # fmt: skip
+    given = {"page": page, "names": request.path_params, "lang": lang, "strings": strings(lang), "first": first}
+    text = ENVIRONMENT.get_template("frame.html").render(
+        **given, data=_as_script(given), languages=_languages(), theme=request.cookies.get(THEME, "")
+    )
     return HTMLResponse(text, status)
 
 
 def language(request: Request) -> str:
-    """The interface's language: `?lang=`, else the first of the browser's that there is, else English."""
-    wanted = [request.query_params.get("lang", "")]
+    """The interface's language: `?lang=`, else the one chosen before, else the first of the browser's that there is, else English."""
+    wanted = [request.query_params.get("lang", ""), request.cookies.get(LANGUAGE, "")]
     wanted += [part.partition(";")[0].strip() for part in request.headers.get("accept-language", "").split(",")]
     return next((short for one in wanted if (short := one.partition("-")[0].lower()) in _languages()), "en")
 
 
 @cache
-def _languages() -> tuple[str, ...]:
-    return tuple(sorted(path.stem for path in STRINGS.glob("*.json")))
+def _languages() -> dict[str, str]:
+    """The languages of the interface by code, each with its own name."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(STRINGS.glob("*.json"))}
+    return {code: words["language"] for code, words in found.items()}
 
 
 @cache

@@ -54,10 +54,12 @@ def enter(asked: Entrance, request: Request) -> dict[str, str]:
 
 @router.get("/languages")
 def known_languages(query: Annotated[str, Query(max_length=80)] = "") -> dict[str, Any]:
-    """Languages a code or a name may mean, in any language of the table; without a query, those the table knows well."""
+    """Languages whose name, in any language the table has, or code begins with what is typed; without a query, those the table knows well."""
     said = query.strip()
-    codes = [one.code for one in languages.meant(said)] if said else languages.codes()
-    return {"languages": [language(code) for code in codes[:MOST_LANGUAGES]]}
+    found = (
+        [one.code for one in languages.beginning(said, MOST_LANGUAGES)] if said else languages.codes()[:MOST_LANGUAGES]
+    )
+    return {"languages": [language(code) for code in found]}
 
 
 @router.get("/projects")
