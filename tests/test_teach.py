@@ -19,6 +19,7 @@ from endonym.jobs.submit import resume, submit, wait_for
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
+from endonym.store.tokens import Needs
 from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
 from endonym.teach.mapping import Machine, mapped
@@ -103,6 +104,10 @@ def test_what_can_be_honoured_is_not_noted():
     assert mapped(Config(bf16=False, warmupSteps=1), 640, CPU).settings["dtype"] == "float32"
     with pytest.raises(ValueError, match="both"):
         Config(fp16=True, bf16=True)
+
+
+def test_a_job_that_waits_for_others_takes_nothing_from_them():
+    assert load_stage("teach").module.needs(None, {}, None) == Needs(0, 0, 0)
 
 
 # The checklist.

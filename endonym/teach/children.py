@@ -16,7 +16,7 @@ from endonym.teach.checklist import Stopped
 POLL_SECONDS = 0.15
 MOST_LOST = 3
 """How often a child whose process was lost is started again."""
-TOLD = ("warning", "recovery")
+TOLD = ("warning", "recovery", "waiting")
 """Events of a child that its step tells."""
 
 
@@ -65,7 +65,8 @@ def _wait(job: Job, row: rows.JobRow, after: int, told: Callable[[str], None]) -
         for event in events.since(db, row.id, after):
             after = event.id
             if event.kind in TOLD and event.data.get("text"):
-                told(str(event.data["text"]))
+                waits = "waiting for " if event.kind == "waiting" else ""
+                told(f"{waits}{event.data['text']}")
         if row.state not in rows.ACTIVE:
             return row
         if not asked and job.cancelled():
