@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import endonym.web
+from endonym.data import languages
 
 WEB = Path(endonym.web.__file__).parent
 STATIC, STRINGS = WEB / "static", WEB / "strings"
@@ -93,3 +94,13 @@ def test_the_faces_hold_the_scripts_that_are_served():
     ranges = [tuple(int(end, 16) for end in one) for one in re.findall(r"U\+([0-9A-F]+)-([0-9A-F]+)", faces)]
     for sign in "aẽŋяβአहعবதខမߒⵜ":
         assert any(low <= ord(sign) <= high for low, high in ranges), sign
+
+
+def test_a_language_is_found_while_its_name_is_typed():
+    assert languages.beginning("Tselt")[0].code == "tzh"
+    assert languages.beginning("bats'il")[0].code == "tzh"
+    assert languages.beginning("አማ")[0].code == "amh"
+    assert languages.beginning("span")[0].code == "spa"
+    assert languages.beginning("  ") == []
+    assert len(languages.beginning("a", 5)) == 5
+    assert (languages.tag("spa"), languages.tag("tzh")) == ("es", "tzh")
