@@ -234,16 +234,16 @@ def _evaluations(project: Project, first: str, second: str) -> Iterator[tuple[in
 
 
 def _asked(project: Project, first: str, second: str) -> Iterator[Item]:
-    """Answers to question sets, of the newest job that asked each system."""
+    """Answers to question sets, to each question the newest of each system: the sets may be asked by one job each."""
     sides: dict[str, dict[str, dict[str, Any]]] = {}
     for made in reversed(rows.artifacts(project.db, "grades")):
         model = rows.get(project.db, made["job"]).inputs.get("model")
         about = read_json(project.output(made["job"]) / "grades.json") or {}
         system = "base" if about.get("system") == "base" else str(model)
         path = project.output(made["job"]) / "answers.jsonl"
-        if system in (first, second) and system not in sides and path.is_file():
+        if system in (first, second) and path.is_file():
             with path.open(encoding="utf-8") as lines:
-                sides[system] = {row["id"]: row for row in map(json.loads, lines)}
+                sides[system] = {row["id"]: row for row in map(json.loads, lines)} | sides.get(system, {})
     if set(sides) != {first, second}:
         return
     for ident, row in sides[first].items():
