@@ -185,7 +185,7 @@ def test_what_is_usual_is_learned_and_not_english(amharic):
 def test_the_share_of_bad_is_estimated():
     rng = np.random.default_rng(0)
     given = np.concatenate([rng.normal(4, 1, (3600, 1)), rng.normal(-2, 1, (400, 1))])
-    found = Mixture.fitted(given, rng.normal(-2, 1, (1000, 1)), 0.005)
+    found = Mixture.fitted(given, rng.normal(-2, 1, (1000, 1)), 0.8)
     grades = found.grade(given)
     assert 0.07 < found.share_bad < 0.13
     assert (grades[:3600] < 0.2).mean() <= 0.01 and (grades[3600:] < 0.2).mean() >= 0.9
@@ -269,8 +269,8 @@ def test_pairs_that_do_not_translate_one_another_are_found():
     for i, target in zip(shuffled, [texts[i][1] for i in shuffled[1:] + shuffled[:1]]):
         texts[i] = (texts[i][0], target)
     gone = graded(texts) < 0.2
-    assert gone[shuffled].mean() > 0.6
-    assert np.delete(gone, shuffled).mean() <= 0.02
+    assert gone[shuffled].mean() > 0.4
+    assert np.delete(gone, shuffled).mean() <= 0.005
 
 
 def test_where_all_translate_one_another_next_to_nothing_goes():
@@ -326,7 +326,7 @@ def test_the_line_between_good_and_bad_hardly_moves_with_how_much_is_thought_bad
     good, bad = rng.normal(4, 2, 2550), rng.normal(-4, 2, 450)
     given, below = np.sort(np.concatenate([good, bad])), np.sort(rng.normal(-4, 2, 3000))
     for share in (0.12, 0.15, 0.18):
-        edge = _crossing(given, below, share * len(given) / len(below), 0.5)
+        edge = _crossing(given, below, share * len(given) / len(below))
         assert (good <= edge).mean() < 0.02 and (bad <= edge).mean() > 0.85
-    nothing = _crossing(np.sort(good), below, 1e-4 * len(good) / len(below), 0.5)
+    nothing = _crossing(np.sort(good), below, 1e-4 * len(good) / len(below))
     assert (good <= nothing).mean() < 0.002

@@ -4,9 +4,9 @@ Signs of each text are weighed by telling the given apart from the bad: a regres
 Applied Logistic Regression, 1989). The share of bad among the given is at most the least ratio of how many of both lie below a point
 (Blanchard, Lee and Scott, Semi-Supervised Novelty Detection, JMLR 2010). With it each of the given counts in the next round as much as
 it is likely to be good (Elkan and Noto, Learning Classifiers from Only Positive and Unlabeled Data, KDD 2008). Nothing has to be said
-beforehand about how much is bad. The line lies where that many of the given are bad at the place itself, as isotonic regression tells
-(Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002): how many of the good lie
-beyond it is the small difference of two shares, and much more uncertain.
+beforehand about how much is bad. The line is measured from where half of the given are bad at the place itself, as isotonic regression
+tells (Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002): how many of the good
+lie beyond a point is the small difference of two shares, and much more uncertain.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Mixture:
             scores, below = np.sort(x @ weights), np.sort(wrong @ weights)
             share = _most(scores, below)
             good = 1 / (1 + share / (1 - share) * np.exp(-np.clip(x @ weights, -30, 30)))
-        edge = _crossing(scores, below, share * len(scores) / len(below), sure)
+        # From there on the sum of the signs is the logarithm of the odds.
+        edge = _crossing(scores, below, share * len(scores) / len(below)) - float(np.log(sure / (1 - sure)))
         usual = float(np.quantile(scores, 0.75))
         return cls(mean, deviation, weights, max(usual, edge + 1e-6), edge, share)
 
@@ -95,8 +96,8 @@ def _most(scores: Floats, below: Floats) -> float:
     return float(np.clip(np.min((rank + 0.5 * error) / share), 1e-4, 0.9))
 
 
-def _crossing(scores: Floats, below: Floats, weight: float, sure: float) -> float:
-    """The highest point up to which at least `sure` of the given are bad, if their share falls along the scores.
+def _crossing(scores: Floats, below: Floats, weight: float) -> float:
+    """The highest point up to which at least half of the given are bad, if their share falls along the scores.
 
     `scores` of the given and `below` of the bad are sorted; each of the bad stands for `weight` of the given.
     """
@@ -109,7 +110,7 @@ def _crossing(scores: Floats, below: Floats, weight: float, sure: float) -> floa
             earlier = blocks.pop()
             one = (earlier[0] + one[0], earlier[1] + one[1], place)
         blocks.append(one)
-    under = [place for wrong, given, place in blocks if wrong >= sure * given]
+    under = [place for wrong, given, place in blocks if wrong >= 0.5 * given]
     return float(places[under[-1]]) if under else float(places[order[0]]) - 1.0
 
 

@@ -40,7 +40,7 @@ class Config(BaseModel):
     rivals: int = Field(128, ge=8, description="Other pairs that each pair is compared with.")
     passes: int = Field(4, ge=1, description="Passes of the lexicon over the pairs.")
     sure: float = Field(
-        0.5, gt=0, lt=1, description="Share of the pairs at the edge that do not translate one another."
+        0.8, ge=0.5, lt=1, description="Share of the pairs at the edge that do not translate one another."
     )
 
 
