@@ -13,6 +13,7 @@ demo: $(VENV)/installed
 	$(BIN)/endonym demo
 
 studio: $(VENV)/installed
+	-$(BIN)/endonym models get smollm2-135m  # without a network the studio opens all the same
 	$(BIN)/endonym studio projects
 
 test: $(VENV)/tested
