@@ -276,10 +276,10 @@ def test_a_form_cannot_pass_for_json(victim: Studio):
     with victim.program() as program:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
             sent = program.post(
-                "/api/v1/projects", content=b'{"name":"form","language":"tzh"}', headers={"Content-Type": kind}
+                "/api/v1/projects", content=b'{"name":"forged","language":"tzh"}', headers={"Content-Type": kind}
             )
             assert sent.status_code == 422
-    assert not (victim.home / "form").exists()
+    assert not (victim.home / "forged").exists()
 
 
 def test_a_preflight_gets_no_permission(victim: Studio):
