@@ -219,6 +219,27 @@ def test_no_page_shuts_anybody_out(chromium: Browser, studio: Studio, lesson: st
     assert not seen.outside
 
 
+def test_a_conversation_is_there_again_after_a_reload(chromium: Browser, studio: Studio, tiny_model: Path):
+    project = project_of(studio, tiny_model, "Talk", "tzh")
+    page, seen = opened(chromium, studio)
+    go(page, f"{studio.base}/p/{project}/chat?task=free")
+    for n, words in enumerate(("buenos días", "¿qué tal?"), 1):
+        page.get_by_label("Your message").fill(words)
+        page.keyboard.press("Enter")
+        _expect(page.locator(".answers .card[aria-busy=false]")).to_have_count(n, timeout=120_000)
+    assert not page.locator(".answers .note.bad").count()
+    turns = page.locator(".chat").inner_text()
+    page.reload()
+    _expect(page.locator(".turn")).to_have_count(2)
+    assert page.locator(".chat").inner_text() == turns
+    assert "¿qué tal?" in turns
+    looked_at(page)
+    page.get_by_role("button", name="New conversation").click()
+    _expect(page.locator(".turn")).to_have_count(0)
+    assert page.url.endswith("?task=free")
+    assert not seen.troubles
+
+
 def test_a_language_written_from_right_to_left(chromium: Browser, studio: Studio, tiny_model: Path):
     project = project_of(studio, tiny_model, "Farsi", "fas", "eng")
     lines = "\n".join(f"سلام دنیا، این جمله شماره {n} است\tHello world, this is sentence {n}" for n in range(40))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from conftest import studio_over
+
+from endonym.web.api.chat import _told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,6 +206,44 @@ def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):
         assert one["text"] == "".join(piece["text"] for piece in told["token"] if piece["system"] == one["system"])
     bare = [data for name, data in sse(taught, "POST", "/chat", json=asked | {"retrieval": False}) if name == "start"]
     assert len(bare[0]["prompt"]) < len(told["start"][0]["prompt"])
+
+
+def test_a_conversation_is_kept_for_whoever_comes_back(studio: Studio, tiny_model: Path):
+    with studio.program() as client:
+        client.post("/api/v1/projects", json={"name": "talk", "language": "tzh", "base": str(tiny_model)})
+        client.base_url = f"{studio.base}/api/v1/projects/talk"
+        ident = client.post("/conversations").json()["id"]
+        asked = {"systems": ["base", "999"], "messages": [{"role": "user", "content": "agua"}], "max_tokens": 4,
+                 "conversation": ident}  # fmt: skip
+        told = {name: data for name, data in sse(client, "POST", "/chat", json=asked) if name in ("done", "error")}
+        (turn,) = client.get(f"/conversations/{ident}").json()["turns"]
+        assert (turn["text"], turn["task"], turn["systems"]) == ("agua", "", ["base", "999"])
+        assert {"system": "base", **turn["answers"]["base"]} == told["done"]
+        assert turn["answers"]["base"]["seconds"] >= 0
+        assert turn["answers"]["999"]["message"] == told["error"]["message"]
+        assert client.get(f"/conversations/{'0' * 32}").status_code == 404
+        assert client.post("/chat", json=asked | {"conversation": "../../x"}).status_code == 422
+        file = studio.home / "talk" / ".endonym" / "conversations" / f"{ident}.jsonl"
+        with file.open("a") as out:
+            out.write("x" * (4 << 20))
+        assert len(client.get(f"/conversations/{ident}").json()["turns"]) == 1
+        assert client.post("/chat", json=asked).status_code == 413
+        file.unlink()
+        file.symlink_to(studio.home / "talk" / "endonym.toml")
+        assert client.get(f"/conversations/{ident}").status_code == 404
+
+
+def test_an_answer_that_was_stopped_is_kept_as_far_as_it_came():
+    async def told() -> list[tuple[str, Any]]:
+        kept: list[tuple[str, Any]] = []
+        replies = [{"event": "token", "data": {"system": "base", "text": text}} for text in ("ja", "'")]
+        models = SimpleNamespace(ask=lambda *asked: [asked[2](reply) for reply in replies] and list)
+        stream = _told(models, {"systems": ["base"]}, SimpleNamespace(), lambda *said: kept.append(said))
+        assert [await anext(stream), await anext(stream)]
+        await stream.aclose()
+        return kept
+
+    assert asyncio.run(told()) == [("base", {"text": "ja'", "finish": "stopped"})]
 
 
 def test_ratings_are_blind_and_say_how_sure_they_are(taught: httpx.Client, studio: Studio):

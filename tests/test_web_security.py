@@ -38,6 +38,7 @@ PLACES = {
     "job": "1",
     "record": "r",
     "file": "0" * 16,
+    "conversation": "0" * 32,
     "path": "output/x",
     "name": "m",
     "tuning": "ftjob-1",

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from endonym.web.answers import finite
 from endonym.web.aside.client import Aside, Reply
 from endonym.web.asked import Body, ProjectId, Text
+from endonym.web.conversations import PATTERN, Conversation
 
 router = APIRouter(prefix="/api/v1/projects/{project}", tags=["chat"])
 SILENT_SECONDS = 300.0
@@ -43,6 +46,9 @@ class Asked(Body):
     temperature: float = Field(0.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     seed: int | None = Field(None, ge=0, le=(1 << 31) - 1)
+    conversation: str | None = Field(
+        None, pattern=PATTERN, description="Where the last message and the answers are kept."
+    )
 
     def params(self) -> dict[str, Any]:
         """Settings of generation; without a seed, sampling is random."""
@@ -54,22 +60,70 @@ class Asked(Body):
 async def chat(project: ProjectId, asked: Asked, request: Request) -> StreamingResponse:
     """Answers as server-sent events: `start` (the prompt as asked), `token`, `done` (the whole answer) or `error`, each with `system`."""
     folder = request.app.state.home.folder(project)
+    keep = _kept(Conversation.of(folder, asked.conversation), asked) if asked.conversation else None
     given = {
         "project": str(folder), "systems": list(dict.fromkeys(asked.systems)),
         "messages": [turn.model_dump() for turn in asked.messages], "task": asked.task, "direction": asked.direction,
         "retrieval": asked.retrieval, "params": asked.params(), "stops": [],
     }  # fmt: skip
     return StreamingResponse(
-        _told(request.app.state.models, given, request), media_type="text/event-stream", headers=HEADERS
+        _told(request.app.state.models, given, request, keep), media_type="text/event-stream", headers=HEADERS
     )
 
 
-async def _told(models: Aside, given: dict[str, Any], request: Request) -> AsyncGenerator[str, None]:
+@router.post("/conversations", status_code=201)
+def begin(project: ProjectId, request: Request) -> dict[str, Any]:
+    """Begin a conversation that is kept, by giving its id to `chat`."""
+    return {"id": Conversation.begin(request.app.state.home.folder(project)).id}
+
+
+@router.get("/conversations/{conversation}")
+def conversation(
+    project: ProjectId, conversation: Annotated[str, InPath(pattern=PATTERN)], request: Request
+) -> dict[str, Any]:
+    """What was asked in a conversation and what was answered; an answer that was stopped as far as it came."""
+    found = Conversation.of(request.app.state.home.folder(project), conversation)
+    return {"id": found.id, "turns": found.turns()}
+
+
+Keep = Callable[[str, Mapping[str, Any]], None]
+"""Called with a system and what it answered."""
+
+
+def _kept(found: Conversation, asked: Asked) -> Keep:
+    """Write the question into a conversation now, and each answer when it is called with it."""
+    turn = found.ask({
+        "text": asked.messages[-1].content, "task": asked.task, "direction": asked.direction, "retrieval": asked.retrieval,
+        "systems": list(dict.fromkeys(asked.systems)),
+    })  # fmt: skip
+
+    def keep(system: str, said: Mapping[str, Any]) -> None:
+        with suppress(FileNotFoundError):  # deleted meanwhile
+            found.answer(turn, system, finite(said))
+
+    return keep
+
+
+async def _told(models: Aside, given: dict[str, Any], request: Request, keep: Keep | None) -> AsyncGenerator[str, None]:
     names = {"start": "start", "token": "token", "end": "done", "problem": "error", "error": "error"}
-    async for reply in replies(models, given, request):
-        if reply["event"] in names:
-            yield f"event: {names[reply['event']]}\ndata: {json.dumps(finite(reply['data']), ensure_ascii=False)}\n\n"
-    yield "event: end\ndata: {}\n\n"
+    writing: dict[str, str] = {}
+    try:
+        async for reply in replies(models, given, request):
+            event, data = reply["event"], reply["data"]
+            if event not in names:
+                continue
+            system = data.get("system", given["systems"][0])
+            if event == "token":
+                writing[system] = writing.get(system, "") + data["text"]
+            elif event != "start" and keep:
+                writing.pop(system, None)
+                keep(system, {name: data[name] for name in data if name != "system"})
+            yield f"event: {names[event]}\ndata: {json.dumps(finite(data), ensure_ascii=False)}\n\n"
+        yield "event: end\ndata: {}\n\n"
+    finally:
+        if keep:
+            for system, text in writing.items():
+                keep(system, {"text": text, "finish": "stopped"})
 
 
 async def replies(models: Aside, given: dict[str, Any], request: Request) -> AsyncGenerator[Reply, None]:
