@@ -14,6 +14,7 @@ from endonym.errors import ConfigError, DataError, UsageError
 from endonym.export import card
 from endonym.export import run as export
 from endonym.ingest.add import add
+from endonym.ingest.restate import restate
 from endonym.ingest.source import open_source
 from endonym.project import Project
 from endonym.store import jobs as rows
@@ -145,3 +146,23 @@ def test_removing_a_source_names_the_models_that_saw_it(trained, capsys):
 def test_a_source_that_is_missing_is_still_an_error_of_the_data(project):
     with pytest.raises(DataError):
         open_source(project, {"files": ["raw/none.tsv"], **RIGHTS})
+
+
+def test_rights_are_changed_where_they_stand(tmp_path):
+    Project.create(tmp_path / "p", language="tzh")
+    file = tmp_path / "p" / "endonym.toml"
+    head = file.read_text(encoding="utf-8")
+    first = '\n[[sources]]\nfiles = ["a.tsv"]  # ours\n'
+    second = '\n# theirs\n[[sources]]\nfiles = ["b.tsv"]\n'
+    old = 'restrictions = [\n  "ask-first",\n]\nconsent = """one\ntwo"""\n'
+    rest = '\n[sources.settings]\nlicence = "no right"\n\n[clean]\nplugins = ["unicode"]\n'
+    file.write_text(head + first + second + old + rest, encoding="utf-8")
+    restate(Project(tmp_path / "p"), "b.tsv", {"licence": "CC0", "consent": "", "restrictions": ["no-commercial"]})
+    new = 'licence = "CC0"\nrestrictions = ["no-commercial"]\n'
+    assert file.read_text(encoding="utf-8") == head + first + second + new + rest
+    restate(Project(tmp_path / "p"), "1", {"attribution": "Ana"})
+    assert file.read_text(encoding="utf-8") == head + first + 'attribution = "Ana"\n' + second + new + rest
+    # A table that cannot be changed by lines is left alone.
+    file.write_text(f"sources = [{{ files = ['a.tsv'] }}]\n{head}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="safely"):
+        restate(Project(tmp_path / "p"), "1", {"licence": "CC0"})

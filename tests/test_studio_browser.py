@@ -125,7 +125,7 @@ def lesson(chromium: Browser, studio: Studio, tiny_model: Path) -> str:
     settings.write_text(text + "\n[split]\ntest_size = 20\nvalid_size = 12\n", encoding="utf-8")
 
     page.get_by_text("Rights", exact=True).click()
-    page.get_by_label("Licence").fill("CC BY 4.0")
+    page.get_by_label("Licence", exact=True).fill("CC BY 4.0")
     page.locator("#files").set_input_files([DATA / name for name in ("entries.csv", "senses.csv", "examples.csv")])
     page.get_by_role("heading", name=re.compile("entries.csv")).wait_for()
     page.locator("#files").set_input_files(DATA / "udhr.tzh.txt")
@@ -237,6 +237,30 @@ def test_a_conversation_is_there_again_after_a_reload(chromium: Browser, studio:
     page.get_by_role("button", name="New conversation").click()
     _expect(page.locator(".turn")).to_have_count(0)
     assert page.url.endswith("?task=free")
+    assert not seen.troubles
+
+
+def test_rights_are_edited_where_a_source_stands(chromium: Browser, studio: Studio, tiny_model: Path):
+    project = project_of(studio, tiny_model, "Lent", "tzh")
+    page, seen = opened(chromium, studio)
+    go(page, f"{studio.base}/p/{project}/material")
+    page.get_by_text("Rights", exact=True).click()
+    page.get_by_label("Licence", exact=True).fill("CC BY 4.0")
+    page.get_by_label("Ask before each publication").check()
+    page.locator("#files").set_input_files(DATA / "udhr.tzh.txt")
+    page.get_by_text("Rights", exact=True).click()
+    page.get_by_role("button", name="Edit rights").click()
+    source = page.locator("form")
+    _expect(source.get_by_label("Ask before each publication")).to_be_checked()
+    source.get_by_label("Ask before each publication").uncheck()
+    source.get_by_label("Not for commercial use").check()
+    source.get_by_label("Consent").fill("Ana, 2024")
+    looked_at(page)
+    source.get_by_role("button", name="Save").click()
+    _expect(source).to_have_count(0)
+    page.reload()
+    page.get_by_text("Ana, 2024").wait_for()
+    assert page.locator("p.warn", has_text="Not for commercial use").is_visible()
     assert not seen.troubles
 
 

@@ -363,3 +363,44 @@ def test_files_are_looked_at_kept_under_safe_names_and_taken_out_again(studio: S
         assert removed["models"] == []
         assert not kept[0].exists()
         assert client.get("/files").json()["sources"] == []
+
+
+def test_the_rights_of_a_source_can_be_changed_and_the_rest_of_its_file_stays(studio: Studio):
+    with studio.program() as client:
+        client.post("/api/v1/projects", json={"name": "rights", "language": "tzh", "pivot": "spa"})
+        client.base_url = f"{studio.base}/api/v1/projects/rights"
+        lines = "\n".join(f"la casa número {i}\tte na {i}" for i in range(20))
+        sent = {"licence": "CC BY 4.0", "restrictions": "no-commercial, ask-first"}
+        bad = client.post(
+            "/files", files={"files": ("a.tsv", f"spa\ttzh\n{lines}")}, data={"restrictions": "no-comercial"}
+        )
+        assert bad.status_code == 400
+        assert not list((studio.home / "rights" / "material").iterdir())
+        client.post("/files", files={"files": ("a.tsv", f"spa\ttzh\n{lines}")}, data=sent)
+        found = client.get("/files").json()
+        (source,) = found["sources"]
+        assert source["restrictions"] == ["no-commercial", "ask-first"]
+        assert {"name": "no-commercial", "says": "not for commercial use", "forbids_publication": False} in found[
+            "restrictions"
+        ]
+        toml = studio.home / "rights" / "endonym.toml"
+        toml.write_text(toml.read_text() + '# my own words\n\n[clean]\nplugins = ["unicode"]  # enough\n')
+        before = toml.read_text()
+        address = f"/files/{source['files'][0]['id']}"
+        for wrong in ({"restrictions": ["no-comercial"]}, {"licence": 1}, {"reader": "x"}, {"consent": "x" * 1001}):
+            assert client.patch(address, json=wrong).status_code == 422
+        assert toml.read_text() == before
+        assert client.patch("/files/" + "0" * 16, json={}).status_code == 404
+        changed = client.patch(
+            address, json={"licence": "", "consent": 'A "council"\n2024', "restrictions": ["share-alike"]}
+        )
+        assert changed.status_code == 200, changed.text
+        (source,) = client.get("/files").json()["sources"]
+        assert changed.json() == source
+        assert "licence" not in source
+        assert (source["consent"], source["restrictions"]) == ('A "council"\n2024', ["share-alike"])
+        gone = ("licence", "consent", "restrictions")
+        now = toml.read_text().splitlines()
+        assert [line for line in before.splitlines() if not line.startswith(gone)] == [
+            line for line in now if not line.startswith(gone)
+        ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, UsageError, did_you_mean
+from endonym.store.files import write_text
 
 if TYPE_CHECKING:
     from endonym.project import Project
@@ -17,21 +19,28 @@ if TYPE_CHECKING:
 
 def remove(project: Project, which: str) -> dict[str, Any]:
     """Take out the source that is number `which`, or has that file, and return its table; its files stay. Raises UsageError."""
-    sources = project.sources
-    for number, source in enumerate(sources, 1):
+    number = number_of(project, which)
+    text = "\n".join(line for line, inside in lines_of(project, number) if not inside)
+    left = [source for i, source in enumerate(project.sources, 1) if i != number]
+    if not rewrite(project, text, left):
+        raise ConfigError(
+            f"source {number} cannot be taken out of {project.file} safely", "Remove its [[sources]] table by hand."
+        )
+    return project.sources[number - 1]
+
+
+def number_of(project: Project, which: str) -> int:
+    """The number, from 1, of the source that is number `which`, or has that file. Raises UsageError."""
+    for number, source in enumerate(project.sources, 1):
         if which in (str(number), *source["files"]):
-            _cut(project, number)
-            return source
-    names = [name for source in sources for name in source["files"]]
+            return number
+    names = [name for source in project.sources for name in source["files"]]
     raise UsageError(f"there is no source '{which}'", f"{did_you_mean(which, names)} See: endonym sources")
 
 
-def _cut(project: Project, number: int) -> None:
-    """Remove the `number`-th `[[sources]]` table (with its sub-tables), leaving every other line as it stands.
-
-    Raises ConfigError, changing nothing, when the file is written in a way that cannot be cut by lines.
-    """
-    kept, seen, inside = [], 0, False
+def lines_of(project: Project, number: int) -> Iterator[tuple[str, bool]]:
+    """The lines of `endonym.toml`, each with whether it belongs to the `number`-th `[[sources]]` table or its sub-tables."""
+    seen, inside = 0, False
     for line in project.file.read_text(encoding="utf-8").splitlines():
         head = line.strip().replace(" ", "")
         if head.startswith("[[sources]]"):
@@ -39,23 +48,19 @@ def _cut(project: Project, number: int) -> None:
             inside = seen == number
         elif re.match(r"\[{1,2}[^\[\]]+\]{1,2}(#.*)?$", head) and not head.startswith(("[sources.", "[[sources.")):
             inside = False
-        if not inside:
-            kept.append(line)
-    text = "\n".join(kept).rstrip("\n") + "\n"
-    left = [source for i, source in enumerate(project.sources, 1) if i != number]
-    wanted = {**project.settings, "sources": left}
-    if not _same(text, wanted):
-        raise ConfigError(
-            f"source {number} cannot be taken out of {project.file} safely", "Remove its [[sources]] table by hand."
-        )
-    project.file.write_text(text, encoding="utf-8")
+        yield line, inside
 
 
-def _same(text: str, wanted: dict[str, Any]) -> bool:
+def rewrite(project: Project, text: str, sources: list[dict[str, Any]]) -> bool:
+    """Write `text` as `endonym.toml` if it says what the old one said but for its sources, which must be `sources`."""
+    text = text.rstrip("\n") + "\n"
     try:
-        return {"sources": [], **tomllib.loads(text)} == wanted
+        same = {"sources": [], **tomllib.loads(text)} == {**project.settings, "sources": sources}
     except tomllib.TOMLDecodeError:
         return False
+    if same:
+        write_text(project.file, text)
+    return same
 
 
 def learned(project: Project, files: list[str]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from endonym.errors import EndonymError, UsageError
 
-KNOWN = ("answer.chat", "estimate.needed", "material.add", "material.piece", "material.withdraw")
+KNOWN = ("answer.chat", "estimate.needed", "material.add", "material.piece", "material.restate", "material.withdraw")
 """What can be asked for. Each is a generator of `(event, data)`; the data of `done` is the result."""
 
 

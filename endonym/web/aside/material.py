@@ -14,6 +14,7 @@ from endonym.ingest import piece as pieces
 from endonym.ingest.add import add as add_sources
 from endonym.ingest.finding import Finding
 from endonym.ingest.packing import chunks, packing
+from endonym.ingest.restate import restate as restate_source
 from endonym.ingest.withdraw import learned, remove
 from endonym.project import STATE_FOLDER, Project
 from endonym.types import Doc, from_json
@@ -89,6 +90,11 @@ def piece(project: str, record: dict[str, Any]) -> Events:
     assert isinstance(found, Doc)
     content, kind = pieces.of(Path(project), found)
     yield "done", {"type": kind, "base64": base64.b64encode(content).decode()}
+
+
+def restate(project: str, file: str, rights: dict[str, Any]) -> Events:
+    """Give the source that has this file other rights; the result is its table."""
+    yield "done", restate_source(Project(project), file, rights)
 
 
 def withdraw(project: str, file: str) -> Events:
