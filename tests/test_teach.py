@@ -13,6 +13,7 @@ import pytest
 
 from endonym.cli.main import main
 from endonym.config import Layer, validate
+from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, EndonymError, JobError, MissingError
 from endonym.jobs.stage import load_stage, resolve, resolve_stored
 from endonym.jobs.submit import resume, submit, wait_for
@@ -68,7 +69,7 @@ def test_a_preset_fills_what_was_not_set():
     for name in presets():
         assert Config(preset=name).preset == name
     quick = Config(preset="quick", epochs=7, warmupSteps=5)
-    assert (quick.epochs, quick.warmup_steps, quick.max_rows) == (7, 5, presets()["quick"]["max_rows"])
+    assert (quick.epochs, quick.warmup_steps, quick.max_rows) == (7, 5, presets()["quick"]["settings"]["max_rows"])
     assert Config(**quick.model_dump()) == quick
 
 
@@ -275,6 +276,15 @@ def test_what_a_run_needs_can_be_told_before(taught, tmp_path):
     empty = Project.create(tmp_path / "empty", language="tzh", pivot="spa", base=str(project.base))
     with pytest.raises(MissingError, match="before the material"):
         apart.request(Config(), empty)
+
+
+def test_settings_for_fewer_records_are_foretold_for_fewer_rows(composed, copied, tmp_path):
+    project = Project(copied(composed, tmp_path / "home"))
+    asked = apart.request(Config(), project)
+    num = Dataset(project.output(asked["inputs"]["split"]), "teach").count("train")
+    assert apart.request(Config(max_rows=2 * num), project)["rows"] == asked["rows"] > 0
+    assert apart.request(Config(max_rows=1), project)["rows"] == pytest.approx(asked["rows"] / num)
+    assert apart.request(Config(max_rows=1), project, asked["inputs"])["rows"] == asked["rows"]
 
 
 def test_another_base_is_refused_before_anything_begins(taught):

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from conftest import studio_over
 
+from endonym.teach.settings import Config
 from endonym.web.api.chat import _told
 
 if TYPE_CHECKING:
@@ -171,6 +172,11 @@ def test_recipes_bring_a_form_and_an_estimate(taught: httpx.Client, studio: Stud
     lora = next(one for one in recipes if one["plugin"] == "lora")
     assert lora["schema"]["properties"]["rank"]["description"]
     assert [one["name"] for one in lora["presets"]] == ["try", "usual", "thorough"]
+    lesson = next(one for one in recipes if one["verb"] == "teach")
+    assert [one["label"] for one in lesson["presets"]] == ["A first look", "Balanced", "Thorough"]
+    for one in lesson["presets"]:
+        assert set(one["settings"]) < set(lesson["schema"]["properties"])
+        assert Config(**one["settings"]) == Config(preset=one["name"]).model_copy(update={"preset": ""})
     asked = taught.post("/estimate", json={"verb": "train", "plugin": "lora", "settings": {"steps": 10}}).json()
     assert asked["memory_bytes"] > 1e6
     assert asked["steps"] == 10
@@ -192,6 +198,12 @@ def test_before_material_is_read_an_estimate_is_rough(studio: Studio, tiny_model
             assert told["seconds"] is None
             assert told["memory_bytes"] > 1e8
             assert "rough" in told["notes"][0]
+        asked = {"verb": "teach", "settings": {"fp16": True, "maxLength": 4096, "maxSteps": 10}}
+        notes = client.post("/api/v1/projects/unread/estimate", json=asked).json()["notes"]
+        assert [note.split()[0] for note in notes[1:]] == ["maxLength", "warmupSteps", "fp16"]
+        other = {"verb": "teach", "settings": {"baseModel": "smollm2-360m"}}
+        refused = client.post("/api/v1/projects/unread/estimate", json=other)
+        assert (refused.status_code, "baseModel" in refused.json()["error"]["message"]) == (422, True)
 
 
 def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):

@@ -23,6 +23,8 @@ class Size:
     layers: int
     hidden: int
     vocabulary: int
+    context: int | None
+    """Longest text it was made for, in tokens; None where its files do not say."""
 
 
 def size_of(base: str | Path) -> Size | None:
@@ -33,8 +35,8 @@ def size_of(base: str | Path) -> Size | None:
         text = about.get("text_config") or about
         held = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
         bytes_each = 4 if str(text.get("torch_dtype") or text.get("dtype")) in ("None", "float32") else 2
-        shape = (text["num_hidden_layers"], text["hidden_size"], text["vocab_size"])
-        return Size(held // bytes_each, *map(int, shape))
+        layers, hidden, vocabulary = (int(text[key]) for key in ("num_hidden_layers", "hidden_size", "vocab_size"))
+        return Size(held // bytes_each, layers, hidden, vocabulary, text.get("max_position_embeddings"))
     except (EndonymError, OSError, ValueError, KeyError, TypeError):
         return None
 

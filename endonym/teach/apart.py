@@ -9,9 +9,10 @@ from typing import Any
 
 from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, EndonymError, JobError, MissingError
-from endonym.models.weights import get
+from endonym.jobs.submit import resolve_job
 from endonym.project import Project
-from endonym.store.jobs import newest_artifact
+from endonym.store.jobs import get, newest_artifact
+from endonym.teach.mapping import composing, look, mapped
 from endonym.teach.settings import Config
 
 SECONDS = 900
@@ -19,19 +20,24 @@ SECONDS = 900
 
 def request(cfg: Config, project: Project, inputs: dict[str, int] | None = None) -> dict[str, Any]:
     """What to ask for: these settings on the chats and the split of `inputs` (job numbers), else on the newest; raises MissingError
-    where there are none."""
+    where there are none. The newest were perhaps made of more records, or of fewer, than these settings take: their rows are counted
+    in proportion."""
     kinds = {"dataset": "chats", "split": "split"}
     jobs = inputs or {name: number for name, kind in kinds.items() if (number := newest_artifact(project.db, kind))}
     if len(jobs) < len(kinds):
         raise MissingError("nothing can be told before the material is read", "Run: endonym run, or endonym teach")
     chats = Dataset(project.output(jobs["dataset"]), "teach")
-    context = None
-    if (config := get(project.base) / "config.json").is_file():
-        context = json.loads(config.read_text(encoding="utf-8")).get("max_position_embeddings")
-    return {
-        "project": str(project.path), "cfg": cfg.model_dump(mode="json"), "inputs": jobs, "context": context,
-        "rows": sum(getattr(chat, "weight", 1.0) for chat in chats.records("train")),
-    }  # fmt: skip
+    rows = sum(getattr(chat, "weight", 1.0) for chat in chats.records("train"))
+    share = 1.0 if inputs else _share(cfg, project, jobs)
+    return {"project": str(project.path), "cfg": cfg.model_dump(mode="json"), "inputs": jobs, "rows": rows * share}
+
+
+def _share(cfg: Config, project: Project, jobs: dict[str, int]) -> float:
+    """How many records the chats are going to be made of, beside those that they were made of."""
+    num = Dataset(project.output(jobs["split"]), "teach").count("train")
+    then = get(project.db, jobs["dataset"]).settings["stage"]["most"]
+    now = resolve_job(project, "compose", "", composing(cfg), None).config.most
+    return min(now or num, num) / max(1, min(then or num, num))
 
 
 def ask(request: dict[str, Any]) -> dict[str, Any]:
@@ -64,10 +70,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """What `ask` gives back, computed in this process; raises what the recipe raises."""
     from endonym.config import Layer
     from endonym.jobs.stage import load_stage, resolve
-    from endonym.teach.mapping import look, mapped
 
     project = Project(request["project"])
-    chosen = mapped(Config(**request["cfg"]), request["rows"], look(request["context"]))
+    chosen = mapped(Config(**request["cfg"]), request["rows"], look(project.base))
     stage = load_stage("train")
     layers = [project.layer("train"), Layer("teach", chosen.settings)]
     resolved = resolve(stage, chosen.recipe, layers, project.path)

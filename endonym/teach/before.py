@@ -17,6 +17,7 @@ from endonym.models import weights
 from endonym.store.files import hash_folder
 from endonym.teach import apart
 from endonym.teach.lesson import Lesson, means, numbers
+from endonym.teach.mapping import composing
 
 REFINING = ("ingest", "clean", "align", "split", "augment", "compose")
 
@@ -51,8 +52,7 @@ def refine(lesson: Lesson) -> Done:
     kinds: dict[str, int] = {}
     for verb, plugin in read_plan(lesson.project)[0]:
         if verb in REFINING:
-            most = lesson.cfg.max_rows if verb == "compose" else None
-            settings = {} if most is None else {"most": most}
+            settings = composing(lesson.cfg) if verb == "compose" else {}
             resolved = resolve_job(lesson.project, verb, plugin, settings, None)
             row = lesson.child(1, verb, verb, plugin, settings, inputs_from(resolved.inputs, kinds))
             kinds[resolved.produces] = row.id

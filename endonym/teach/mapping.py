@@ -33,11 +33,19 @@ class Mapped:
     notes: list[str]
 
 
-def look(context: int | None = None) -> Machine:
-    """This machine; loads PyTorch."""
+def look(base: str) -> Machine:
+    """This machine with a base model; loads PyTorch."""
     from endonym.models.load import device
+    from endonym.models.needs import size_of
 
-    return Machine(device().type, importlib.util.find_spec("bitsandbytes") is not None, context)
+    size = size_of(base)
+    packs = importlib.util.find_spec("bitsandbytes") is not None
+    return Machine(device().type, packs, size.context if size else None)
+
+
+def composing(cfg: Config) -> dict[str, Any]:
+    """Settings of `compose`, beside those of the project."""
+    return {} if cfg.max_rows is None else {"most": cfg.max_rows}
 
 
 def mapped(cfg: Config, num_rows: float, machine: Machine) -> Mapped:

@@ -74,7 +74,8 @@ class Config(BaseModel):
             return values
         named = {to_camel(name): name for name in cls.model_fields}
         given = {named.get(key, key): value for key, value in values.items()}
-        return {**presets().get(str(given.get("preset", "")), {}), **given}
+        preset = presets().get(str(given.get("preset", "")), {"settings": {}})
+        return {**preset["settings"], **given}
 
     @model_validator(mode="after")
     def _one_format(self) -> Config:
@@ -84,5 +85,5 @@ class Config(BaseModel):
 
 
 def presets() -> dict[str, dict[str, Any]]:
-    """The ready-made settings by name."""
+    """By name the label, a sentence and the settings of each preset."""
     return read_toml(PRESETS)

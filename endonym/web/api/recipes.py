@@ -40,9 +40,8 @@ def recipes() -> dict[str, Any]:
             found.append({"verb": "train", "plugin": name, "help": plugin.help, "missing": error.hint})
             continue
         schema = module.Config.model_json_schema()
-        found.append(
-            {"verb": "train", "plugin": name, "help": plugin.help, "schema": schema, "presets": _presets("train", name)}
-        )
+        presets = _all_presets().get(name, [])
+        found.append({"verb": "train", "plugin": name, "help": plugin.help, "schema": schema, "presets": presets})
     return {"recipes": found}
 
 
@@ -61,16 +60,17 @@ def _is_plain(verb: str) -> bool:
 
 def _stage(verb: str) -> dict[str, Any]:
     schema = load_stage(verb).module.Config.model_json_schema()
-    return {"verb": verb, "plugin": "", "help": sentence(verb), "schema": schema, "presets": _presets(verb, "")}
+    found = _presets_of_teach() if verb == "teach" else []
+    return {"verb": verb, "plugin": "", "help": sentence(verb), "schema": schema, "presets": found}
 
 
-def _presets(verb: str, plugin: str) -> list[dict[str, Any]]:
-    """Presets with the settings each stands for, by the names that the schema has."""
-    found: list[dict[str, Any]] = _all_presets().get(verb, {}).get(plugin, [])
-    if verb != "teach":
-        return found
-    fields, settings = teach.Config.model_fields, teach.presets()
-    return [{**one, "settings": {fields[k].alias or k: v for k, v in settings[one["name"]].items()}} for one in found]
+def _presets_of_teach() -> list[dict[str, Any]]:
+    """The presets of `teach`, their settings by the names that its schema has."""
+    fields = teach.Config.model_fields
+    return [
+        {"name": name, **one, "settings": {fields[key].alias or key: value for key, value in one["settings"].items()}}
+        for name, one in teach.presets().items()
+    ]
 
 
 @cache

@@ -19,6 +19,7 @@ from endonym.errors import UsageError
 from endonym.jobs import submit as jobs
 from endonym.project import Project
 from endonym.store import jobs as rows
+from endonym.teach.settings import Config
 from endonym.web import tuning as store
 from endonym.web.asked import Body, Text, Values
 from endonym.web.errors import NotFoundError
@@ -27,8 +28,6 @@ from endonym.web.uploads import FOLDER, Receiver, new_folder
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 LOOK_SECONDS = 900.0
-LEARNING_RATE = 2e-4
-"""What a learning rate multiplier of 1 stands for."""
 Ident = Annotated[str, Query(max_length=100)]
 Count = Annotated[int, Query(ge=1, le=10_000)]
 MULTIPART = {
@@ -82,13 +81,14 @@ class NewTuning(BaseModel):
         """Settings of `teach`, and the hyperparameters as the job shows them."""
         asked = self.method.supervised.hyperparameters if self.method else self.hyperparameters or Hyperparameters()
         shown = asked.model_dump()
-        found: dict[str, Any] = {"seed": self.seed if self.seed is not None else 20}
+        usual = Config()
+        found: dict[str, Any] = {"seed": usual.seed if self.seed is None else self.seed}
         if asked.n_epochs != "auto":
             found["epochs"] = asked.n_epochs
         if asked.batch_size != "auto":
             found |= {"batch_size": asked.batch_size, "gradient_accumulation_steps": 1}
         if asked.learning_rate_multiplier != "auto":
-            found["learning_rate"] = LEARNING_RATE * asked.learning_rate_multiplier
+            found["learning_rate"] = usual.learning_rate * asked.learning_rate_multiplier
         return found | self.endonym, shown
 
 

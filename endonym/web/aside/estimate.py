@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 from endonym.errors import MissingError
-from endonym.jobs.submit import find_inputs, resolve_job
+from endonym.jobs.submit import find_inputs, prepare, resolve_job
 from endonym.project import Project
 
 
@@ -44,15 +45,14 @@ def _lesson(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], li
     from endonym.teach import apart
     from endonym.teach.mapping import look, mapped
 
-    resolved = resolve_job(home, "teach", "", settings, None)
+    _, resolved, _ = prepare(home, "teach", "", settings, {}, None)
     try:
         found = apart.answer(apart.request(resolved.config, home))
     except MissingError:
-        chosen = mapped(resolved.config, 1, look())
+        # How many rows there will be is not known: what is said of few steps is said where the settings alone make them few.
+        chosen = mapped(resolved.config, sys.maxsize, look(home.base))
         told, notes = _roughly(home, chosen.settings)
-        # How many steps there are depends on the rows, and so does what is said of the warm-up.
-        notes += [note for note in chosen.notes if not note.startswith("warmupSteps")]
-        return told | {"recipe": chosen.recipe}, notes
+        return told | {"recipe": chosen.recipe}, notes + chosen.notes
     return found["forecast"] | {"recipe": found["recipe"], "settings": found["settings"]}, list(found["notes"])
 
 
