@@ -233,9 +233,9 @@ class Studio:
 
 
 @contextmanager
-def studio_over(home: Path) -> Iterator[Studio]:
+def studio_over(home: Path, port: str = "0") -> Iterator[Studio]:
     """Start `endonym studio` over `home` as a process of its own, and end it afterwards."""
-    command = [sys.executable, "-m", "endonym", "studio", str(home), "--port", "0", "--json"]
+    command = [sys.executable, "-m", "endonym", "studio", str(home), "--port", port, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from conftest import studio_over
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import Studio
     from playwright.sync_api import Browser, Locator, Page
 
@@ -30,6 +33,31 @@ TRAINED = 600_000
 """Milliseconds that ten steps of a tiny model may take, with all nine steps around them, on a machine that does other things too."""
 PATIENCE = 30_000
 DATA = Path(__file__).parent / "data" / "tseltal"
+CURVE = "document.querySelector('.uplot canvas').toDataURL()"
+POLLED = """async () => {
+  const { follow } = await import("/static/lib/stream.js"), event = (id) => ({ id, kind: "log", data: {} });
+  let opened = 0;
+  return new Promise((done) => {
+    const taken = [];
+    window.EventSource = class {
+      static CLOSED = 2;
+      constructor(url) {
+        opened += 1;
+        if (opened === 1) setTimeout(() => { this.readyState = 2; this.onerror(); });
+        else setTimeout(() => done([taken, url.split("?")[1]]), 300);
+      }
+      addEventListener() {}
+      close() {}
+    };
+    const answers = { 1: Array.from({ length: 500 }, (_, i) => event(i + 1)), 2: [event(600)] };
+    window.fetch = async (url) => {
+      const events = answers[/jobs.(\\d+)/.exec(url)[1]];
+      return { json: async () => ({ events, next: events.at(-1).id }) };
+    };
+    follow({ take: (batch) => taken.push(...batch.map((one) => one.id)), jobs: () => [1, 2] });
+  });
+}"""
+"""A stream that breaks at once, and two jobs to poll for: one with more events than are given at once, one with a later one."""
 
 
 @dataclass
@@ -262,6 +290,39 @@ def test_rights_are_edited_where_a_source_stands(chromium: Browser, studio: Stud
     page.get_by_text("Ana, 2024").wait_for()
     assert page.locator("p.warn", has_text="Not for commercial use").is_visible()
     assert not seen.troubles
+
+
+def test_the_job_page_catches_up_when_the_studio_was_killed(
+    chromium: Browser, tmp_path: Path, composed: Path, copied: Callable[[Path, Path], Path]
+):
+    copied(composed, tmp_path / "tseltal")
+    settings = {"steps": 40, "batch_size": 4, "samples": 0, "evaluate_every": 20, "valid_rows": 4, "rank": 2}
+    with studio_over(tmp_path) as first:
+        page, _ = opened(chromium, first)
+        with first.program() as program:
+            asked = {"verb": "train", "plugin": "lora", "settings": settings}
+            job = program.post("/api/v1/projects/tseltal/jobs", json=asked).json()["id"]
+        go(page, f"{first.base}/p/tseltal/jobs/{job}")
+        page.wait_for_selector(".uplot canvas")
+        first.process.kill()
+        first.process.wait()
+        page.get_by_text("this page will catch up").wait_for()
+    with studio_over(tmp_path, first.base.rpartition(":")[2]):
+        page.locator(".chip", has_text="Done").wait_for()
+        page.wait_for_timeout(500)
+        curve, said = page.evaluate(CURVE), page.locator("#main").inner_text()
+        # What came piece by piece is what stands there when it is asked for as a whole.
+        page.reload()
+        page.wait_for_selector(".uplot canvas")
+        _expect(page.locator("#main")).to_have_text(re.sub(r"\s+", " ", said), use_inner_text=True)
+        page.wait_for_timeout(500)
+        assert page.evaluate(CURVE) == curve
+
+
+def test_polling_leaves_no_event_out(chromium: Browser, studio: Studio):
+    page, _ = opened(chromium, studio)
+    taken, address = page.evaluate(POLLED)
+    assert (taken, address) == (list(range(1, 501)), "after=500")
 
 
 def test_a_language_written_from_right_to_left(chromium: Browser, studio: Studio, tiny_model: Path):

@@ -3,7 +3,7 @@ import { here } from "./api.js";
 
 export const KINDS = ["state", "tick", "metric", "log", "sample", "check", "step", "summary", "warning", "waiting", "recovered", "forecast", "rung"];
 const PATIENCE = 3;
-const EVERY = 2000;
+const EVERY = 2000, AT_ONCE = 500;
 
 // Give batches of events with an id above `after` to `take`, one batch a frame; returns what ends it. `jobs()` names the jobs to poll for.
 export function follow({ after = null, take, jobs, mode = () => {} }) {
@@ -37,8 +37,10 @@ export function follow({ after = null, take, jobs, mode = () => {} }) {
   async function poll() {
     if (over || source) return;
     try {
-      const found = await Promise.all([...new Set(jobs())].map((job) => fetch(`${here}/jobs/${job}/events?after=${last}&limit=500`).then((answer) => answer.json())));
-      found.flatMap((answer) => answer.events ?? []).sort((a, b) => a.id - b.id).forEach(add);
+      const found = await Promise.all([...new Set(jobs())].map((job) => fetch(`${here}/jobs/${job}/events?after=${last}&limit=${AT_ONCE}`).then((answer) => answer.json())));
+      // Of a job with more events than are given at once, the stream brings the rest: no event of another job may go before them.
+      const until = Math.min(...found.filter((answer) => answer.events?.length === AT_ONCE).map((answer) => answer.next));
+      found.flatMap((answer) => answer.events ?? []).filter((event) => event.id <= until).sort((a, b) => a.id - b.id).forEach(add);
       failures = 0;
       open();
     } catch {
