@@ -20,6 +20,7 @@ from endonym.jobs.submit import resume, submit, wait_for
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
+from endonym.store.files import file_hash
 from endonym.store.tokens import Needs
 from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
@@ -383,7 +384,7 @@ def test_a_damaged_base_is_made_anew_or_named(taught, monkeypatch, tmp_path):
     folder = tmp_path / "models" / "smollm2-135m"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"whole")
-    whole = {"files": {"model.safetensors": {"sha256": weights.sha256(folder / "model.safetensors"), "bytes": 5}}}
+    whole = {"files": {"model.safetensors": {"sha256": file_hash(folder / "model.safetensors"), "bytes": 5}}}
     (folder / weights.MANIFEST).write_text(json.dumps(whole))
     monkeypatch.setenv("ENDONYM_CACHE", str(tmp_path))
     monkeypatch.setattr(Project, "base", "smollm2-135m")

