@@ -110,7 +110,7 @@ def prepare(folder: Path) -> Project:
     project = Project.create(folder, language="tzh")
     (folder / "plugins" / "action").mkdir(parents=True)
     (folder / "plugins" / "action" / "count.py").write_text(ACTION, encoding="utf-8")
-    row = jobs.create(project.db, "split", "", "split", {"stage": {}, "plugins": {}}, {})
+    row = jobs.find_or_create(project.db, "split", "", "split", {"stage": {}, "plugins": {}}, {})
     output = project.runs / row.folder / "output"
     with DatasetWriter(output) as out:
         out.keep(Pair("a", "one", "jun", "eng", "tzh", "a:1"), "train")

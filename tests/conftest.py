@@ -179,7 +179,7 @@ def split_project(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
         file = Project.create(folder, language="tzh", pivot="spa", base=str(tiny_model)).file
         file.write_text(plan + file.read_text(encoding="utf-8"), encoding="utf-8")
         project = Project(folder)
-        row = jobs.create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
+        row = jobs.find_or_create(project.db, "split", "", "key", {"stage": {}, "plugins": {}}, {})
         output = project.runs / row.folder / "output"
         with DatasetWriter(output) as out:
             for i, (source, target) in enumerate(pairs):

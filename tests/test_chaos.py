@@ -29,7 +29,9 @@ def test_kills_of_servers_and_workers_lose_nothing(tmp_path, monkeypatch):
 def test_what_is_wrong_is_counted(tmp_path):
     """A point missing, one there twice, a line in the file alone, a job that succeeded twice, one that was never done."""
     project = chaos.prepare(tmp_path / "project")
-    row = jobs.create(project.db, "tokenizer", "count", "key", {"stage": {}, "plugins": {"count": {"number": 0}}}, {})
+    row = jobs.find_or_create(
+        project.db, "tokenizer", "count", "key", {"stage": {}, "plugins": {"count": {"number": 0}}}, {}
+    )
     jobs.claim(project.db, row.id, identity())
     folder = project.runs / row.folder
     for step in (1, 2, 2, 4):

@@ -302,7 +302,7 @@ def test_what_repeats_a_parallel_paragraph_and_another_goes_for_the_other():
 
 
 def run_clean(project: Project, raw: Path, settings: dict | None = None) -> Dataset:
-    row = job_rows.create(project.db, "clean", "", "key", {}, {})
+    row = job_rows.find_or_create(project.db, "clean", "", "key", {}, {})
     folder = project.runs / f"{row.id:04d}-clean"
     (folder / "output").mkdir(parents=True)
     chosen = {name: plugins.load("filter", name) for name in clean.DEFAULT}
@@ -395,7 +395,7 @@ def test_a_filter_that_hides_what_it_changes_is_called_out(tmp_path):
     )
     with DatasetWriter(tmp_path / "raw") as out:
         out.keep(doc("hola"))
-    row = job_rows.create(project.db, "clean", "", "key", {}, {})
+    row = job_rows.find_or_create(project.db, "clean", "", "key", {}, {})
     job_folder = project.runs / "0001-clean"
     (job_folder / "output").mkdir(parents=True)
     module = plugins.load("filter", "cut", project.path)

@@ -336,7 +336,7 @@ def test_what_the_new_rows_alone_took_is_counted_in(project, copied, tmp_path):
     project = Project(copied(project.path, tmp_path / "project"))
     recipe = plugins.load("recipe", "embeddings")
     cfg = recipe.Config(**{**FEW, "samples": 0, "rows": "mean"})
-    row = jobs.create(project.db, "train", "embeddings", "counted", cfg.model_dump(mode="json"), {})
+    row = jobs.find_or_create(project.db, "train", "embeddings", "counted", cfg.model_dump(mode="json"), {})
     folder = project.runs / row.folder
     (folder / "output").mkdir(parents=True)
     inputs = {name: project.newest(kind) for name, kind in {**run.INPUTS, **recipe.INPUTS}.items()}

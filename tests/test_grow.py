@@ -314,7 +314,7 @@ def test_the_forecast_lays_out_what_is_grown(project, tokenizers, operator, caps
 def job_for(project: Project, **settings) -> Job:
     """A job of the recipe `grow` to run in this process."""
     cfg = recipe.Config(**{**FEW, "samples": 0, **settings})
-    row = jobs.create(project.db, "train", "grow", f"test-{settings}", cfg.model_dump(mode="json"), {})
+    row = jobs.find_or_create(project.db, "train", "grow", f"test-{settings}", cfg.model_dump(mode="json"), {})
     folder = project.runs / row.folder
     (folder / "output").mkdir(parents=True)
     inputs = {"dataset": project.newest("chats"), "split": project.newest("split")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import secrets
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -79,7 +80,7 @@ def make_project(folder: Path, language: str = "tzh", pivot: str = "spa") -> Pro
 
 
 def run_ingest(project: Project, **settings) -> Dataset:
-    row = job_rows.create(project.db, "ingest", "", "key", {}, {})
+    row = job_rows.find_or_create(project.db, "ingest", "", secrets.token_hex(8), {}, {})
     folder = project.runs / f"{row.id:04d}-ingest"
     (folder / "output").mkdir(parents=True)
     job = Job(project, row.id, "ingest", "", folder, {}, {})

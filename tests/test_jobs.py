@@ -31,7 +31,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def new(project: Project, key: str = "key", **more) -> jobs.JobRow:
-    return jobs.create(project.db, "ingest", "", key, {"stage": {}, "plugins": {}}, {}, **more)
+    return jobs.find_or_create(project.db, "ingest", "", key, {"stage": {}, "plugins": {}}, {}, **more)
 
 
 def dead() -> str:

@@ -197,7 +197,7 @@ def project_with(folder, tseltal):
     entries = [Entry("e1", "k'op", "tzh", (Sense("palabra", "spa"),), "d.csv:2")]
     kept, dropped = sifted([*clean, Pair("bad", "[response]", "TODO", "spa", "tzh", "b.tsv:1")])
     for verb, kind in (("ingest", "raw"), ("clean", "clean")):
-        row = job_rows.create(project.db, verb, "", verb, {}, {})
+        row = job_rows.find_or_create(project.db, verb, "", verb, {}, {})
         out = project.runs / row.folder / "output" if row.folder else project.runs / f"{row.id:04d}-{verb}" / "output"
         with DatasetWriter(out) as writer:
             for record in [*kept, *entries]:

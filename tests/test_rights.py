@@ -40,7 +40,7 @@ def project(tmp_path) -> Project:
 
 def artifact(project: Project, verb: str, kind: str, inputs: dict[str, int]) -> int:
     """A finished job with an empty artifact of this kind."""
-    row = rows.create(project.db, verb, "", f"{verb}{kind}{inputs}", {}, inputs)
+    row = rows.find_or_create(project.db, verb, "", f"{verb}{kind}{inputs}", {}, inputs)
     folder = project.runs / row.folder
     (folder / "output").mkdir(parents=True, exist_ok=True)
     record = {"job": row.id, "kind": kind, "hash": f"h{row.id}", "parents": [], "inputs": inputs, "summary": {}}

@@ -374,7 +374,7 @@ def run_folder(victim: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     project = Project(victim.home / "victim")
     if not (project.runs / "0001-ingest").exists():
-        row = jobs.create(project.db, "ingest", "", "key", {"stage": {}, "plugins": {}}, {})
+        row = jobs.find_or_create(project.db, "ingest", "", "key", {"stage": {}, "plugins": {}}, {})
         jobs.claim(project.db, row.id, identity())
         jobs.finish(project.db, row.id, "cancelled", {}, {})
         folder = project.runs / row.folder

@@ -29,21 +29,6 @@ _FAMILY = (
 )
 
 
-def create(
-    db: sqlite3.Connection,
-    verb: str,
-    plugin: str,
-    key: str,
-    settings: dict[str, Any],
-    inputs: dict[str, Any],
-    *,
-    parent: int | None = None,
-) -> JobRow:
-    """Insert a queued job, make its run folder, and return it; the folder's name carries number, verb and plugin."""
-    with transaction(db):
-        return _insert(db, verb, plugin, key, settings, inputs, parent, None)
-
-
 def find_or_create(
     db: sqlite3.Connection,
     verb: str,
@@ -54,7 +39,10 @@ def find_or_create(
     *,
     parent: int | None = None,
 ) -> JobRow:
-    """The job with this key that succeeded or has not ended, else a new one, which continues one that failed or was cancelled."""
+    """The job with this key that succeeded or has not ended, else a new one, which continues one that failed or was cancelled.
+
+    A new one is queued and has a run folder, whose name carries its number, verb and plugin.
+    """
     with transaction(db):
         known = done_with_key(db, key) or open_with_key(db, key)
         if known is None or known.state in ("failed", "cancelled"):
