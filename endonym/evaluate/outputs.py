@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from endonym.evaluate.items import Item
+from endonym.store.files import whole_lines
 
 
 class Outputs:
@@ -15,7 +16,7 @@ class Outputs:
     def __init__(self, path: Path):
         self.path = path
         self._known: dict[tuple[str, str, str], dict[str, Any]] = {}
-        for line in self._whole_lines():
+        for line in whole_lines(self.path):
             row = json.loads(line)
             self._known[(row["system"], row["task"], row["id"])] = row
 
@@ -42,14 +43,3 @@ class Outputs:
                 file.write(json.dumps({k: v for k, v in row.items() if v is not None}, ensure_ascii=False) + "\n")
                 self._known[(system, item.task, item.id)] = row
             file.flush()
-
-    def _whole_lines(self) -> list[str]:
-        """Lines of the file; a last one cut off by a crash is removed from it."""
-        if not self.path.is_file():
-            return []
-        content = self.path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            with self.path.open("r+b") as file:
-                file.truncate(end)
-        return [line for line in content[:end].decode().split("\n") if line]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.grade.marks import Answered, Question
+from endonym.store.files import whole_lines
 
 if TYPE_CHECKING:
     from endonym.models.generate import Sampling
@@ -31,7 +32,7 @@ def ask_all(
     cancelled: Callable[[], bool],
 ) -> list[Answered]:
     """The answers in order, each a line of `path` as soon as it is there; fewer where `cancelled`."""
-    done = _read(path)
+    done = {row["id"]: row for row in map(json.loads, whole_lines(path))}
     found: list[Answered] = []
     for number, question in enumerate(questions):
         if cancelled():
@@ -64,15 +65,3 @@ def _ask(loaded: Loaded, question: Question, sampling: Sampling) -> dict[str, An
         "seconds": round(seconds, 4), "first_token_seconds": None if first is None else round(first, 4),
         "ended": len(ids) < sampling.max_new_tokens,
     }  # fmt: skip
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Answers given before; a last line cut off by a crash is removed."""
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):
-        with path.open("r+b") as file:
-            file.truncate(end)
-    return {row["id"]: row for row in map(json.loads, content[:end].decode().splitlines())}

@@ -31,6 +31,21 @@ def hash_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def whole_lines(path: Path) -> list[str]:
+    """Lines of a JSONL file, none where there is no file; a last one cut off by a crash is removed from it.
+
+    Lines end at line feeds alone: a text may hold other characters that Unicode takes for line ends.
+    """
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        with path.open("r+b") as file:
+            file.truncate(end)
+    return [line for line in content[:end].decode().split("\n") if line]
+
+
 def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk before going on: a rename that is on it before its file loses both."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -33,7 +33,7 @@ class JobRow:
     cancel_requested: bool
     pause_requested: bool
     asked: float | None
-    """When it was asked to end, while it has not."""
+    """When it was first asked to end."""
     rung: int
     """What was done since, where asking was not enough: 1 a signal that it can catch, 2 one that it cannot."""
     lost: int

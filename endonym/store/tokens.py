@@ -99,11 +99,12 @@ def _lacking(rows: list[sqlite3.Row], mine: sqlite3.Row, free_disk: int) -> str:
     free = {name: size - sum(held[name]) for name, size in free.items()}
     kept: dict[str, str] = {}
     for row in sorted((r for r in rows if not r["held"]), key=lambda r: (-r["priority"], r["id"])):
-        lacks = [n for n in free if row[n] and (n in kept or (row[n] > free[n] and held[n]))]
+        own = [n for n in free if n != "disk" or row["device"] == mine["device"]]  # another disk is another matter
+        lacks = [n for n in own if row[n] and (n in kept or (row[n] > free[n] and held[n]))]
         if row["id"] == mine["id"]:
             return _words(lacks, row, free, kept, there)
         if not lacks:  # it takes its share the next time it asks
-            for name in free:
+            for name in own:
                 free[name] -= row[name]
                 held[name] += [row[name]] if row[name] else []
         elif time.time() - row["asked"] > PATIENCE_SECONDS:

@@ -61,18 +61,18 @@ def refine(lesson: Lesson) -> Done:
             "the plan has no step 'compose', so there is nothing to learn", "Add it to steps in endonym.toml."
         )
     chats, split = (Dataset(lesson.output(name), "teach").manifest for name in ("compose", "split"))
-    raw = Dataset(lesson.output("ingest"), "teach").manifest
-    refined = Dataset(lesson.output("clean"), "teach") if "clean" in lesson.made else None
-    earned = experience.of_records(refined.records() if refined else ())
+    raw = Dataset(lesson.output("ingest"), "teach")
+    refined = Dataset(lesson.output("clean"), "teach") if "clean" in lesson.made else raw
+    earned = experience.of_records(refined.records())
     lesson.list.kept["experience"] = earned.as_json()
     counts = {name: part["records"] for name, part in chats["files"].items()}
     characters = {
-        key: sum(block[key] for block in (refined.manifest if refined else raw)["characters"].values())
+        key: sum(block[key] for block in refined.manifest["characters"].values())
         for key in ("in", "kept", "dropped", "changed")
     }
     evidence = {
-        "read": raw["files"]["records"]["records"], "kept": earned.items, "quality": earned.quality,
-        "dropped": refined.manifest["dropped"] if refined else {}, "characters": characters, "repairs": repairs(lesson),
+        "read": raw.manifest["files"]["records"]["records"], "kept": earned.items, "quality": earned.quality,
+        "dropped": refined.manifest["dropped"] if refined is not raw else {}, "characters": characters, "repairs": repairs(lesson),
         "splits": {name: part["records"] for name, part in split["files"].items()},
         "chats": counts, "chats_hash": chats["hash"],
     }  # fmt: skip

@@ -72,7 +72,7 @@ class Lesson:
             "max_new_tokens": cfg.max_tokens, "temperature": cfg.temperature, "top_p": cfg.top_p, "seed": cfg.seed,
         }  # fmt: skip
         if cfg.judge_url:
-            settings["plugins"] = ["reference", "coherence", "judge"]
+            settings["plugins"] = ["judge", "reference", "coherence"]
             settings["judge"] = {"url": cfg.judge_url, "model": cfg.judge_model, "ratings": cfg.judge_ratings}
         return settings
 

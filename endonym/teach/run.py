@@ -39,9 +39,9 @@ def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:
 
 
 def depends(cfg: Config, project: Project) -> Any:
-    """All that decides what the steps do: the project's settings, its prompts and plugins, and the question files."""
+    """All that decides what the steps do: the project's settings, its prompts and plugins, and the files of questions and of people's ratings."""
     tables = {name: table for name, table in project.settings.items() if name not in ("project", "sources", "serve")}
-    files = [project.path / Path(name).expanduser() for name in cfg.questions]
+    files = [project.path / Path(name).expanduser() for name in (*cfg.questions, *filter(None, [cfg.judge_ratings]))]
     own = [hash_folder(folder) for name in ("prompts", "plugins") if (folder := project.path / name).is_dir()]
     return {"settings": tables, "questions": [file_hash(p) if p.is_file() else None for p in files], "own": own}
 

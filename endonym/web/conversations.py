@@ -37,7 +37,7 @@ class Conversation:
         folder = project / STATE_FOLDER / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         there = sorted(_own(folder).glob("*.jsonl"), key=lambda path: path.lstat().st_mtime)
-        for path in there[: len(there) + 1 - MOST_KEPT]:
+        for path in there[: max(0, len(there) + 1 - MOST_KEPT)]:
             path.unlink(missing_ok=True)
         found = cls(folder / f"{secrets.token_hex(16)}.jsonl")
         found._write("", os.O_CREAT | os.O_EXCL)

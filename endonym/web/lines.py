@@ -68,8 +68,10 @@ def _from(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
             if number >= start:
                 yield number, line
             number += 1
-            if number % EVERY == 0 and number // EVERY == len(marks.starts):
-                marks.starts.append(file.tell())
+            if number % EVERY == 0:
+                with _LOCK:  # others may read the same file
+                    if number // EVERY == len(marks.starts):
+                        marks.starts.append(file.tell())
 
 
 def _marks(path: Path) -> _Marks:

@@ -53,9 +53,9 @@ router = APIRouter(include_in_schema=False)
 def enter(request: Request, code: str = "") -> Response:
     """Take a code that is good once, give a session's cookie for it, and go to the page it is for."""
     sessions = request.app.state.sessions
-    if sessions.known([request.headers.get("cookie", "").encode("latin-1", "replace")]):
-        return RedirectResponse("/", 303)
     entered = sessions.enter(code)
+    if entered is None and sessions.known([request.headers.get("cookie", "").encode("latin-1", "replace")]):
+        return RedirectResponse("/", 303)
     if entered is None:
         return answer(403, "this address was used, or is too old", "Run endonym studio again.", "UsageError", "used")
     value, where = entered

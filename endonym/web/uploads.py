@@ -107,6 +107,8 @@ class Receiver:
         if kind != b"form-data":
             raise UsageError("a part has no Content-Disposition: form-data", "Let a library make the body.")
         self._field, self._value = options.get(b"name", b"").decode("utf-8", "replace"), b""
+        if len(self.fields) > 32:
+            raise TooLargeError("more fields than any request needs", "Send files as files.")
         if b"filename" not in options:
             return
         if len(self.files) >= MOST_FILES:
@@ -119,7 +121,7 @@ class Receiver:
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._file is None:
             self._value += data[start:end]
-            if len(self._value) > LONGEST_FIELD or len(self.fields) > 32:
+            if len(self._value) > LONGEST_FIELD:
                 raise TooLargeError("a field is longer than any needs to be", "Send files as files.")
             return
         one = self.files[-1]

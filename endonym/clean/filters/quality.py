@@ -53,11 +53,12 @@ def sift(records: Iterable[Record], cfg: Config) -> Generator[Keep | Drop, None,
     with Spool() as spool:
         sample = Batch.of(_sampled(spool.through(records), cfg.sample))
         measures: dict[str, Callable[[Batch], Floats]] = {}
-        measure: Callable[[Batch], Floats] | None = None
+        earlier: Callable[[Batch], Floats] | None = None
         for name, module in modules.items():
-            if measure:  # the last part has none after it that would ask what it trusts
-                sample.trusted &= ~(measure(sample) < EDGE)
-            measure = measures[name] = module.fit(sample, module.Config())
+            if earlier:  # the last part has none after it that would ask what it trusts
+                sample.trusted &= ~(earlier(sample) < EDGE)
+            earlier = measures[name] = module.fit(sample, module.Config())
+        del sample
         totals: list[int] = [0] * 11
 
         def measured(batch: Batch) -> dict[str, list[float]]:

@@ -121,7 +121,7 @@ def _resume(project: Project, args: argparse.Namespace, console: Console) -> Non
 
     before = last_event(project)
     row = resume(project, args.job)
-    if row.continues == args.job:
+    if row.id != args.job:
         console.say(f"job {args.job} ended as it did; its work goes on as job {row.id}")
     if not args.detach:
         row = follow_job(project, row.id, console, before)

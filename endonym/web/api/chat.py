@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal
@@ -136,19 +137,17 @@ async def replies(models: Aside, given: dict[str, Any], request: Request) -> Asy
             loop.call_soon_threadsafe(queue.put_nowait, reply)
 
     cancel = await asyncio.to_thread(models.ask, "answer.chat", given, put)
-    silent = 0.0
     try:
         while True:
             try:
                 reply = await asyncio.wait_for(queue.get(), LOOK_SECONDS)
             except TimeoutError:
-                silent += LOOK_SECONDS
                 if await request.is_disconnected():
                     return
-                if silent > SILENT_SECONDS:
+                # Who waits in line hears nothing either: it is the process that must not be silent.
+                if time.monotonic() - models.used > SILENT_SECONDS:
                     await asyncio.to_thread(models.close)
                 continue
-            silent = 0.0
             yield reply
             if reply["event"] in ("done", "error"):
                 return

@@ -54,6 +54,9 @@ def _serve(request: dict[str, Any], cancelled: set[int], out: Any) -> None:
         out.flush()
 
     try:
+        if number in cancelled:  # taken back while it waited in line
+            return
+        send("began", {})
         if request["do"] not in KNOWN:
             raise UsageError("nothing of this name is done here", f"Known: {', '.join(KNOWN)}.")
         module, _, function = request["do"].partition(".")

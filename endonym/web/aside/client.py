@@ -19,7 +19,7 @@ from typing import Any
 from endonym.errors import EndonymError
 
 Reply = Mapping[str, Any]
-"""`{"event", "data"}`; `done` and `error` are the last of a request."""
+"""`{"event", "data"}`; `began` is the first of a request, `done` or `error` the last."""
 Sink = Callable[[Reply], None]
 LAST = ("done", "error")
 ENDED = {"message": "the process that worked on this ended", "hint": "Try again; when it happens again, the memory may be too small.",
@@ -55,24 +55,25 @@ class Aside:
         with self._lock:
             process = self._running()
             number = next(self._numbers)
-            self._sinks[number] = sink
+            sinks = self._sinks
+            sinks[number] = sink
             self.used = time.monotonic()
         self._write(process, {"id": number, "do": what, "given": given})
 
         def cancel() -> None:
-            if self._sinks.pop(number, None) is not None:
+            if sinks.pop(number, None) is not None:
                 self._write(process, {"id": number, "cancel": True})
 
         return cancel
 
     def call(self, what: str, given: Mapping[str, Any], seconds: float) -> Any:
-        """Ask, wait, and return the data of `done`. Raises AsideError; after `seconds` the process is ended."""
+        """Ask, wait, and return the data of `done`. Raises AsideError; `seconds` after it began the process is ended."""
         replies: queue.Queue[Reply] = queue.Queue()
         self.ask(what, given, replies.put)
-        until = time.monotonic() + seconds
+        until: float | None = None
         while True:
             try:
-                reply = replies.get(timeout=max(0.0, until - time.monotonic()))
+                reply = replies.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
             except queue.Empty:
                 self.close()
                 said = {
@@ -81,6 +82,8 @@ class Aside:
                     "type": "JobError",
                 }
                 raise AsideError(said) from None
+            if reply["event"] == "began":  # not before: those ahead of it have limits of their own
+                until = time.monotonic() + seconds
             if reply["event"] == "error":
                 raise AsideError(reply["data"])
             if reply["event"] == "done":
@@ -100,7 +103,8 @@ class Aside:
                 [sys.executable, "-m", "endonym.web.aside"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                 encoding="utf-8",
             )  # fmt: skip
-            threading.Thread(target=self._read, args=(self._process,), name=self.name, daemon=True).start()
+            self._sinks = {}
+            threading.Thread(target=self._read, args=(self._process, self._sinks), name=self.name, daemon=True).start()
         return self._process
 
     def _write(self, process: subprocess.Popen[str], message: Mapping[str, Any]) -> None:
@@ -112,19 +116,21 @@ class Aside:
         except (OSError, ValueError):
             pass  # it is gone: the thread that reads from it tells those who wait
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: subprocess.Popen[str], sinks: dict[int, Sink]) -> None:
+        """Pass the replies of a process on to those who asked it; when it ends, tell the rest."""
         assert process.stdout is not None
         for line in process.stdout:
             message = json.loads(line)
             number, last = message.pop("id"), message["event"] in LAST
-            sink = self._sinks.pop(number, None) if last else self._sinks.get(number)
+            sink = sinks.pop(number, None) if last else sinks.get(number)
             self.used = time.monotonic()
             if sink is not None:
                 sink(message)
         process.wait()
         with self._lock:
-            left = list(self._sinks.values()) if self._process in (process, None) else []
-            if left:
-                self._sinks.clear()
+            left = list(sinks.values())
+            sinks.clear()
+            if self._process is process:  # who asks now starts another
+                self._process = None
         for sink in left:
             sink({"event": "error", "data": ENDED})

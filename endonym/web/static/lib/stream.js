@@ -35,14 +35,14 @@ export function follow({ after = null, take, jobs, mode = () => {} }) {
   function close() { source?.close(); source = null; }
 
   async function poll() {
-    if (over || source) return;
+    if (over || source || document.hidden) return;
     try {
-      const found = await Promise.all([...new Set(jobs())].map((job) => fetch(`${here}/jobs/${job}/events?after=${last}&limit=${AT_ONCE}`).then((answer) => answer.json())));
+      const found = await Promise.all([...new Set(jobs())].map((job) => fetch(`${here}/jobs/${job}/events?after=${last}&limit=${AT_ONCE}`).then((answer) => { if (!answer.ok) throw new Error(answer.status); return answer.json(); })));
       // Of a job with more events than are given at once, the stream brings the rest: no event of another job may go before them.
       const until = Math.min(...found.filter((answer) => answer.events?.length === AT_ONCE).map((answer) => answer.next));
       found.flatMap((answer) => answer.events ?? []).filter((event) => event.id <= until).sort((a, b) => a.id - b.id).forEach(add);
       failures = 0;
-      open();
+      setTimeout(() => document.hidden || open(), EVERY);
     } catch {
       mode("away");
       setTimeout(poll, EVERY);

@@ -50,7 +50,9 @@ function useJob() {
     let stop = () => {}, over = false;
     (async () => {
       if (!(await look())) return;
-      const known = new Set();
+      const known = new Set(), taken = new Set();
+      // What a child said while its events were being fetched comes by the stream as well.
+      const once = (events) => events.filter((event) => !taken.has(event.id) && taken.add(event.id));
       let last = 0;
       const load = async (one) => {
         known.add(one);
@@ -68,7 +70,8 @@ function useJob() {
         const curves = Object.entries(told.curves).filter(([name]) => /loss/.test(name)).map(([name, { steps: x, values: y }]) => [`${one}/${name}`, x.map((step, i) => [step, y[i]])]);
         const now = await get(`${here}/jobs/${one}`).catch(() => ({}));
         // Of a child that ran before the page was opened, how it stood at last.
-        set((old) => { const next = take(old, events); return { ...next, tick: { ...(now.progress && { [one]: now.progress }), ...next.tick }, curves: { ...next.curves, ...Object.fromEntries(curves) } }; });
+        const news = once(events);
+        set((old) => { const next = take(old, news); return { ...next, tick: { ...(now.progress && { [one]: now.progress }), ...next.tick }, curves: { ...next.curves, ...Object.fromEntries(curves) } }; });
         last = Math.max(last, ...events.map((event) => event.id));
       };
       await Promise.all([...family.current].map(load));
@@ -77,7 +80,7 @@ function useJob() {
         after: last, mode: setMode, jobs: () => [...family.current],
         take: async (batch) => {
           for (const event of batch) if (event.kind === "step" && event.job === Number(id) && event.data.job) family.current.add(event.data.job);
-          const own = batch.filter((event) => family.current.has(event.job));
+          const own = once(batch.filter((event) => family.current.has(event.job)));
           if (own.length) set((old) => take(old, own));
           if (own.some((event) => event.kind === "state" || event.kind === "step")) await look();
           for (const one of family.current) if (!known.has(one)) await load(one);
