@@ -39,6 +39,7 @@ POLLED = """async () => {
   let opened = 0;
   return new Promise((done) => {
     const taken = [];
+    setTimeout(() => done([taken, "no second stream"]), 20000);
     window.EventSource = class {
       static CLOSED = 2;
       constructor(url) {
@@ -52,7 +53,7 @@ POLLED = """async () => {
     const answers = { 1: Array.from({ length: 500 }, (_, i) => event(i + 1)), 2: [event(600)] };
     window.fetch = async (url) => {
       const events = answers[/jobs.(\\d+)/.exec(url)[1]];
-      return { json: async () => ({ events, next: events.at(-1).id }) };
+      return { ok: true, json: async () => ({ events, next: events.at(-1).id }) };
     };
     follow({ take: (batch) => taken.push(...batch.map((one) => one.id)), jobs: () => [1, 2] });
   });
@@ -248,7 +249,7 @@ def test_no_page_shuts_anybody_out(chromium: Browser, studio: Studio, lesson: st
 
 
 def test_a_conversation_is_there_again_after_a_reload(chromium: Browser, studio: Studio, tiny_model: Path):
-    project = project_of(studio, tiny_model, "Talk", "tzh")
+    project = project_of(studio, tiny_model, "Words", "tzh")
     page, seen = opened(chromium, studio)
     go(page, f"{studio.base}/p/{project}/chat?task=free")
     for n, words in enumerate(("buenos días", "¿qué tal?"), 1):

@@ -748,5 +748,6 @@ def test_who_waits_for_a_process_that_dies_is_told(tmp_path: Path):
     aside._process.kill()
     assert replies.get(timeout=30)["data"]["message"].endswith("ended")
     aside.ask("estimate.needed", {"project": str(tmp_path), "verb": "x", "plugin": "", "settings": {}}, replies.put)
+    assert replies.get(timeout=60)["event"] == "began"
     assert "is not an Endonym project" in replies.get(timeout=60)["data"]["message"]
     aside.close()
