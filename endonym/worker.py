@@ -18,7 +18,7 @@ from typing import Any
 
 from endonym.config import to_toml
 from endonym.errors import EndonymError, JobError
-from endonym.jobs.begin import describe, start, take_over
+from endonym.jobs.begin import start, take_over
 from endonym.jobs.job import Job
 from endonym.jobs.stage import Resolved, load_stage, resolve_stored
 from endonym.jobs.turn import wait_for_turn, work_out
@@ -99,7 +99,6 @@ def main(arguments: list[str], guard: int = 0, wish: _Wish | None = None) -> int
     wish = wish or _Wish()
     row = rows.claim(project.db, number, identity(guard), arguments[2] if len(arguments) > 2 else "")
     folder = project.runs / row.folder
-    describe(project, row)
     taken = take_over(project, row)
     (folder / "output").mkdir(parents=True, exist_ok=True)
     lease = _Lease(project, number, wish)

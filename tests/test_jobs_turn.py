@@ -9,11 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from endonym.config import Layer
 from endonym.jobs import begin, submit, tend
+from endonym.jobs.stage import load_stage, resolve
 from endonym.jobs.turn import wait_for_turn
+from endonym.models import needs, weights
 from endonym.models.needs import size_of, to_train
 from endonym.store import events, jobs, tokens
 from endonym.store.process import is_alive
@@ -147,6 +151,42 @@ def test_needs_are_told_from_the_files_of_a_model(tiny_model):
     adapters, whole = to_train(tiny_model, 1536, 16, 3), to_train(tiny_model, 1536, 0, 3)
     assert 0 < adapters.memory_bytes - 10**9 < whole.memory_bytes and adapters.disk_bytes < whole.disk_bytes
     assert size_of("no such model") is None and to_train("no such model", 1536, 0, 3).memory_bytes
+
+
+def test_a_base_that_is_not_here_is_neither_made_nor_taken_for_nothing(monkeypatch):
+    monkeypatch.setattr(weights, "get", lambda *_, **__: pytest.fail("telling a size gets no model"))
+    monkeypatch.setattr(weights, "_local_wheel", lambda entry: pytest.fail("nor makes one"))
+    monkeypatch.setattr(needs, "machine", lambda: Needs(10 * GB, 0, 2))
+    assert size_of("smollm2-1_7b") is None
+    unknown, known = to_train("no such model", 1536, 8, 3, devices=1), to_train("smollm2-1_7b", 1536, 8, 3, devices=0)
+    assert (unknown.gpus, known.gpus) == (1, 2) and known.memory_bytes > 4 * 1.5 * GB > unknown.memory_bytes
+    assert needs.to_answer("smollm2-1_7b").memory_bytes > 4 * 1.5 * GB
+
+
+@pytest.mark.parametrize(
+    ("verb", "plugin", "settings", "trains"),
+    [
+        ("score", "", {"plugins": ["length"]}, None),
+        ("score", "", {"plugins": ["length", "base_loss"]}, False),
+        ("tokenizer", "report", {}, None),
+        ("tokenizer", "decide", {}, True),
+        ("augment", "", {}, True),
+        ("augment", "", {"trial_steps": 0}, None),
+        ("augment", "", {"trial_steps": 0, "plugins": ["back_translate"]}, False),
+    ],
+)
+def test_verbs_that_may_compute_with_the_base_say_so(tiny_model, tmp_path, verb, plugin, settings, trains):
+    stage = load_stage(verb)
+    resolved = resolve(stage, plugin, [Layer("line", settings)], tmp_path)
+    found = stage.module.needs(resolved, {}, SimpleNamespace(base=str(tiny_model)))
+    least, trained = needs.to_answer(tiny_model), needs.to_train(tiny_model, 2048, 16, 0)
+    assert found.disk_bytes == 0
+    if trains is None:
+        assert found == Needs()
+    elif trains:
+        assert found.memory_bytes >= trained.memory_bytes
+    else:
+        assert found == least
 
 
 def test_a_lost_worker_is_replaced_three_times(project, monkeypatch):  # noqa: F811

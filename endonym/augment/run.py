@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,9 @@ from endonym.types import Drop, Pair, Record
 if TYPE_CHECKING:
     from endonym.augment.material import Context
     from endonym.jobs.job import Job
+    from endonym.jobs.stage import Resolved
+    from endonym.project import Project
+    from endonym.store.tokens import Needs
 
 KIND = "augmenter"
 CHOICE = "many"
@@ -49,6 +53,15 @@ class Config(BaseModel):
         description="Trainings of each kind, with seeds of their own; all must be better, and the first that is not ends it. One "
         "alone tells little.",
     )
+
+
+def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
+    """What this takes of the machine: one model with adapters in training, or where there is no trial what an augmenter computes with."""
+    from endonym.models.needs import TRIAL_RANK, TRIAL_TOKENS, by_plugins, to_train
+
+    if not resolved.config.trial_steps:
+        return by_plugins(project.base, resolved.plugins)
+    return replace(to_train(project.base, TRIAL_TOKENS, TRIAL_RANK, 0), disk_bytes=0)
 
 
 def run(cfg: Config, job: Job) -> None:

@@ -72,7 +72,7 @@ def _go_on(
         rows.requeue(project.db, row.id)
     row = rows.get(project.db, row.id)
     if row.state == "queued":
-        _launch(project, row)
+        start(project, row)
     return wait_for(project, row.id, on_event, after) if wait else rows.get(project.db, row.id)
 
 
@@ -203,12 +203,8 @@ def look_after(project: Project, job: int) -> rows.JobRow:
     rows.notice_dead(project.db)
     row = rows.get(project.db, job)
     if row.state == "queued" and row.lost and not row.worker:  # it waited, and its worker was killed
-        _launch(project, row)
+        start(project, row)
     return row
-
-
-def _launch(project: Project, row: rows.JobRow) -> None:
-    start(project, row)
 
 
 def _maker(kind: str) -> str:

@@ -13,12 +13,10 @@ from endonym.models.adapters import speed_up
 from endonym.models.descent import descend
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
+from endonym.models.needs import TRIAL_RANK, TRIAL_TOKENS
 from endonym.models.packed import preload
 from endonym.models.render import IGNORE, Example
 from endonym.types import Chat
-
-COMPUTED = 2048
-"""Tokens computed at once, padding included."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Lesson:
     steps: int
     batch_tokens: int
     learning_rate: float
-    rank: int = 16
+    rank: int = TRIAL_RANK
     longest: int = 1024
     """Rows of more tokens are passed over."""
     seed: int = 20
@@ -109,10 +107,10 @@ def _gradients(loaded: Loaded, model: Any, batch: Sequence[Example]) -> float:
 
 
 def _parts(rows: Sequence[Example]) -> Iterator[list[Example]]:
-    """Rows, shorter ones first, in parts of at most `COMPUTED` tokens once they are filled up to the longest."""
+    """Rows, shorter ones first, in parts of at most `TRIAL_TOKENS` tokens once they are filled up to the longest."""
     part: list[Example] = []
     for row in rows:
-        if part and (len(part) + 1) * len(row.ids) > COMPUTED:
+        if part and (len(part) + 1) * len(row.ids) > TRIAL_TOKENS:
             yield part
             part = []
         part.append(row)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -267,6 +268,16 @@ def weights_hash(folder: Path) -> str:
     for path in sorted(folder.glob("*.safetensors")):
         digest.update(f"{path.name}:{file_hash(path)}\n".encode())
     return digest.hexdigest()
+
+
+def num_parameters(folder: Path) -> int:
+    """Numbers in the safetensors files of a folder, read from their headers; raises OSError or ValueError where one is none."""
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+    return total
 
 
 def verify(folder: Path) -> list[str]:

@@ -14,6 +14,9 @@ from endonym.types import Chat
 if TYPE_CHECKING:
     from endonym.data.difficulty import Graded
     from endonym.jobs.job import Job
+    from endonym.jobs.stage import Resolved
+    from endonym.project import Project
+    from endonym.store.tokens import Needs
 
 KIND = "scorer"
 CHOICE = "many"
@@ -48,6 +51,13 @@ class Config(BaseModel):
         if len(bounds) != 4 or sorted(bounds) != bounds or not all(0 <= bound <= 100 for bound in bounds):
             raise ValueError("four ascending numbers between 0 and 100")
         return bounds
+
+
+def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:
+    """What this takes of the machine: the base, where a scorer reads with it."""
+    from endonym.models.needs import by_plugins
+
+    return by_plugins(project.base, resolved.plugins)
 
 
 def run(cfg: Config, job: Job) -> None:

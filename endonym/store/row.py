@@ -28,7 +28,7 @@ class JobRow:
     """When it ended or stopped; None while it waits or runs."""
     attempt: int
     worker: str
-    """Identity of the process that works on it or waits to; of a job that has stopped, of the last."""
+    """Identity of the process that works on it or waits to; of a job whose worker ended it itself, still that one; else `""`."""
     lease_until: float | None
     cancel_requested: bool
     pause_requested: bool

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -110,7 +109,7 @@ def prepare(lesson: Lesson) -> Done:
     row = lesson.child_or_note(2, "tokenizer", "report on the tokenizer", "tokenizer", "report", inputs=split)
     told = {k: v for k, v in row.summary.items() if isinstance(v, str | int | float)} if row else {}
     evidence: dict[str, Any] = {
-        "base": lesson.project.base, "folder_hash": hash_folder(base), "parameters": num_parameters(base),
+        "base": lesson.project.base, "folder_hash": hash_folder(base), "parameters": weights.num_parameters(base),
         "context": config.get("max_position_embeddings"),
         "tokenizer": told,
     }  # fmt: skip
@@ -147,16 +146,6 @@ def checked_base(lesson: Lesson) -> Path:
         raise MissingError(f"{said}, and there is no copy to make it anew from", error.hint) from error
     lesson.list.working(2, recovery=f"{said}; it was made anew and is whole")
     return base
-
-
-def num_parameters(folder: Path) -> int:
-    """Numbers in the safetensors files of a folder, read from their headers."""
-    total = 0
-    for path in folder.glob("*.safetensors"):
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
-    return total
 
 
 def configure(lesson: Lesson) -> Done:

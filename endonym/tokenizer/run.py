@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from pydantic import BaseModel, ConfigDict
 
 from endonym.data.dataset import Dataset
 from endonym.jobs.job import Job
+
+if TYPE_CHECKING:
+    from endonym.jobs.stage import Resolved
+    from endonym.project import Project
+    from endonym.store.tokens import Needs
 
 KIND = "action"
 CHOICE = "one"
@@ -16,6 +23,13 @@ PRODUCES = "tokenizer"
 
 class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:
+    """What this takes of the machine: what the action says, where it computes with the base."""
+    from endonym.models.needs import by_plugins
+
+    return by_plugins(project.base, resolved.plugins)
 
 
 def run(cfg: Config, job: Job) -> None:

@@ -87,7 +87,7 @@ def foretell(
     from endonym.train.forecast import planned
 
     ((name, (module, cfg)),) = plugins.items()
-    folders = {key: project.output(job) for key, job in inputs.items()}
+    folders = cast(Mapping[str, Path], project.folders(inputs))
     asked, lighter = planned(name, module, cfg, Dataset(folders["dataset"], "train"), project, folders)
     return {
         "device": asked.device, "memory_bytes": asked.memory.total, "free_bytes": asked.free_bytes, "fits": asked.fits,

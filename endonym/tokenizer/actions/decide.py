@@ -7,6 +7,7 @@ does not pay for it; of those as good as the best, the one with the fewest new t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
     from endonym.jobs.job import Job
+    from endonym.store.tokens import Needs
 
 PRODUCES = "decision"
 REQUIRES = {"torch": "train", "transformers": "train"}
@@ -37,6 +39,13 @@ class Config(BaseModel):
     held: int = Field(100, ge=2, description="Validation texts to score, of the language and of the pivot.")
     pivot_loss: float = Field(0.05, ge=0, description="Bits per byte the pivot may lose against keeping the tokenizer.")
     seed: int = Field(20, description="Seed of the order of texts.")
+
+
+def needs(cfg: Config, base: str | Path) -> Needs:
+    """All weights are trained, of one candidate after the other; nothing of that is saved."""
+    from endonym.models.needs import to_train
+
+    return replace(to_train(base, cfg.batch_tokens, 0, 0), disk_bytes=0)
 
 
 def run(cfg: Config, data: Dataset, job: Job) -> Path:

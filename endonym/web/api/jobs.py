@@ -198,11 +198,11 @@ def download(job: JobId, path: str, found: Opened, inline: bool = False) -> Resp
 def described(project: Project, row: rows.JobRow) -> dict[str, Any]:
     """A job as JSON."""
     made = project.db.execute("SELECT kind, hash FROM artifacts WHERE job = ?", (row.id,)).fetchone()
-    children = project.db.execute("SELECT id FROM jobs WHERE parent = ? ORDER BY id", (row.id,)).fetchall()
+    children = [child.id for child in rows.children(project.db, row.id)]
     hidden = ("worker", "lease_until", "key")
     return {
         **{name: value for name, value in asdict(row).items() if name not in hidden}, "name": row.name,
-        "artifact": dict(made) if made else None, "children": [child["id"] for child in children],
+        "artifact": dict(made) if made else None, "children": children,
         "progress": _last(project.db, row.id, "tick"),
         "waiting": _last(project.db, row.id, "waiting") if row.state == "queued" else None, "problem": row.error.get("message", ""),
     }  # fmt: skip
