@@ -14,6 +14,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -711,6 +712,79 @@ def test_a_chat_template_runs_in_the_sandbox(tiny_model: Path, template: str):
     assert "class" not in said
     assert "uid=" not in said
     assert "root:" not in said
+
+
+BOMBS = {
+    "loop": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "output": "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}",
+    "macro": "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "deep": "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(60) }}",
+    "recursive": "{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}",
+    "product": "{{ 'x' * 10000000000 }}",
+    "list": "{% set l = [1] * 10000000000 %}",
+    "power": "{{ 10 ** 10000000000 }}",
+    "squares": "{% set n = namespace(s=99) %}{% for i in range(60) %}{% set n.s = n.s * n.s %}{% endfor %}",
+    "doubled": "{% set n = namespace(s='xxxx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "sum": "{% set n = namespace(s='xxxx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+    "replace": "{% set s = 'a' * 1000000 %}{{ s.replace('a', s) }}",
+    "replaced": "{% set s = 'a' * 1000000 %}{{ s | replace('a', s) }}",
+    "join": "{% set s = 'a' * 1000000 %}{{ s.join('x' * 100000) }}",
+    "joined": "{% set s = 'a' * 1000000 %}{{ ([s] * 100000) | join }}",
+    "later": "{% set s = 'a' * 1000000 %}{{ range(99999) | map('replace', '1', s) | join }}",
+    "width": "{{ 'x'.ljust(10000000000) }}",
+    "format": "{{ '{:10000000000}'.format(1) }}",
+    "nested": "{{ '{:{}}'.format(1, 1000000000) }}",
+    "percent": "{{ '%10000000000d' % 1 }}",
+    "star": "{{ '%*d' % (1000000000, 1) }}",
+    "shown": "{% set s = 'a' * 1000000 %}{{ [s] * 100000 }}",
+    "tree": "{% set n = namespace(l=[1]) %}{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l | tojson }}",
+    "equal": "{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}"
+    "{% endfor %}{{ n.a == n.b }}",
+    "indent": "{{ ('\\n' * 1000000) | indent(10000) }}",
+    "block": "{% set s = 'a' * 1000000 %}{% set x %}{% for i in range(99999) %}{{ s }}{% endfor %}{% endset %}",
+    "static": "{% for i in range(99999) %}" + "y" * 150_000 + "{% endfor %}",
+    "translate": "{{ ('a' * 100000).translate({97: 'b' * 100000}) }}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_chat_template_cannot_waste_time_or_memory(monkeypatch, name: str):
+    """Each would take hours or all the memory there is. Where a template waits for a long conversation to do so, it is stopped then."""
+    from endonym.errors import ConfigError
+    from endonym.models import template
+
+    monkeypatch.setattr(template, "MOST_SECONDS", 0.2)
+    made = template.Template("{% if messages | length > 2 %}" + BOMBS[name] + "{% endif %}")
+    one = [{"role": "user", "content": "x"}]
+    assert made.render(one, True, {}) == ""
+    began = time.process_time()
+    with pytest.raises(ConfigError, match="chat template"):
+        made.render(one * 3, True, {})
+    assert time.process_time() - began < 5
+    assert made.render(one, True, {}) == ""
+
+
+def test_a_chat_template_within_limits_is_rendered_as_transformers_does(tiny_model: Path):
+    from transformers import AutoTokenizer
+
+    from endonym.models.template import Template
+
+    source = """{%- set ns = namespace(n=0, most=123456) -%}
+    {% macro turn(m) %}{{ '<' ~ m.role ~ '>' + m['content'] | trim + eos_token }}{% endmacro %}
+    {%- for message in messages %}{% generation %}{{ loop.index }}/{{ loop.length }}{{ turn(message) }}{% endgeneration %}
+    {%- if message.role not in ['user', 'x'] and loop.last %}L{% continue %}{% endif %}{% set ns.n = ns.n + 1 %}{% endfor %}
+    {{ ns.n * 2 ** 2 }} {{ messages | map(attribute='role') | join(', ') }} {{ '%s-%d' % ('a', 123456) }} {{ "{}".format(ns.most) }}
+    {{ messages | tojson(indent=2) }}{{ nothing }}{{ missing | default(99999999) }} {{ tools is none }} {{ tools }} {{ documents }} {{ bos_token }}
+    {{ 'a.b'.replace('.', '-') | upper }} {{ {'a': [1, 2]}.items() | list }} {{ messages[1:] == messages[:1] }}
+    {% if add_generation_prompt %}{{ messages[0].content.split('c')[-1] }}{% endif %}"""
+    tokenizer, made = AutoTokenizer.from_pretrained(tiny_model), Template(source)
+    one, two = {"role": "user", "content": " a c\n b "}, {"role": "assistant", "content": "ሰላም {{ 7 * 7 }}"}
+    for messages in ([one], [one, two], [one, two] * 20):
+        for prompt in (True, False):
+            theirs = tokenizer.apply_chat_template(
+                messages, chat_template=source, tokenize=False, add_generation_prompt=prompt
+            )
+            assert made.render(messages, prompt, tokenizer.special_tokens_map) == theirs
 
 
 def test_a_chat_template_of_any_size_is_not_run(tiny_model: Path):

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from endonym.errors import ConfigError, DataError, Problem
+from endonym.models.template import Template
 from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ CHATML = (
 """Used for a base model that has no chat template of its own."""
 
 MOST_TEMPLATE = 200_000
-"""Characters of a chat template. It runs in Jinja's immutable sandbox (transformers sees to that), where it can waste time alone."""
+"""Characters of a chat template."""
 _PROBE = "\u2402answer\u2403"
 
 
@@ -57,6 +58,7 @@ class Renderer:
                 f"the chat template of the model has {len(self.template):,} characters, real ones have a tenth of {MOST_TEMPLATE:,}",
                 "Do not trust this model; get it from its makers.",
             )
+        self._template = Template(self.template)
         probe = self._text([{"role": "user", "content": "x"}, {"role": "assistant", "content": _PROBE}], False)
         self.end_text = probe.rpartition(_PROBE)[2]
         """What the template puts behind an answer, for example `<|im_end|>` and a line break."""
@@ -132,9 +134,5 @@ class Renderer:
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
-    def _text(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages, chat_template=self.template, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
-        )
+    def _text(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
+        return self._template.render(messages, add_generation_prompt, self.tokenizer.special_tokens_map)
