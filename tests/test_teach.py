@@ -17,6 +17,7 @@ from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, EndonymError, JobError, MissingError
 from endonym.jobs.stage import load_stage, resolve, resolve_stored
 from endonym.jobs.submit import resume, submit, wait_for
+from endonym.models.needs import TOKENS_AT_ONCE
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -24,7 +25,7 @@ from endonym.store.files import file_hash
 from endonym.store.tokens import Needs
 from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
-from endonym.teach.mapping import Machine, mapped
+from endonym.teach.mapping import Machine, in_parts, mapped
 from endonym.teach.settings import Config, presets
 
 CPU = Machine("cpu", False, 1024)
@@ -86,8 +87,8 @@ def test_settings_become_those_of_the_recipe():
 @pytest.mark.parametrize(
     ("given", "words", "what"),
     [
-        ({"fp16": True}, "fp16", ("dtype", "auto")),
-        ({"device": "cuda"}, "device cuda", ("dtype", "auto")),
+        ({"fp16": True}, "fp16 is for GPUs", ("dtype", "auto")),
+        ({"device": "cuda"}, "device cuda", ("device", "auto")),
         ({"quantization": "8bit"}, "bitsandbytes", ("rank", 8)),
         ({"maxLength": 4096}, "maxLength 4096", ("max_length", 1024)),
         ({"warmupSteps": 39, "epochs": 2}, "warmupSteps 39", ("warmup_steps", 4)),
@@ -97,6 +98,34 @@ def test_what_cannot_be_honoured_is_said(given, words, what):
     found = mapped(Config(**{"warmupSteps": 0, **given}), 640, CPU)
     assert len(found.notes) == 1 and words in found.notes[0]
     assert found.settings[what[0]] == what[1] and found.recipe == "lora"
+
+
+@pytest.mark.parametrize(
+    ("given", "bf16", "dtype", "notes"),
+    [
+        ({"fp16": True}, True, "float16", 0),
+        ({"bf16": True}, False, "float16", 1),
+        ({"bf16": True, "fp16": False}, False, "float32", 1),
+        ({"fp16": False}, False, "float32", 0),
+        ({}, False, "auto", 0),
+        ({"bf16": False}, True, "float32", 0),
+        ({"device": "cpu"}, False, "auto", 0),
+        ({"device": "cpu", "fp16": True}, True, "auto", 1),
+        ({"device": "mps"}, True, "auto", 1),
+    ],
+)
+def test_formats_and_devices_of_a_gpu_are_honoured_or_noted(given, bf16, dtype, notes):
+    found = mapped(Config(**{"warmupSteps": 0, **given}), 640, Machine("cuda", True, 1024, bf16))
+    assert (found.settings["dtype"], len(found.notes)) == (dtype, notes)
+    assert found.settings["device"] == ("cpu" if given.get("device") == "cpu" else "auto")
+
+
+def test_a_batch_of_more_tokens_than_are_computed_at_once_is_noted():
+    cfg = Config(batchSize=64, gradientAccumulationSteps=2)
+    settings = mapped(cfg, 6400, CPU).settings
+    assert settings["batch_tokens"] == TOKENS_AT_ONCE and in_parts(cfg, settings, 128 * 24) == []
+    (note,) = in_parts(cfg, settings, 128 * 192)
+    assert "batchSize 64" in note and "about 8 rows" in note and "16 times a step" in note and "sees 128 rows" in note
 
 
 def test_what_can_be_honoured_is_not_noted():

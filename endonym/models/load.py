@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from endonym.models.weights import get
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+DEVICE = "ENDONYM_DEVICE"
+"""Names the device of this process and those it starts."""
 FAMILIES = "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family."
 """What to do about a model that cannot be trained here."""
 
@@ -42,7 +45,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     """Load `base` (catalog alias or folder), and on it the peft adapter in `adapter` when given.
 
     In fp32 the adapter is merged into the weights. In bf16 it stays beside them, because rounding the sum would lose part of it.
-    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32` or `bfloat16`. With `bits`, the weights of linear
+    `dtype` is `auto` (bf16 where a matrix product is faster in it), `float32`, `bfloat16` or `float16`. With `bits`, the weights of linear
     layers are kept packed in 4 or 8 of them; under an adapter that was trained so, they are rounded as they were then. Raises
     MissingError when the weights are not on this machine, or packing is not possible on it, and ConfigError for a model whose
     logits are more than a product.
@@ -165,7 +168,9 @@ def weights_of(folder: Path) -> str | Path:
 
 
 def device() -> torch.device:
-    """The fastest device there is: CUDA, Apple MPS, else the CPU."""
+    """The device that was chosen (`on_device`), else the fastest there is: CUDA, Apple MPS, else the CPU."""
+    if chosen := os.environ.get(DEVICE):
+        return torch.device(chosen)
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -173,10 +178,37 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Inside the block, and in processes that are started there, compute on `cpu`, `cuda` or `mps`; `auto` changes nothing.
+
+    Raises ConfigError for a device that this machine does not have.
+    """
+    there = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[name]:
+        raise ConfigError(f"this machine has no device '{name}' that PyTorch can use", "Use --device auto.")
+    before = os.environ.get(DEVICE)
+    if name != "auto":
+        os.environ[DEVICE] = name
+    try:
+        yield
+    finally:
+        os.environ.pop(DEVICE, None)
+        if before is not None:
+            os.environ[DEVICE] = before
+
+
+def training_format(name: str, where: torch.device) -> str:
+    """The format to train in: as named; for `auto`, float16 on a GPU that does not compute in bf16 itself, else still `auto`."""
+    if name != "auto" or where.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability()[0] >= 8:
+        return name
+    return "float16"
+
+
 def number_format(name: str, where: torch.device) -> torch.dtype:
     """Resolve `auto`: bf16 on a GPU, on a CPU whichever multiplies faster."""
     if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
     where = device() if where.type == "meta" else where
     if where.type == "cpu":
         return torch.bfloat16 if bf16_is_faster() else torch.float32

@@ -15,6 +15,8 @@ from endonym.store.tokens import Needs, machine
 RUNTIME_BYTES = 1_000_000_000
 """Python, PyTorch and transformers in main memory, with what they prepare for products."""
 BYTES_A_NUMBER = 4
+TOKENS_AT_ONCE = 1536
+"""Tokens of a training step that are computed at once where nobody says otherwise; the rest of a step comes after."""
 TRIAL_RANK = 16
 """Rank of the adapters that short trials train (models/lesson.py), kept here because telling what they need loads nothing heavy."""
 TRIAL_TOKENS = 2048

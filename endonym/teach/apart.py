@@ -12,7 +12,7 @@ from endonym.errors import ConfigError, EndonymError, JobError, MissingError
 from endonym.jobs.submit import resolve_job
 from endonym.project import Project
 from endonym.store.jobs import get, newest_artifact
-from endonym.teach.mapping import composing, look, mapped
+from endonym.teach.mapping import composing, in_parts, look, mapped
 from endonym.teach.settings import Config
 
 SECONDS = 900
@@ -72,12 +72,14 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     from endonym.jobs.stage import load_stage, resolve
 
     project = Project(request["project"])
-    chosen = mapped(Config(**request["cfg"]), request["rows"], look(project.base))
+    cfg = Config(**request["cfg"])
+    chosen = mapped(cfg, request["rows"], look(project.base))
     stage = load_stage("train")
     layers = [project.layer("train"), Layer("teach", chosen.settings)]
     resolved = resolve(stage, chosen.recipe, layers, project.path)
     forecast = stage.module.foretell(resolved.plugins, project, request["inputs"])
-    return {"recipe": chosen.recipe, "settings": chosen.settings, "notes": chosen.notes, "forecast": forecast}
+    notes = chosen.notes + in_parts(cfg, chosen.settings, forecast["tokens_per_step"])
+    return {"recipe": chosen.recipe, "settings": chosen.settings, "notes": notes, "forecast": forecast}
 
 
 def main() -> int:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from endonym.models.needs import TOKENS_AT_ONCE
 from endonym.teach.settings import Config
-
-TOKENS_AT_ONCE = 1536
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,13 @@ class Machine:
     """What decides whether a setting can be honoured."""
 
     device: str
-    """cuda, mps or cpu: where training runs."""
+    """cuda, mps or cpu: the fastest there is."""
     packs: bool
     """Whether the library that keeps weights in 4 or 8 bits is installed."""
     context: int | None = None
     """Longest text the base model was made for, in tokens."""
+    bf16: bool = True
+    """Whether the device computes in bf16 itself; on a CPU it may be slow."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Mapped:
 
 def look(base: str) -> Machine:
     """This machine with a base model; loads PyTorch."""
-    from endonym.models.load import device
+    from endonym.models.load import device, training_format
     from endonym.models.needs import size_of
 
-    size = size_of(base)
+    size, where = size_of(base), device()
     packs = importlib.util.find_spec("bitsandbytes") is not None
-    return Machine(device().type, packs, size.context if size else None)
+    return Machine(where.type, packs, size.context if size else None, training_format("auto", where) != "float16")
 
 
 def composing(cfg: Config) -> dict[str, Any]:
@@ -66,11 +68,12 @@ def mapped(cfg: Config, num_rows: float, machine: Machine) -> Mapped:
         "warmup_steps": _warmup(cfg, last, notes), "warmup": 0.0, "weight_decay": cfg.weight_decay,
         "clip": cfg.max_grad_norm, "beta1": cfg.adam_beta1, "beta2": cfg.adam_beta2, "epsilon": cfg.adam_epsilon,
         "max_length": longest, "evaluate_every": cfg.eval_steps, "save_every": cfg.save_steps,
-        "log_every": cfg.logging_steps, "dtype": _dtype(cfg, machine, notes), "seed": cfg.seed,
+        "log_every": cfg.logging_steps, "seed": cfg.seed,
     }  # fmt: skip
-    if cfg.device not in ("auto", machine.device):
-        why = "it would be slower" if cfg.device == "cpu" else "it is not there"
-        notes.append(f"device {cfg.device} is not used, {why}: training runs on {machine.device}")
+    settings["device"] = device = cfg.device if cfg.device in ("auto", "cpu", machine.device) else "auto"
+    if device != cfg.device:
+        notes.append(f"this machine has no device {cfg.device}: training runs on {machine.device}")
+    settings["dtype"] = _dtype(cfg, machine.device if device == "auto" else device, machine.bf16, notes)
     bits = {"none": 0, "8bit": 8, "4bit": 4}[cfg.quantization]
     if bits and not machine.packs:
         notes.append(
@@ -93,12 +96,32 @@ def _warmup(cfg: Config, steps: int, notes: list[str]) -> int:
     return min(max(1, cfg.warmup_steps), shorter)
 
 
-def _dtype(cfg: Config, machine: Machine, notes: list[str]) -> str:
+def _dtype(cfg: Config, device: str, bf16: bool, notes: list[str]) -> str:
+    """The number format on `device`, which computes in `bf16` itself or not. `auto` takes fp16 on a GPU that does not."""
+    if cfg.fp16 is True and device != "cpu":
+        return "float16"
     if cfg.fp16 is True:
         notes.append(
-            "fp16 is not computed in: its small range needs a scaling of the loss that this trainer does not do; "
-            "the format is chosen as with auto (bf16 where it is faster)"
+            "fp16 is for GPUs, on a CPU it is many times slower than fp32: the format is chosen as with auto (bf16 where it is faster)"
         )
+    if cfg.bf16 is True and not bf16 and device != "cpu":
+        instead = "fp32" if cfg.fp16 is False else "fp16"
+        notes.append(f"this GPU does not compute in bf16: {instead} is used")
+        return "float32" if cfg.fp16 is False else "float16"
     if cfg.bf16 is True:
         return "bfloat16"
-    return "float32" if cfg.bf16 is False else "auto"
+    wide = cfg.bf16 is False or (cfg.fp16 is False and not bf16 and device != "cpu")
+    return "float32" if wide else "auto"
+
+
+def in_parts(cfg: Config, settings: Mapping[str, Any], tokens_per_step: float) -> list[str]:
+    """A note where fewer rows are computed at once than was asked for, because a step's rows are longer than the tokens taken at once."""
+    rows = int(settings["batch_tokens"] * settings["batch_size"] / max(1.0, tokens_per_step))
+    if rows >= min(cfg.batch_size, settings["batch_size"]):
+        return []
+    rows = max(1, rows)
+    parts = math.ceil(settings["batch_size"] / rows)
+    return [
+        f"batchSize {cfg.batch_size} would be more than {settings['batch_tokens']} tokens at once: about {rows} rows are computed at once, "
+        f"{parts} times a step; a step still sees {settings['batch_size']} rows, so what is learned is the same"
+    ]

@@ -42,7 +42,9 @@ class Config(BaseModel):
     adam_beta1: float = Field(0.9, ge=0, lt=1, description="How much of the mean gradient AdamW keeps.")
     adam_beta2: float = Field(0.999, ge=0, lt=1, description="How much of the mean squared gradient AdamW keeps.")
     adam_epsilon: float = Field(1e-8, gt=0, description="Added to the root of the mean squared gradient.")
-    fp16: bool | Literal["auto"] = Field("auto", description="Compute in 16-bit floats of IEEE.")
+    fp16: bool | Literal["auto"] = Field(
+        "auto", description="Compute in 16-bit floats of IEEE, with the loss scaled; auto on a GPU without bf16."
+    )
     bf16: bool | Literal["auto"] = Field("auto", description="Compute in bfloat16; auto where it is faster.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train.")
     max_length: int = Field(1024, ge=16, description="Longest training row in tokens; a longer one is in the ledger.")

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from endonym.models.load import device
 from endonym.store.files import file_hash, sync
 from endonym.train.batches import Cursor
-from endonym.train.settings import KEEP
+from endonym.train.settings import KEEP, SCALE
 from endonym.train.sharded import gathered, like, world
 
 
@@ -35,6 +36,8 @@ class State:
     """Time spent in steps."""
     recent: list[float] = field(default_factory=list)
     """Losses of the last steps."""
+    scale: float = SCALE
+    """What losses are multiplied by on their way back, where that is computed in fp16."""
     skips: int = 0
     """Steps whose rows were passed over."""
     skipped: list[str] = field(default_factory=list)
@@ -142,7 +145,7 @@ def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim
     # A checkpoint of fewer devices has none for the others: they go on with their own.
     if (cpu := _label("cpu", world().rank)) in states:
         torch.set_rng_state(states[cpu])
-    if (cuda := _label("cuda", world().rank)) in states and torch.cuda.is_available():
+    if (cuda := _label("cuda", world().rank)) in states and device().type == "cuda":
         torch.cuda.set_rng_state(states[cuda])
     data: dict[str, Any] = json.loads((path / "state.json").read_text(encoding="utf-8"))
     data["cursor"] = Cursor(**data["cursor"])
@@ -171,7 +174,7 @@ def _restore_optimizer(
 
 def _random_states() -> dict[str, torch.Tensor]:
     own = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if device().type == "cuda":
         own["cuda"] = torch.cuda.get_rng_state()
     return {_label(kind, rank): s for kind, state in own.items() for rank, s in enumerate(world().gathered(state))}
 

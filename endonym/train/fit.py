@@ -121,7 +121,18 @@ def fit(
         state = run.state
         rows = [train.examples[i] for i in chosen]
         began = time.monotonic()
-        taken = take(run.model, rows, run.loss, run.optimizer, run.weights, state.step, state.recent, cfg, bound.look)
+        taken = take(
+            run.model,
+            rows,
+            run.loss,
+            run.optimizer,
+            run.weights,
+            state.step,
+            state.recent,
+            cfg,
+            bound.look,
+            state.scale,
+        )
         if not taken.fine and state.cursor in suspects:
             _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
             continue
@@ -132,7 +143,7 @@ def fit(
             continue
         state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
         state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
-        state.recent = [*state.recent, taken.loss][-RECENT:]
+        state.recent, state.scale = [*state.recent, taken.loss][-RECENT:], taken.scale
         run.report(taken.loss, total, pace.add(taken.seen))
         last, ended = state.step >= total, course.ends.get(state.step)
         if state.step % cfg.evaluate_every == 0 or last or ended:

@@ -281,7 +281,7 @@ def _computed(rows: Rows, cfg: FitConfig) -> float:
 
 def available_bytes() -> int | None:
     """Memory that can still be used on the device a model would be trained on; None where it cannot be told."""
-    if torch.cuda.is_available():
+    if device().type == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     try:
         with open("/proc/meminfo", encoding="ascii") as file:

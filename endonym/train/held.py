@@ -8,6 +8,8 @@ import sys
 
 import torch
 
+from endonym.models.load import device
+
 SLACK = 1.05
 """How far beyond the foretold memory a process may grow before what it has free is given back."""
 
@@ -24,7 +26,7 @@ class Bound:
 
     def look(self) -> None:
         """Give back what is free where the process holds too much; does nothing on a GPU, or where the system cannot tell."""
-        if torch.cuda.is_available() or resident_bytes() <= self._most:
+        if device().type == "cuda" or resident_bytes() <= self._most:
             return
         give_back()
         # What is held now is in use. Were that near the bound already, to ask at every pack would cost time and give nothing.
@@ -49,7 +51,7 @@ def resident_bytes() -> int:
 
 def peak_bytes() -> int:
     """Most memory this process (on a GPU: this device) has used so far, in bytes."""
-    if torch.cuda.is_available():
+    if device().type == "cuda":
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,4 +1,4 @@
-"""How a model stands in training: packed attention on, bf16 arithmetic where it pays, adapters without detours."""
+"""How a model stands in training: packed attention on, arithmetic of 16 bits where it pays, adapters without detours."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def standing(model: Any) -> Iterator[None]:
     """Packed attention, for the way forward and back: layers that are computed again must be computed alike."""
     with ExitStack() as stack:
         stack.enter_context(attention(model, ATTENTION))
-        if arithmetic(model) == torch.bfloat16 and hasattr(model, "peft_config"):
+        if arithmetic(model) != torch.float32 and hasattr(model, "peft_config"):
             from peft.helpers import disable_input_dtype_casting
 
             # Without this, peft widens every input to fp32 only for autocast to narrow it again.
@@ -118,8 +118,8 @@ def standing(model: Any) -> Iterator[None]:
 
 @contextmanager
 def computing(model: Any) -> Iterator[None]:
-    """Packed attention and, over bf16 weights, bf16 arithmetic for adapters that are kept in fp32."""
+    """Packed attention and, over weights of 16 bits, arithmetic of 16 bits for adapters that are kept in fp32."""
     with standing(model), ExitStack() as stack:
-        if arithmetic(model) == torch.bfloat16:
-            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=torch.bfloat16))
+        if (kind := arithmetic(model)) != torch.float32:
+            stack.enter_context(torch.autocast(next(model.parameters()).device.type, dtype=kind))
         yield

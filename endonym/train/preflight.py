@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.errors import JobError
+from endonym.models.load import device
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
 from endonym.train.batches import Largest, Loss, pack
@@ -126,7 +127,7 @@ def _free_for_each() -> float | None:
     free = available_bytes()
     if free is None:
         return None
-    return world().least(free if torch.cuda.is_available() else free / world().size)
+    return world().least(free if device().type == "cuda" else free / world().size)
 
 
 def _end_marker(examples: Sequence[Example], renderer: Renderer) -> Check:
@@ -153,11 +154,12 @@ def _as_alone(model: Any, few: Sequence[Example], loss: Loss) -> Check:
     device = next(model.parameters()).device
     row = max(few, key=lambda e: (len(e.ids) <= OWN, -abs(len(e.ids) - OWN)))
     ids, labels = (torch.tensor([values], device=device) for values in (row.ids, row.labels))
-    low = arithmetic(model) == torch.bfloat16
+    kind = arithmetic(model)
+    low = kind != torch.float32
     with torch.no_grad():
         with standing(model):
             ours = float(loss(model, pack([row], device)))
-        with attention(model, "sdpa"), torch.autocast(device.type, dtype=torch.bfloat16, enabled=low):
+        with attention(model, "sdpa"), torch.autocast(device.type, dtype=kind if low else None, enabled=low):
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
         own = float(torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORE, reduction="sum"))
     gap = abs(ours - own) / max(abs(own), 1e-9)

@@ -62,7 +62,7 @@ def together(module: ModuleType, cfg: FitConfig, job: Job) -> Iterator[None]:
         _describe(folder, cfg, job)
         others += [_Other(rank, number, folder, job, threads) for rank in range(1, number)]
         with _Watch(others, job) as watch, among(_met(0, number, folder, watch)):
-            job.log(f"{number} {'GPUs' if torch.cuda.is_available() else 'processes on the CPU'} train together")
+            job.log(f"{number} {'GPUs' if device().type == 'cuda' else 'processes on the CPU'} train together")
             try:
                 yield
             except Exception as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -53,28 +55,48 @@ def run(cfg: Config, job: Job) -> None:
     leaks.check(str(job.inputs["split"]), training=data.records("train"))
     job.log("nothing held out stands in the training rows")
     ((module, settings),) = job.plugins.values()
-    with tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job), together(module, settings, job):
+    with (
+        _computing(settings) as settings,
+        tracked(cfg.report_to, cfg.trackers, cfg.report_patience, job),
+        together(module, settings, job),
+    ):
         module.train(settings, data, job)
+
+
+@contextmanager
+def _computing(settings: Any) -> Iterator[Any]:
+    """On the device of a recipe's settings, its settings with the number format of that device. Raises ConfigError where it is not there."""
+    from endonym.models.load import device, on_device, training_format
+    from endonym.train.settings import FitConfig
+
+    if not isinstance(settings, FitConfig):
+        yield settings
+        return
+    with on_device(settings.device):
+        yield settings.model_copy(update={"dtype": training_format(settings.dtype, device())})
 
 
 def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
     """What the run takes of the machine: told from the files of the base model where that is little of it, else worked out."""
-    from endonym.models.needs import to_train
+    from endonym.models.needs import TOKENS_AT_ONCE, to_train
     from endonym.store.tokens import machine
     from endonym.train.settings import KEEP, FitConfig
 
     ((name, (module, settings)),) = resolved.plugins.items()
     if not isinstance(settings, FitConfig):
-        return to_train(project.base, 1024, 0, 1)
+        return to_train(project.base, TOKENS_AT_ONCE, 0, 1)
     rank = int(getattr(settings, "rank", 0))
     rough = to_train(project.base, settings.batch_tokens, rank, KEEP + 1, settings.devices)
+    if settings.device == "cpu":
+        rough = replace(rough, gpus=0)
     if rough.memory_bytes < machine().memory_bytes * LITTLE or not hasattr(module, "network"):
         return rough
     from endonym.data.dataset import Dataset
     from endonym.train.forecast import planned
 
     data = Dataset(cast(Path, inputs["dataset"]), "train")
-    found, _ = planned(name, module, settings, data, project, cast(Mapping[str, Path], inputs))
+    with _computing(settings) as own:
+        found, _ = planned(name, module, own, data, project, cast(Mapping[str, Path], inputs))
     disk = found.checkpoint_bytes + found.model_bytes
     return Needs(rough.memory_bytes, disk, rough.gpus) if rough.gpus else Needs(found.memory.total, disk)
 
@@ -88,11 +110,12 @@ def foretell(
 
     ((name, (module, cfg)),) = plugins.items()
     folders = cast(Mapping[str, Path], project.folders(inputs))
-    asked, lighter = planned(name, module, cfg, Dataset(folders["dataset"], "train"), project, folders)
+    with _computing(cfg) as own:
+        asked, lighter = planned(name, module, own, Dataset(folders["dataset"], "train"), project, folders)
     return {
         "device": asked.device, "memory_bytes": asked.memory.total, "free_bytes": asked.free_bytes, "fits": asked.fits,
         "lighter": [change for change, _ in lighter], "seconds": round(asked.seconds, 1), "steps": asked.steps,
-        "disk_bytes": asked.checkpoint_bytes + asked.model_bytes,
+        "disk_bytes": asked.checkpoint_bytes + asked.model_bytes, "tokens_per_step": round(asked.tokens_per_step, 1),
     }  # fmt: skip
 
 

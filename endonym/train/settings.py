@@ -6,8 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.models.needs import TOKENS_AT_ONCE
+
 KEEP = 2
 """Checkpoints that are kept of a run while it goes on."""
+SCALE = 65536.0
+"""What the loss is multiplied by at first, and at most, where its way back is computed in fp16."""
 
 
 class FitConfig(BaseModel):
@@ -19,7 +23,7 @@ class FitConfig(BaseModel):
     max_steps: int = Field(0, ge=0, description="Stop after this many steps whatever the plan says; 0 is no limit.")
     batch_size: int = Field(32, ge=1, description="Rows per optimiser step.")
     batch_tokens: int = Field(
-        1536, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
+        TOKENS_AT_ONCE, ge=64, description="Tokens computed at once; smaller needs less memory, same result."
     )
     learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     warmup: float = Field(0.05, ge=0, le=1, description="Share of the steps in which the learning rate rises.")
@@ -43,7 +47,10 @@ class FitConfig(BaseModel):
     average: int = Field(
         0, ge=0, description="Keep the mean of the weights of this many last evaluations where it is better; 0 is off."
     )
-    dtype: str = Field("auto", pattern="^(auto|float32|bfloat16)$", description="Number format of the computation.")
+    dtype: str = Field(
+        "auto", pattern="^(auto|float32|bfloat16|float16)$", description="Number format of the computation."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train; auto is the fastest.")
     compiled: bool = Field(
         False, description="Compile the gated blocks (torch.compile); on the CPUs tried it took longer than it saved."
     )

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 
 from endonym.errors import ConfigError
+from endonym.models.load import device
 from endonym.models.render import IGNORE, Example
 from endonym.train.batches import Loss
 
@@ -82,7 +83,7 @@ class Several(World):
         loopback = "lo0" if sys.platform == "darwin" else "lo"
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.setdefault(name, loopback)
-        on_gpus = torch.cuda.is_available()
+        on_gpus = device().type == "cuda"
         if on_gpus:
             torch.cuda.set_device(self.rank)
         # Numbers of the loop itself go by gloo on GPUs too: it notices at once when a process is gone.
@@ -148,7 +149,8 @@ def among(own: World) -> Iterator[None]:
 
 def count(asked: int) -> int:
     """How many devices `asked` means, 0 being every GPU; raises ConfigError when there are fewer."""
-    there = torch.cuda.device_count() if torch.cuda.is_available() else int(torch.backends.mps.is_available())
+    kind = device().type
+    there = torch.cuda.device_count() if kind == "cuda" else int(kind == "mps")
     if there and asked > there:
         raise ConfigError(
             f"training on {asked} devices was asked for, and this machine has {there} GPU{'s' * (there > 1)}",

@@ -11,22 +11,25 @@ import torch
 
 from endonym.models.render import Example
 from endonym.train.batches import Loss, micro_batches, pack
-from endonym.train.network import standing
-from endonym.train.settings import FitConfig
+from endonym.train.network import arithmetic, standing
+from endonym.train.settings import SCALE, FitConfig
 from endonym.train.sharded import world
 
+WIDEN = 2000
+"""Every so many steps a scale of the loss that was halved is tried twice as large again."""
 RECENT = 16
 """Steps whose losses say what is usual."""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """What came of a step: mean loss, tokens seen and learned, and whether the weights were changed."""
+    """What came of a step: mean loss, tokens seen and learned, whether the weights were changed, and the next step's scale of the loss."""
 
     loss: float
     seen: int
     learned: int
     fine: bool
+    scale: float = SCALE
 
 
 def take(
@@ -39,25 +42,39 @@ def take(
     recent: Sequence[float],
     cfg: FitConfig,
     after_pack: Callable[[], object] = lambda: None,
+    scale: float = SCALE,
 ) -> Taken:
     """Optimiser step number `step` (from 0), or none when its loss is not credible after the `recent` ones, or its gradient no number.
 
-    `after_pack` is called when a pack has gone forward and back.
+    `after_pack` is called when a pack has gone forward and back. In fp16 the loss is multiplied by `scale` on its way back, so that small
+    gradients are not rounded to nothing, and divided again; where they become too large for it, the step is computed again with half
+    the scale (Micikevicius and others, Mixed Precision Training, ICLR 2018).
     """
     model.train()
     device = next(model.parameters()).device
     packs = [pack(rows, device) for rows in world().deal(micro_batches(examples, cfg.batch_tokens, world().size))]
     learned = int(world().sums(sum(p.num_learned for p in packs))[0])
-    total = 0.0
-    for batch in packs:
-        with standing(model):
-            part = loss(model, batch)
-            (part / learned).backward()
-        total += float(part.detach())
-        del part
-        after_pack()
-    total = world().sums(total)[0]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in weights.values() if p.grad is not None])
+    narrow = arithmetic(model) == torch.float16
+    own = scale if narrow else 1.0
+    while True:
+        total = 0.0
+        for batch in packs:
+            with standing(model):
+                part = loss(model, batch)
+                (part / learned * own).backward()
+            total += float(part.detach())
+            del part
+            after_pack()
+        total = world().sums(total)[0]
+        gradients = [p.grad for p in weights.values() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients) / own
+        if own <= 1 or math.isfinite(float(norm)) or not math.isfinite(total):
+            break
+        own /= 2
+        optimizer.zero_grad(set_to_none=True)
+    if own != 1:
+        for gradient in gradients:
+            gradient.div_(own)
     fine = math.isfinite(float(norm)) and credible(total / learned, recent)
     if fine:
         if cfg.clip:
@@ -66,7 +83,9 @@ def take(
             group["lr"] = learning_rate(step, cfg)
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return Taken(total / learned, sum(len(e.ids) for e in examples), learned, fine)
+    if narrow:
+        scale = min(SCALE, 2 * own) if (step + 1) % WIDEN == 0 else own
+    return Taken(total / learned, sum(len(e.ids) for e in examples), learned, fine, scale)
 
 
 def credible(value: float, recent: Sequence[float]) -> bool:

@@ -58,15 +58,16 @@ def _lesson(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], li
 
 def _roughly(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What can be said before any material is read: memory and disk by the size of the base, and no time."""
-    from endonym.models.load import device
-    from endonym.models.needs import to_train
+    from endonym.models.load import device, on_device
+    from endonym.models.needs import TOKENS_AT_ONCE, to_train
     from endonym.train.forecast import available_bytes
     from endonym.train.settings import KEEP
 
-    needs = to_train(home.base, settings.get("batch_tokens", 1536), settings.get("rank", 0), KEEP + 1)
-    free = available_bytes()
+    needs = to_train(home.base, settings.get("batch_tokens", TOKENS_AT_ONCE), settings.get("rank", 0), KEEP + 1)
+    with on_device(settings.get("device", "auto")):
+        free, where = available_bytes(), device().type
     told = {
         "memory_bytes": needs.memory_bytes, "disk_bytes": needs.disk_bytes, "seconds": None, "steps": None, "lighter": [],
-        "free_bytes": free, "fits": None if free is None else needs.memory_bytes <= free, "device": device().type,
+        "free_bytes": free, "fits": None if free is None else needs.memory_bytes <= free, "device": where,
     }  # fmt: skip
     return told, ["a rough guess by the size of the base: once the material is read, memory and time are worked out"]
