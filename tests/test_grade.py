@@ -12,8 +12,9 @@ import pytest
 from endonym import plugins
 from endonym.data import grades
 from endonym.data.contains import says
+from endonym.data.statistics import spearman
 from endonym.errors import DataError, MissingError
-from endonym.grade import judging, questions
+from endonym.grade import questions
 from endonym.grade import run as grade
 from endonym.grade.complexity import level
 from endonym.grade.graders import coherence, judge, reference
@@ -41,6 +42,7 @@ def answered(text: str, ended: bool = True, **about) -> Answered:
         ("ዋና ከተማዋ አዲስ አበባ ናት።", "አዲስ አበባ"),
         ("राजधानी दिल्ली है", "दिल्ली"),
         ("首都是北京市", "北京"),
+        ("བོད་ཡིག་ནི།", "ཡིག"),
         ("ភ្នំពេញគឺជារដ្ឋធានី", "ភ្នំពេញ"),
         ("it is rotating", "rotat*|spin*"),
         ("the drought", "rain|drought"),
@@ -60,6 +62,7 @@ def test_a_word_is_found_in_any_script(text, word):
         ("दिल्ली", "दिल"),
         ("ก่อน", "ก"),
         ("ʼokʼ", "ok"),
+        ("བོད་ཡིག", "བོ"),
         ("anything", ""),
         ("", "x"),
     ],
@@ -127,6 +130,9 @@ def test_a_reference_is_text_and_no_pattern():
         (answered("አዲስ አበባ", references=("አዲስ አበባ",)), 100, 100),
         (answered("Привет мир", language="amh"), 0, 0),
         (answered("123"), 100, 100),
+        (answered("Look: ........................................"), 100, 100),
+        (answered("!!!!!!!!!!!!!!!!!!!!!!!!!!"), 0, 10),
+        (answered("no no no no and then a long story of other words that goes on", ended=False), 65, 75),
     ],
 )
 def test_coherence_is_told_from_facts(given, least, most):
@@ -146,6 +152,15 @@ def test_coherence_is_told_from_facts(given, least, most):
         ("Good morning.", "translate", 2, "translate"),
         ("Good morning.", "", 2, ""),
         ("Designers", "", 2, ""),
+        ("What is a plan?", "", 1, "what"),
+        ("Who wrote the play, and what was the use of its design?", "", 1, "what"),
+        ("Read the text. Please evaluate its argument.", "", 3, "evaluate"),
+        ("List three causes and justify your choice.", "", 3, "justify"),
+        ("In two days, design a bridge.", "", 3, "design"),
+        ("Name colours, design and shape of a plate.", "", 1, "name"),
+        ("Cree que es tarde.", "", 2, ""),
+        ("¿Por qué el debate?", "", 2, "por qué"),
+        ("1. Plan", "", 3, "plan"),
     ],
 )
 def test_the_verb_says_how_hard_a_question_is(question, task, factor, verb):
@@ -295,7 +310,7 @@ def test_the_judge_marks_twice_in_turned_order_and_tells_its_agreement(endpoint,
     (marks,) = graded.marks
     assert marks["accuracy"].value == 65 and marks["accuracy"].method == "judge" and marks["coherence"].value == 90
     assert marks["correctness"].value is None and marks["completeness"].value is None  # null, and not said at all
-    assert graded.about["agreement"]["accuracy"] == {"n": 1, "mean_gap": 10, "within_10": 1.0}
+    assert graded.about["agreement"]["accuracy"] == {"n": 1, "mean_gap": 10, "alpha": 0.0}
     assert graded.about["checked_against_people"] is False
     first, second = (body["messages"] for _, _, body in there.requests)
     assert first[0]["content"] != second[0]["content"] and "{reference} Paris" in first[1]["content"]
@@ -331,8 +346,9 @@ def test_a_judge_that_fails_is_no_zero(endpoint):
 
 
 def test_spearman_is_of_ranks():
-    assert judging.spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1)
-    assert judging.spearman([1, 2, 2, 4], [4, 3, 3, 1]) == pytest.approx(-1)
+    assert spearman([1, 2, 3, 4], [1, 10, 100, 1000]) == pytest.approx(1)
+    assert spearman([1, 2, 2, 4], [4, 3, 3, 1]) == pytest.approx(-1)
+    assert spearman([1, 1, 1], [1, 2, 3]) is None is spearman([float("nan")], [1])
 
 
 # The stage.

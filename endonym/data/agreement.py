@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 Distance = Callable[[float, float], float]
 
@@ -36,8 +37,5 @@ def alpha(units: Sequence[Sequence[float]], distance: Distance = nominal) -> flo
 
 def _within(values: Sequence[float], distance: Distance) -> float:
     """Sum of the distances of all ordered pairs."""
-    counts: dict[Hashable, int] = {}
-    for value in values:
-        counts[value] = counts.get(value, 0) + 1
-    known = [(float(value), number) for value, number in counts.items() if isinstance(value, int | float)]
-    return sum(n * m * distance(a, b) for a, n in known for b, m in known)
+    counts = Counter(values).items()
+    return sum(n * m * distance(a, b) for a, n in counts for b, m in counts)

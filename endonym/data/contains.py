@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from endonym.data.scripts import script
-
-UNSPACED = frozenset(
-    ("Thai", "Laoo", "Khmr", "Mymr", "Tibt", "Hani", "Hira", "Kana", "Bopo", "Java", "Bali", "Lana", "Talu", "Tale")
-)
-"""Scripts whose words usually stand without spaces between them."""
+from endonym.data.scripts import UNSPACED, script
 
 
 def folded(text: str) -> str:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from endonym.data.statistics import Floats, as_table, interval, paired, ratio, resampled_sums
+from endonym.data.statistics import RESAMPLES, Floats, as_table, interval, paired_of, ratio, resampled_pairs
 
 CRITERIA = ("accuracy", "completeness", "correctness", "coherence")
 SMALLEST_BASE = 1.0
 """Mean below which a baseline counts as zero: a percentage of it says nothing, so points are given instead."""
-RESAMPLES = 2000
 
 Row = Mapping[str, Any]
 """A graded question: id, factor, seconds, tokens, `marks` by criterion ({value, method, why})."""
@@ -118,11 +117,12 @@ def _improvement(
         return {**empty, "n": 0, "unit": "points", "why": "no question was marked by one method before and after"}
     table = np.array(values, float)
     one, two = (np.column_stack([table[:, i] * table[:, 2], table[:, 2]]) for i in (0, 1))
-    difference = paired(two, one, ratio, RESAMPLES, seed)
+    later, earlier = resampled_pairs(two, one, RESAMPLES, seed)
+    difference = paired_of(two, one, ratio, later, earlier)
     start, end = (float(ratio(stats.sum(axis=0))) for stats in (one, two))
     found = {"before": start, "after": end, "points": difference.value, "p_value": difference.p_value, "n": len(values)}
     found = {key: round(value, 4) for key, value in found.items()}
-    percent = _percent(one, two, smallest, seed) if start > smallest else None
+    percent = _percent(start, end, ratio(earlier), ratio(later), smallest) if start > smallest else None
     if percent is None:
         low, high = round(difference.low, 4), round(difference.high, 4)
         why = f"the mean before is not above {smallest:g} in every resample: points instead of percent"
@@ -130,12 +130,11 @@ def _improvement(
     return {**empty, **found, **percent, "unit": "percent", "why": ""}
 
 
-def _percent(one: Floats, two: Floats, smallest: float, seed: int) -> dict[str, float] | None:
-    """The change in percent of the mean before; None where some resamples have hardly anything to divide by."""
-    sums = resampled_sums(np.hstack([one, two]), RESAMPLES, seed)
-    base = ratio(sums[:, :2])
-    if not (base > smallest).all():
+def _percent(start: float, end: float, before: Floats, after: Floats, smallest: float) -> dict[str, float] | None:
+    """The change in percent of the mean before, with the interval of the resampled means; None where some have hardly anything to divide by."""
+    if not (before > smallest).all():
         return None
-    low, high = np.percentile(100 * (ratio(sums[:, 2:]) / base - 1), [2.5, 97.5])
-    whole = 100 * (ratio(two.sum(axis=0)) / ratio(one.sum(axis=0)) - 1)
-    return {"percent": round(float(whole), 2), "low": round(float(low), 2), "high": round(float(high), 2)}
+    low, high = np.percentile(100 * (after / before - 1), [2.5, 97.5])
+    return {
+        "percent": round(100 * (end / start - 1), 2), "low": round(float(low), 2), "high": round(float(high), 2),
+    }  # fmt: skip

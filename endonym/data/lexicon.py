@@ -16,16 +16,18 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 
+from endonym.data.scripts import UNSPACED
+
 Prior = Mapping[str, Mapping[str, float]]
 
 QUOTES = "'’‘`´＇"
 """Marks that are letters in many alphabets (Tseltal k'op) and quotation marks in others; ʼ ꞌ ʻ are letters by Unicode."""
 _QUOTATION = {"''", "’’", "‘’", "`´", "`'", "´´", "``", "＇＇"}
-UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-"""Scripts written without spaces between words, for a character class."""
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}\u00ad\u200c\u200d]--[{UNSPACED}]]"
+ALONE = "".join(rf"\p{{Script={code}}}" for code in sorted(UNSPACED))
+"""Letters of scripts without spaces between words, for a character class."""
+_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}\u00ad\u200c\u200d]--[{ALONE}]]"
 _WORD = regex.compile(
-    rf"(?V1)(?=[{UNSPACED}])\X"
+    rf"(?V1)(?=[{ALONE}])\X"
     rf"|\p{{N}}+(?:[.,٫٬]\p{{N}}+)+"
     rf"|[{QUOTES}]?{_LETTER}+(?:[{QUOTES}·״׳]{_LETTER}+)*[{QUOTES}]?"
 )
@@ -43,7 +45,7 @@ def words(text: str) -> list[str]:
 
     Letters, marks, numbers and joiners hold together, and so do apostrophes inside a word, at its end, and at its start. A pair
     of them around several words is quotation and no part of a word. Where a script has no spaces (Han, Kana, Thai, Lao, Khmer,
-    Burmese), each letter with its marks is a word.
+    Burmese, Javanese and others), each letter with its marks is a word.
     """
     found: list[str] = _WORD.findall(text)
     opened = -1

@@ -15,6 +15,11 @@ APOSTROPHES = "'\u2019\u2018\u02bc\u02bb\u02bd\u02be\u02bf\u02c0\u02c1\ua78c\ua7
 NEUTRAL = frozenset(("Zyyy", "Zinh", "Zzzz"))
 """Scripts of characters that many scripts share: digits, punctuation, combining marks."""
 
+UNSPACED = frozenset(
+    ("Thai", "Laoo", "Khmr", "Mymr", "Hani", "Hira", "Kana", "Bopo", "Java", "Bali", "Lana", "Talu", "Tale")
+)
+"""Scripts whose words usually stand without spaces, or anything else, between them."""
+
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[list[int], list[str], list[int], list[str]]:

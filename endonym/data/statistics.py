@@ -90,13 +90,26 @@ def paired(
     that exchanging the systems item by item can give (Fisher, The Design of Experiments, 1935): where all of a few items point
     one way, so does every resample, and the bootstrap alone would call two items proof.
     """
-    assert len(first) == len(second), "paired statistics must cover the same items in the same order"
     if not len(first):
         return Difference(0.0, 0.0, 0.0, 1.0, 0)
-    value = float(aggregate(first.sum(axis=0)) - aggregate(second.sum(axis=0)))
+    return paired_of(first, second, aggregate, *resampled_pairs(first, second, resamples, seed))
+
+
+def resampled_pairs(
+    first: Floats, second: Floats, resamples: int = RESAMPLES, seed: int = SEED
+) -> tuple[Floats, Floats]:
+    """Sums of both systems over the same items, drawn together: each as `resampled_sums` gives them."""
+    assert len(first) == len(second), "paired statistics must cover the same items in the same order"
     both = resampled_sums(np.hstack([first, second]), resamples, seed)
-    width = first.shape[1]
-    differences = aggregate(both[:, :width]) - aggregate(both[:, width:])
+    return both[:, : first.shape[1]], both[:, first.shape[1] :]
+
+
+def paired_of(
+    first: Floats, second: Floats, aggregate: Aggregate, sums_first: Floats, sums_second: Floats
+) -> Difference:
+    """What `paired` says of two systems whose resampled sums are at hand."""
+    value = float(aggregate(first.sum(axis=0)) - aggregate(second.sum(axis=0)))
+    differences, resamples = aggregate(sums_first) - aggregate(sums_second), len(sums_first)
     low, high = np.percentile(differences, [2.5, 97.5])
     beyond = int(np.count_nonzero(np.abs(differences - differences.mean()) >= abs(value) - 1e-12))
     p_value = max((beyond + 1) / (resamples + 1), 2.0 ** (1 - len(first)))
@@ -129,6 +142,27 @@ def sign_test(wins: int, losses: int) -> float:
     """
     num, least = wins + losses, min(wins, losses)
     return min(1.0, 2.0 * sum(math.comb(num, k) for k in range(least + 1)) / 2**num)
+
+
+def ranks(values: Sequence[float]) -> list[float]:
+    """Share of values below each one in percent, equal values sharing the middle of their ranks; 50 for what is not a number."""
+    given = np.asarray(values, dtype=np.float64)
+    known = np.isfinite(given)
+    result = np.full(len(given), 50.0)
+    # Means of ranks that are equal on paper must be equal here.
+    _, place, counts = np.unique(np.round(given[known], 9), return_inverse=True, return_counts=True)
+    below = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    result[known] = (100 * (below + counts / 2) / max(1, known.sum()))[place]
+    return [float(x) for x in result]
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Correlation of ranks (Spearman 1904) over the pairs of which both are numbers; None where there one of the two does not vary."""
+    known = [(a, b) for a, b in zip(first, second, strict=True) if math.isfinite(a) and math.isfinite(b)]
+    if not known:
+        return None
+    a, b = (np.asarray(ranks(side)) for side in zip(*known, strict=True))
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else None
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from endonym.data.agreement import alpha, interval
+from endonym.data.statistics import spearman
 from endonym.errors import DataError, Problem
 from endonym.grade.marks import Question
 from endonym.grade.questions import rows_of_file
@@ -94,19 +96,18 @@ def _marks(reply: str, names: Sequence[str]) -> dict[str, float | None]:
 
 
 def agreement(rounds: Sequence[Sequence[Mapping[str, float | None]]], names: Sequence[str]) -> dict[str, Any]:
-    """By criterion: how many answers were marked in every round, how far apart the rounds are, and the share at most 10 apart."""
+    """By criterion how many answers were marked in several rounds, how far apart their rounds are at most on average, and Krippendorff's
+    alpha of the rounds: 1 is full agreement, 0 what chance gives, None where all marks are the same."""
     found = {}
     for name in names:
-        gaps = []
-        for answer in rounds:
-            values = [v for r in answer if (v := r.get(name)) is not None]
-            if len(values) == len(answer):
-                gaps.append(max(values) - min(values))
-        near = sum(gap <= 10 for gap in gaps)
+        told = [[v for r in answer if (v := r.get(name)) is not None] for answer in rounds]
+        several = [values for values in told if len(values) > 1]
+        gaps = [max(values) - min(values) for values in several]
+        sure = alpha(several, interval)
         found[name] = {
-            "n": len(gaps),
+            "n": len(several),
             "mean_gap": round(sum(gaps) / len(gaps), 2) if gaps else None,
-            "within_10": round(near / len(gaps), 3) if gaps else None,
+            "alpha": None if sure is None else round(sure, 3),
         }
     return found
 
@@ -123,22 +124,10 @@ def against_people(judge: Judge, file: Path, rounds: int) -> dict[str, Any]:
             what = f"a rating needs question, answer and a number as rating ({error})"
             raise DataError(Problem(file.name, number, "rating", what, "fill them in")) from error
         references = (str(row["reference"]),) if row.get("reference") else ()
-        found = [judge.ask(Question("", asked, (), references), answer, turn).get(name) for turn in range(rounds)]
-        values = [v for v in found if v is not None]
+        marks = [judge.ask(Question("", asked, (), references), answer, turn).get(name) for turn in range(rounds)]
+        values = [v for v in marks if v is not None]
         if values:
             people.append(rating)
             machine.append(sum(values) / len(values))
-    enough = len(people) >= LEAST_RATINGS and len(set(people)) > 1 and len(set(machine)) > 1
-    return {"n": len(people), "correlation": round(spearman(people, machine), 3) if enough else None}
-
-
-def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """Correlation of ranks, equal values sharing the mean of theirs (Spearman 1904)."""
-    import numpy as np
-
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [(2 * ordered.index(v) + ordered.count(v) - 1) / 2 for v in values]
+    found = spearman(people, machine) if len(people) >= LEAST_RATINGS else None
+    return {"n": len(people), "correlation": None if found is None else round(found, 3)}

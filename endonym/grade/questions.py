@@ -105,7 +105,7 @@ def _texts(value: Any, separators: Sequence[str]) -> tuple[str, ...]:
 def of_language(chats: Dataset, project: Project, number: int, seed: int) -> list[Question]:
     """At most `number` questions in the project's languages: validation rows, asked as training asked but without any hint.
 
-    Validation rows are never learned and are not of the sealed test. They are taken from all tasks and directions in turn.
+    Validation rows are never learned and are not of the sealed test, but the best step of a training was chosen on them. They are taken from all tasks and directions in turn.
     """
     from endonym.retrieve.context import Context
 

@@ -280,12 +280,11 @@ def num_parameters(folder: Path) -> int:
     return total
 
 
-def verify(folder: Path) -> list[str]:
-    """Return the files of a cached model that no longer have the hash they were stored with."""
+def verify(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the files of a cached model that no longer have the hash they were stored with, and the hashes that all have."""
     files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    return [
-        name for name, d in files.items() if not (folder / name).is_file() or file_hash(folder / name) != d["sha256"]
-    ]
+    found = {name: file_hash(folder / name) for name in files if (folder / name).is_file()}
+    return [name for name, d in files.items() if found.get(name) != d["sha256"]], found
 
 
 def again(alias: str) -> Path:

@@ -106,6 +106,7 @@ def grade(
 ) -> list[Graded]:
     """The rows in their own order, each with its parts, difficulty and stage."""
     from endonym.data.difficulty import Graded, stage_of
+    from endonym.data.statistics import ranks
     from endonym.score.texts import whole
 
     parts = {name: ranks(values) for name, values in measured.items()}
@@ -125,20 +126,6 @@ def grade(
     ]
 
 
-def ranks(values: Sequence[float]) -> list[float]:
-    """Share of values below each one in percent, equal values sharing the middle of their ranks; 50 for what is not a number."""
-    import numpy as np
-
-    given = np.asarray(values, dtype=np.float64)
-    known = np.isfinite(given)
-    result = np.full(len(given), 50.0)
-    # Means of ranks that are equal on paper must be equal here.
-    _, place, counts = np.unique(np.round(given[known], 9), return_inverse=True, return_counts=True)
-    below = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    result[known] = (100 * (below + counts / 2) / max(1, known.sum()))[place]
-    return [float(x) for x in result]
-
-
 def describe(
     rows: Sequence[Graded], measured: Mapping[str, Sequence[float]], weights: Mapping[str, float]
 ) -> dict[str, Any]:
@@ -150,6 +137,11 @@ def describe(
 
     from endonym.data.difficulty import STAGES
     from endonym.data.lexicon import words
+    from endonym.data.statistics import spearman
+
+    def together(first: Sequence[float], second: Sequence[float]) -> float | None:
+        found = spearman(first, second)
+        return None if found is None else round(found, 3)
 
     lengths = [float(len(words(row.text))) for row in rows]
     stages = []
@@ -172,8 +164,8 @@ def describe(
             "weight": weights[name],
             "unknown": sum(not math.isfinite(value) for value in values),
             "quantiles": _quantiles(values),
-            "correlation_with_difficulty": _spearman(values, difficulty),
-            "correlation_with_length": _spearman(values, lengths),
+            "correlation_with_difficulty": together(values, difficulty),
+            "correlation_with_length": together(values, lengths),
         }
         for name, values in measured.items()
     }
@@ -191,14 +183,3 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
     known = [value for value in values if math.isfinite(value)]
     shares = (0, 25, 50, 75, 100)
     return dict(zip(map(str, shares), np.percentile(known, shares).round(4).tolist())) if known else {}
-
-
-def _spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Rank correlation over the rows of which both are known; None where there one of the two does not vary."""
-    import numpy as np
-
-    known = [(a, b) for a, b in zip(first, second) if math.isfinite(a) and math.isfinite(b)]
-    if not known:
-        return None
-    a, b = (np.asarray(ranks(side)) for side in zip(*known))
-    return round(float(np.corrcoef(a, b)[0, 1]), 3) if a.std() and b.std() else None

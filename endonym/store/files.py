@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 
@@ -23,11 +25,12 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_folder(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of all files below `folder`."""
+def hash_folder(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return the SHA-256 over names and contents of all files below `folder`; `known` has hashes of some that were just computed."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}:{file_hash(path)}\n".encode())
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}:{known.get(name) or file_hash(path)}\n".encode())
     return digest.hexdigest()
 
 

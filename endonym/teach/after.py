@@ -14,7 +14,7 @@ from endonym.store import jobs as rows
 from endonym.store.files import file_hash, hash_folder
 from endonym.teach.before import Done, grades_of
 from endonym.teach.checklist import Skip
-from endonym.teach.lesson import Lesson, means, numbers
+from endonym.teach.lesson import Lesson, means, parameters
 
 
 def train(lesson: Lesson) -> Done:
@@ -31,7 +31,9 @@ def train(lesson: Lesson) -> Done:
         "trained_parameters": about["trained_parameters"], "training_seconds": round(about["seconds"], 2),
         "rows_passed_over": row.summary.get("rows_passed_over"),
     }  # fmt: skip
-    sentence = f"{about['steps']} steps over {about['tokens']:,} tokens; {numbers(about['trained_parameters'])} learned"
+    sentence = (
+        f"{about['steps']} steps over {about['tokens']:,} tokens; {parameters(about['trained_parameters'])} learned"
+    )
     if len(curve) > 1:
         sentence += f", the loss went from {curve[0][1]:.2f} to {curve[-1][1]:.2f}"
     return sentence + ".", evidence
@@ -101,11 +103,12 @@ def validate(lesson: Lesson) -> Done:
     }  # fmt: skip
     if not about["best_step"]:
         return (
-            "On rows it never learned from, the model did not get better than the base: its best is step 0.",
+            "On validation rows, which it never learned from, the model did not get better than the base: its best is step 0.",
             evidence,
         )
     return (
-        f"On rows it never learned from, the loss went from {first:.3f} to {best:.3f} at step {about['best_step']}.",
+        f"On validation rows, which it never learned from, the loss went from {first:.3f} to {best:.3f} at step {about['best_step']}, "
+        "the step that was chosen by it.",
         evidence,
     )
 

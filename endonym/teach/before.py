@@ -15,7 +15,7 @@ from endonym.jobs.submit import resolve_job
 from endonym.models import weights
 from endonym.store.files import hash_folder
 from endonym.teach import apart
-from endonym.teach.lesson import Lesson, means, numbers
+from endonym.teach.lesson import Lesson, means, parameters
 from endonym.teach.mapping import composing
 
 REFINING = ("ingest", "clean", "align", "split", "augment", "compose")
@@ -102,14 +102,14 @@ def repairs(lesson: Lesson) -> dict[str, Any]:
 
 def prepare(lesson: Lesson) -> Done:
     """Step 2: check the base's files, measure its tokenizer, and ask it in the languages it will learn."""
-    base = checked_base(lesson)
+    base, base_hash = checked_base(lesson)
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     # Chats alone have no text that the report can measure.
     split = {"dataset": lesson.made["split"]}
     row = lesson.child_or_note(2, "tokenizer", "report on the tokenizer", "tokenizer", "report", inputs=split)
     told = {k: v for k, v in row.summary.items() if isinstance(v, str | int | float)} if row else {}
     evidence: dict[str, Any] = {
-        "base": lesson.project.base, "folder_hash": hash_folder(base), "parameters": weights.num_parameters(base),
+        "base": lesson.project.base, "folder_hash": base_hash, "parameters": weights.num_parameters(base),
         "context": config.get("max_position_embeddings"),
         "tokenizer": told,
     }  # fmt: skip
@@ -121,7 +121,7 @@ def prepare(lesson: Lesson) -> Done:
         evidence["language"] = {"questions_hash": found["questions_hash"], **means(found["summary"])}
         words = f"; it was asked {found['summary']['questions']} questions in the languages it will learn"
     return (
-        f"{Path(lesson.project.base).name} is whole, with {numbers(evidence['parameters'])}{_cost(told)}{words}.",
+        f"{Path(lesson.project.base).name} is whole, with {parameters(evidence['parameters'])}{_cost(told)}{words}.",
         evidence,
     )
 
@@ -130,22 +130,25 @@ def _cost(summary: dict[str, Any]) -> str:
     return f"; its tokenizer is {summary['verdict']}" if isinstance(summary.get("verdict"), str) else ""
 
 
-def checked_base(lesson: Lesson) -> Path:
-    """Folder of the base, its files compared with the hashes they were stored with; damaged ones are made anew where that is possible.
+def checked_base(lesson: Lesson) -> tuple[Path, str]:
+    """Folder and hash of the base, its files compared with the hashes they were stored with; damaged ones are made anew where that is possible.
 
     Raises MissingError that names the damaged files and the command that gets them again.
     """
     alias = lesson.project.base
     base = weights.get(alias)
-    if not (base / weights.MANIFEST).is_file() or not (damaged := weights.verify(base)):
-        return base
+    if not (base / weights.MANIFEST).is_file():
+        return base, hash_folder(base)
+    damaged, hashes = weights.verify(base)
+    if not damaged:
+        return base, hash_folder(base, hashes)
     said = f"the base model {alias} is damaged ({', '.join(damaged)})"
     try:
         base = weights.again(alias)
     except MissingError as error:
         raise MissingError(f"{said}, and there is no copy to make it anew from", error.hint) from error
     lesson.list.working(2, recovery=f"{said}; it was made anew and is whole")
-    return base
+    return base, hash_folder(base)
 
 
 def configure(lesson: Lesson) -> Done:

@@ -14,8 +14,6 @@ from endonym.store import jobs as rows
 from endonym.teach.checklist import Stopped
 
 POLL_SECONDS = 0.15
-MOST_LOST = 3
-"""How often a child whose process was lost is started again."""
 TOLD = ("warning", "recovery", "waiting")
 """Events of a child that its step tells."""
 
@@ -34,7 +32,7 @@ def run_child(
     `begun` is called with its number, `told` with what it recovered from.
     """
     db = job.project.db
-    for attempt in range(MOST_LOST + 1):
+    for attempt in range(rows.MOST_LOST + 1):
         # What a child that is gone on with recovered from before, was told then.
         after = int(db.execute("SELECT COALESCE(MAX(id), 0) FROM events").fetchone()[0])
         row = submit(job.project, verb, plugin, settings, inputs=inputs, parent=job.id)
@@ -47,7 +45,7 @@ def run_child(
             job.stop()
             job.cancelled()
             raise Stopped
-        if row.state != "needs_recovery" or attempt == MOST_LOST:
+        if row.state != "needs_recovery" or attempt == rows.MOST_LOST:
             break
         told(f"the process of job {row.id} was lost; it goes on from its last checkpoint")
     raise (

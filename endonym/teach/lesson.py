@@ -22,7 +22,7 @@ class Lesson:
         self.project = job.project
         self.list = Checklist(job)
         self.made: dict[str, int] = self.list.kept.setdefault("made", {})
-        """Job numbers of what was made, by a short name: `chats`, `model`, `before`, ..."""
+        """Job numbers of what was made, by a short name: that of its verb (`split`, `compose`), or `model`, `before`, `before_language`, `scores`, `export_merged` ..."""
         self.notes: list[str] = self.list.kept.setdefault("notes", [])
         """What could not be honoured."""
 
@@ -87,6 +87,6 @@ def means(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def numbers(count: int) -> str:
+def parameters(count: int) -> str:
     """So many weights, in words."""
-    return f"{count / 1e6:.1f} million numbers" if count >= 1e6 else f"{count:,} numbers"
+    return f"{count / 1e6:.1f} million parameters" if count >= 1e6 else f"{count:,} parameters"

@@ -70,10 +70,8 @@ def run(cfg: Config, job: Job) -> None:
 
 def result(lesson: Lesson) -> dict[str, Any]:
     """What the page of results shows."""
-    from endonym.data.grades import speed
     from endonym.store import jobs as rows
-    from endonym.teach.after import before_rows, scores_of
-    from endonym.teach.before import grades_of
+    from endonym.teach.after import scores_of
 
     made, kept = lesson.made, lesson.list.kept
     return {
@@ -83,7 +81,7 @@ def result(lesson: Lesson) -> dict[str, Any]:
         "notes": lesson.notes,
         "grades": kept["grades"],
         "scores": scores_of(lesson)["rows"] if "scores" in made else [],
-        "speed": {"before": speed(before_rows(lesson)), "after": speed(grades_of(lesson, "after")["rows"])},
+        "speed": {when: kept["grades"][when]["speed"] for when in ("before", "after")},
         "experience": kept["experience"],
         "model": {"job": made["model"], "hash": rows.artifact_hash(lesson.project.db, made["model"])},
         "exports": kept.get("exports", []),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from endonym.config import read_toml
+from endonym.data.judges import named_url
 
 PRESETS = Path(__file__).with_name("presets.toml")
 
@@ -56,7 +57,10 @@ class Config(BaseModel):
     max_tokens: int = Field(128, ge=1, description="Longest graded answer, in tokens.")
     questions: list[str] = Field([], description="Your own question files, graded before and after.")
     language_questions: int = Field(8, ge=0, description="Graded questions in the project's languages.")
-    judge_url: str = Field("", description="OpenAI-compatible endpoint of a judge model; empty asks nobody.")
+    judge_url: str = Field(
+        default_factory=named_url,
+        description="OpenAI-compatible endpoint of a judge model, or what ENDONYM_JUDGE_URL says; empty asks nobody.",
+    )
     judge_model: str = Field("", description="Name of the judge model there.")
     judge_ratings: str = Field("", description="File of people's marks that the judge is checked against.")
     test_items: int | None = Field(

@@ -1,8 +1,9 @@
 """Tell from facts whether an answer hangs together: empty, in a loop, in another script, without end, or cut off.
 
-coherence = 100 x (1 - share of the letters that repeat what stands right before them at least twice) x (1 - share of letters in
-a script that was not expected) x 0.5 for an answer that runs in a loop until the limit, or x 0.8 for one that the limit cut off. An
-empty answer is 0. Nothing here knows whether what is said makes sense: a fluent wrong answer is coherent.
+coherence = 100 x (1 - L) x (1 - F) x E. L is the share of letters and digits that repeat what stands right before them at least twice; F that of
+letters in a script that was not expected, 0 up to `tolerated`; E is `endless` for an answer that the limit of tokens cut off in a loop (L
+above `loops`), `cut_off` for another one that it cut off, and 1 for one that ended. An empty answer is 0. The four settings are choices, not
+measurements. Nothing here knows whether what is said makes sense: a fluent wrong answer is coherent.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class Config(BaseModel):
 
     endless: float = Field(0.5, ge=0, le=1, description="Factor for an answer that runs in a loop until the limit.")
     cut_off: float = Field(0.8, ge=0, le=1, description="Factor for an answer that the limit of tokens cut off.")
+    loops: float = Field(
+        0.2, ge=0, lt=1, description="Share of letters in loops above which a cut-off answer is endless."
+    )
     tolerated: float = Field(
         0.1, ge=0, lt=1, description="Share of letters in another script that counts as none: names, quotations."
     )
@@ -44,15 +48,20 @@ def _mark(answer: Answered, cfg: Config, grading: Grading) -> Mark:
     facts = [f"{share:.0%} {what}" for share, what in ((loop, "in loops"), (foreign, "in another script")) if share]
     factor = 1.0
     if not answer.ended:
-        factor = cfg.endless if loop > 0.2 else cfg.cut_off
-        facts.append("without end" if loop > 0.2 else "cut off at the limit")
+        factor = cfg.endless if loop > cfg.loops else cfg.cut_off
+        facts.append("without end" if loop > cfg.loops else "cut off at the limit")
     return Mark(100 * (1 - loop) * (1 - foreign) * factor, "facts", ", ".join(facts))
 
 
 def loop_share(text: str) -> float:
-    """Share of a text's characters that repeat at least twice in a row what stands right before them."""
-    repeated = sum(len(m.group(0)) - len(m.group(1) or m.group(2)) for m in _LOOP.finditer(text))
-    return repeated / max(1, len(text))
+    """Share of a text's letters and digits (of all it has, where it has neither) that repeat at least twice in a row what stands before."""
+    count = _letters if _letters(text) else len
+    repeated = sum(count(m.group(0)) - count(m.group(1) or m.group(2)) for m in _LOOP.finditer(text))
+    return repeated / max(1, count(text))
+
+
+def _letters(text: str) -> int:
+    return sum(c.isalnum() for c in text)
 
 
 def foreign_share(answer: Answered, grading: Grading) -> float:

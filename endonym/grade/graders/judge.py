@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.config import read_toml
+from endonym.data.judges import named_url
 from endonym.errors import UsageError
 from endonym.grade import judging
 from endonym.grade.marks import Answered, Graded, Grading, Mark
@@ -29,7 +30,10 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = Field("", description="Address of the endpoint, such as http://localhost:8080/v1; empty asks nobody.")
+    url: str = Field(
+        default_factory=named_url,
+        description="Address of the endpoint, such as http://localhost:8080/v1; empty asks nobody. ENDONYM_JUDGE_URL stands for it.",
+    )
     model: str = Field("", description="Name of the judge model at that endpoint.")
     key_variable: str = Field(
         "ENDONYM_JUDGE_KEY", description="Environment variable that holds the key, if it needs one."
@@ -48,12 +52,11 @@ class Config(BaseModel):
 
 def grade(answers: Sequence[Answered], cfg: Config, grading: Grading) -> Graded:
     """Mark all four criteria, or none with the reason why the judge is off."""
-    url = cfg.url or os.environ.get("ENDONYM_JUDGE_URL", "")
-    if not url:
+    if not cfg.url:
         return _off(answers, "no endpoint was named: set --judge.url")
     rubric = read_toml(judging.beside(RUBRIC))
-    judge = judging.Judge(url, cfg.model, os.environ.get(cfg.key_variable, ""), cfg.timeout, rubric)
-    about: dict[str, Any] = {"url": url, "model": cfg.model, "rounds": cfg.rounds, "rubric": judge.rubric_hash}
+    judge = judging.Judge(cfg.url, cfg.model, os.environ.get(cfg.key_variable, ""), cfg.timeout, rubric)
+    about: dict[str, Any] = {"url": cfg.url, "model": cfg.model, "rounds": cfg.rounds, "rubric": judge.rubric_hash}
     try:
         if cfg.ratings:
             checked = judging.against_people(judge, grading.project / Path(cfg.ratings).expanduser(), cfg.rounds)

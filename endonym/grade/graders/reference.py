@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym import plugins
-from endonym.data.contains import UNSPACED, folded, says
-from endonym.data.scripts import dominant_script
+from endonym.data.contains import folded, says
+from endonym.data.scripts import UNSPACED, dominant_script
 from endonym.grade.marks import NOTHING, Answered, Graded, Grading, Mark
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data import phrases
 from endonym.data.glosses import glosses
-from endonym.data.lexicon import UNSPACED, words
+from endonym.data.lexicon import ALONE, words
 from endonym.retrieve.indexes.memory import MemoryIndex, groups_of
 from endonym.types import Entry, Pair
 
 FILE = "phrases.json.gz"
-_UNSPACED = regex.compile(rf"[{UNSPACED}]")
+_UNSPACED = regex.compile(rf"[{ALONE}]")
 
 
 class Config(BaseModel):
