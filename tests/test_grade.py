@@ -22,6 +22,8 @@ from endonym.grade.marks import Answered, Grading, Question
 from endonym.jobs.submit import submit
 from endonym.project import Project
 from endonym.store import events
+from endonym.teach.lesson import Lesson
+from endonym.teach.settings import Config as TeachConfig
 
 
 def answered(text: str, ended: bool = True, **about) -> Answered:
@@ -268,7 +270,7 @@ class Endpoint:
                 marks = mark(answer, len(requests))
                 reply = {"choices": [{"message": {"content": f"Here: {json.dumps(marks)}"}}]}
                 content = json.dumps(reply).encode()
-                self.send_response(outer.status)
+                self.send_response(400 if outer.refuses(body) else outer.status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -276,7 +278,7 @@ class Endpoint:
             def log_message(self, *words):
                 pass
 
-        self.status = 200
+        self.status, self.refuses = 200, lambda body: False
         self.server = HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -332,8 +334,34 @@ def test_a_judge_that_does_not_follow_people_is_switched_off(endpoint, tmp_path,
     file = tmp_path / "ratings.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     graded = judge.grade([answered("7")], judge.Config(url=there.url, ratings=file.name), Grading({}, tmp_path))
-    assert graded.about["used"] is used and graded.about["people"] == {"n": 12, "correlation": float(sign)}
+    assert graded.about["used"] is used and graded.about["people"] == {
+        "ratings": 12,
+        "n": 12,
+        "correlation": float(sign),
+    }
     assert used or "people" in graded.about["reason"]
+
+
+@pytest.mark.parametrize(("marked", "rated", "why"), [(7, 12, "7 of 12"), (7, 9, ""), (0, 0, "none of its 2 replies")])
+def test_a_judge_that_does_not_keep_to_the_form_is_switched_off(endpoint, tmp_path, marked, rated, why):
+    """It marks the answers below `marked`; what it says of the others is no form."""
+    there = endpoint(lambda answer, n: {"accuracy": 5 * int(answer)} if int(answer) < marked else "fine")
+    rows = [{"question": "q", "answer": str(n), "rating": n} for n in range(rated)]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
+    cfg = judge.Config(url=there.url, ratings="r.jsonl" if rated else "")
+    graded = judge.grade([answered("3")], cfg, Grading({}, tmp_path))
+    assert graded.about["used"] is (why == "") and why in graded.about.get("reason", "")
+    if not why:
+        assert graded.about["checked_against_people"] is False and graded.about["replies"]["in_form"] == 2 * marked + 2
+
+
+def test_the_form_is_asked_for_as_a_schema_until_that_is_refused(endpoint):
+    there = endpoint(lambda answer, n: {"accuracy": 50})
+    there.refuses = lambda body: "response_format" in body
+    graded = judge.grade([answered("x"), answered("y")], judge.Config(url=there.url), Grading({}))
+    assert [m["accuracy"].value for m in graded.marks] == [50, 50]
+    forms = [body.get("response_format", {}).get("json_schema", {}).get("schema") for _, _, body in there.requests]
+    assert forms[0]["required"][0] == "accuracy" and forms[1:] == [None] * 4
 
 
 def test_a_judge_that_fails_is_no_zero(endpoint):
@@ -428,3 +456,24 @@ def test_a_judge_can_be_chosen_as_any_grader(project, endpoint):
     methods = {r["id"]: r["marks"]["correctness"]["method"] for r in rows}
     assert methods["general/capital-france"] == "reference in answer" and methods["general/plan-garden"] == "judge"
     assert not [e for e in events.since(project.db, done.id) if e.kind == "warning"]
+
+
+def test_a_judge_named_in_the_settings_of_teach_marks_first(endpoint, monkeypatch):
+    """The first grader with evidence marks: after the others, a judge would mark only what has no reference."""
+    monkeypatch.setenv("ENDONYM_JUDGE_URL", "http://judge.example/v1")
+    lesson = SimpleNamespace(cfg=TeachConfig(judgeModel="m"))
+    settings = Lesson.grading(lesson, "base", ["general"])
+    assert settings["plugins"][0] == "judge" and settings["judge"]["url"] == "http://judge.example/v1"
+    assert judge.Config().url == "http://judge.example/v1" and judge.Config(url="").url == ""
+    there = endpoint(lambda answer, n: {"accuracy": 70})
+    asked = [answered("Paris", references=("Paris",))]
+    marks = [
+        plugins.load("grader", name).grade(asked, plugins.load("grader", name).Config(**extra), Grading({})).marks[0]
+        for name, extra in ((n, {"url": there.url} if n == "judge" else {}) for n in settings["plugins"])
+    ]
+    row = grade._row(asked[0], marks)
+    assert (
+        row["marks"]["accuracy"]["method"] == "judge" and row["marks"]["correctness"]["method"] == "reference in answer"
+    )
+    monkeypatch.delenv("ENDONYM_JUDGE_URL")
+    assert "plugins" not in Lesson.grading(SimpleNamespace(cfg=TeachConfig()), "base", ["general"])

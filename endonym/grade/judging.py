@@ -16,6 +16,8 @@ from endonym.errors import DataError, Problem
 from endonym.grade.marks import Question
 from endonym.grade.questions import rows_of_file
 
+REFUSED = (400, 404, 415, 422, 501)
+"""With these, endpoints refuse a form of reply that they do not know."""
 LEAST_RATINGS = 10
 """People's marks needed before a correlation says anything."""
 
@@ -24,17 +26,22 @@ class JudgeError(Exception):
     """The endpoint cannot be used; the words say why."""
 
 
+class _RefusedError(JudgeError):
+    """It does not take the request as it is."""
+
+
 def beside(name: str) -> Path:
     """A file beside the graders."""
     return Path(__file__).with_name("graders") / name
 
 
 class Judge:
-    """An OpenAI-compatible endpoint with a rubric."""
+    """An OpenAI-compatible endpoint with a rubric. The form of the reply is asked for as a JSON schema, too, until the endpoint refuses that."""
 
     def __init__(self, url: str, model: str, key: str, timeout: int, rubric: Mapping[str, Any]):
         self.url = url.rstrip("/") + "/chat/completions"
         self.model, self.key, self.timeout, self.rubric = model, key, timeout, rubric
+        self.asked, self.in_form, self._forced = 0, 0, True
         self.rubric_hash = hashlib.sha256(json.dumps(rubric, sort_keys=True).encode()).hexdigest()[:16]
 
     def ask(self, question: Question, answer: str, turn: int) -> dict[str, float | None]:
@@ -62,7 +69,17 @@ class Judge:
             "model": self.model, "temperature": 0, "max_tokens": 200,
             "messages": [{"role": "system", "content": system}, {"role": "user", "content": text}],
         }  # fmt: skip
-        return _marks(self._post(body), names)
+        found = _marks(self._reply(body, names), names)
+        self.asked, self.in_form = self.asked + 1, self.in_form + (found is not None)
+        return found or {}
+
+    def _reply(self, body: dict[str, Any], names: Sequence[str]) -> str:
+        if self._forced:
+            try:
+                return self._post(body | {"response_format": _schema(names)})
+            except _RefusedError:
+                self._forced = False
+        return self._post(body)
 
     def _post(self, body: dict[str, Any]) -> str:
         headers = {"Content-Type": "application/json"}
@@ -74,20 +91,32 @@ class Judge:
                 data = json.load(reply)
             return str(data["choices"][0]["message"]["content"])
         except urllib.error.HTTPError as error:
-            raise JudgeError(f"the judge at {self.url} answered {error.code} {error.reason}") from error
+            raise (_RefusedError if error.code in REFUSED else JudgeError)(
+                f"the judge at {self.url} answered {error.code} {error.reason}"
+            ) from error
         except (OSError, ValueError) as error:
             raise JudgeError(f"the judge at {self.url} cannot be reached: {error}") from error
         except (KeyError, IndexError, TypeError) as error:
             raise JudgeError(f"what answers at {self.url} is no chat endpoint") from error
 
 
-def _marks(reply: str, names: Sequence[str]) -> dict[str, float | None]:
+def _schema(names: Sequence[str]) -> dict[str, Any]:
+    """The form of a reply as `response_format` names it."""
+    marks = {name: {"type": ["integer", "null"]} for name in names}
+    schema = {"type": "object", "properties": marks, "required": list(names), "additionalProperties": False}
+    return {"type": "json_schema", "json_schema": {"name": "marks", "strict": True, "schema": schema}}
+
+
+def _marks(reply: str, names: Sequence[str]) -> dict[str, float | None] | None:
+    """The marks of a reply, without those that are no mark; None where the reply is not of the form."""
     start, end = reply.find("{"), reply.rfind("}")
     try:
         data = json.loads(reply[start : end + 1])
     except ValueError:
-        return {}
-    fitting = {n: data.get(n) for n in names} if isinstance(data, dict) else {}
+        return None
+    if not isinstance(data, dict):
+        return None
+    fitting = {n: data.get(n) for n in names}
     return {
         name: float(value)
         for name, value in fitting.items()
@@ -113,9 +142,10 @@ def agreement(rounds: Sequence[Sequence[Mapping[str, float | None]]], names: Seq
 
 
 def against_people(judge: Judge, file: Path, rounds: int) -> dict[str, Any]:
-    """Rank correlation (Spearman) of the judge's marks with people's; None below ten ratings, or where one side is all alike."""
-    people, machine = [], []
-    for number, row in rows_of_file(file):
+    """Rank correlation (Spearman) of the judge's marks with people's, and of how many of the ratings it is; None where the judge marked
+    fewer than ten of them, or where one side is all alike."""
+    people, machine, rated = [], [], list(rows_of_file(file))
+    for number, row in rated:
         name = str(row.get("criterion") or "accuracy")
         try:
             rating = float(row["rating"])
@@ -130,4 +160,4 @@ def against_people(judge: Judge, file: Path, rounds: int) -> dict[str, Any]:
             people.append(rating)
             machine.append(sum(values) / len(values))
     found = spearman(people, machine) if len(people) >= LEAST_RATINGS else None
-    return {"n": len(people), "correlation": None if found is None else round(found, 3)}
+    return {"ratings": len(rated), "n": len(people), "correlation": None if found is None else round(found, 3)}

@@ -2,8 +2,9 @@
 
 Nothing is sent unless `url` (or ENDONYM_JUDGE_URL) names the endpoint; the key is read from the environment alone. Every answer is
 judged `rounds` times at temperature 0, the criteria in another order each time. A mark is the mean of its rounds; where they differ
-by more than `most_apart` it is None, as it is where the judge says that it has no evidence. With `ratings`, a file of answers that people
-have marked, the judge marks those first: where its ranks do not follow theirs (Spearman), it is switched off and says why.
+by more than `most_apart` it is None, as it is where the judge says that it has no evidence. With `ratings`, a file of ten answers or more that
+people have marked, the judge marks those first: where its ranks do not follow theirs (Spearman), or it marks too few, it is switched off
+and says why. So it is when no reply is of the form.
 """
 
 from __future__ import annotations
@@ -61,19 +62,32 @@ def grade(answers: Sequence[Answered], cfg: Config, grading: Grading) -> Graded:
         if cfg.ratings:
             checked = judging.against_people(judge, grading.project / Path(cfg.ratings).expanduser(), cfg.rounds)
             about["people"] = checked
-            if checked["correlation"] is not None and checked["correlation"] < cfg.least_correlation:
-                reason = (
-                    f"its marks do not follow people's: rank correlation {checked['correlation']:.2f} over {checked['n']} "
-                    f"ratings, wanted {cfg.least_correlation:.2f}"
-                )
+            if reason := _unfit(checked, cfg):
                 return _off(answers, reason, about)
         rounds = [[judge.ask(a.question, a.text, turn) for turn in range(cfg.rounds)] for a in answers]
     except judging.JudgeError as error:
         return _off(answers, str(error), about)
     marks = [{name: _mark([r.get(name) for r in found], cfg) for name in rubric["criteria"]} for found in rounds]
+    about["replies"] = {"asked": judge.asked, "in_form": judge.in_form}
+    if not judge.in_form:
+        return _off(answers, f"none of its {judge.asked} replies was of the form that was asked for", about)
     about["agreement"] = judging.agreement(rounds, list(rubric["criteria"]))
     about["checked_against_people"] = bool(cfg.ratings) and about["people"]["correlation"] is not None
     return Graded(marks, {"used": True, **about})
+
+
+def _unfit(checked: dict[str, Any], cfg: Config) -> str:
+    """Why a judge that was held against people is switched off; `""` where it follows them, or they are too few to tell."""
+    if checked["ratings"] < judging.LEAST_RATINGS:
+        return ""
+    if checked["correlation"] is None:
+        return f"it cannot be held against people: it marked {checked['n']} of {checked['ratings']} rated answers, or all alike"
+    if checked["correlation"] >= cfg.least_correlation:
+        return ""
+    return (
+        f"its marks do not follow people's: rank correlation {checked['correlation']:.2f} over {checked['n']} ratings, "
+        f"wanted {cfg.least_correlation:.2f}"
+    )
 
 
 def _mark(found: list[float | None], cfg: Config) -> Mark:
