@@ -102,17 +102,38 @@ def test_a_long_reference_needs_meaning(monkeypatch):
 
     long = answered("the sun warms the wet ground", references=("in the morning the sun dries the ground",))
     (marks,) = reference.grade([long], reference.Config(), Grading({})).marks
-    assert marks["correctness"].value is None and "embedder" in marks["correctness"].why
+    assert marks["correctness"].value is None and "too long" in marks["correctness"].why
+    assert marks["accuracy"].method == "chrF++"
 
-    class Embedder:
-        @staticmethod
-        def vectors_of(texts):
-            return np.array([[1.0, 0.0], [0.95, (1 - 0.95**2) ** 0.5]])[: len(texts)]
+    def vectors_of(texts):
+        """An answer at 0.9 to its reference; references of other questions at 0.5 to it and at 0.25 to each other."""
+        made = {
+            "the sun warms the wet ground": [0.9, (1 - 0.9**2) ** 0.5],
+            "in the morning the sun dries the ground": [1.0, 0.0],
+        }
+        others = sorted({text for text in texts if text not in made})
+        rows = np.zeros((len(texts), 2 + len(others)))
+        for row, text in zip(rows, texts, strict=True):
+            row[:2] = made.get(text, [0.5, 0.0])
+            if text in others:
+                row[2 + others.index(text)] = 0.75**0.5
+        return rows
 
     monkeypatch.setattr(reference, "_installed", lambda: True)
-    monkeypatch.setattr(reference.plugins, "load", lambda kind, name: Embedder)
-    (marks,) = reference.grade([long], reference.Config(), Grading({})).marks
-    assert marks["correctness"].value == pytest.approx(80) and marks["correctness"].method == "embedding similarity"
+    monkeypatch.setattr(reference.plugins, "load", lambda kind, name: SimpleNamespace(vectors_of=vectors_of))
+
+    def mark(answers, **settings):
+        marks = reference.grade(answers, reference.Config(**settings), Grading({})).marks[0]
+        assert marks["correctness"].value is None  # what is near may say the contrary
+        return marks["accuracy"]
+
+    assert mark([long]).value == pytest.approx(100 * 0.08 / 0.18) and mark([long]).method == "embedding similarity"
+    assert mark([long], unlike=0.5).value == pytest.approx(80)
+    # With the references of four other questions there are ten pairs: four at 0.5 and six at 0.25, whatever the answers are.
+    many = [long, *(answered(f"what {n}", references=(f"a long reference of number {n}",)) for n in range(4))]
+    assert mark(many).value == pytest.approx(100 * (0.9 - 0.35) / 0.65)
+    other = answered(long.text, references=long.question.references, language="tzh")
+    assert mark([other]).method == "chrF++"  # a language that the embedder may not know
 
 
 def test_a_reference_is_text_and_no_pattern():
@@ -455,7 +476,8 @@ def test_a_judge_can_be_chosen_as_any_grader(project, endpoint):
     rows = json.loads((project.output(done.id) / "grades.json").read_text(encoding="utf-8"))["rows"]
     methods = {r["id"]: r["marks"]["correctness"]["method"] for r in rows}
     assert methods["general/capital-france"] == "reference in answer" and methods["general/plan-garden"] == "judge"
-    assert not [e for e in events.since(project.db, done.id) if e.kind == "warning"]
+    (warning,) = [e.data["text"] for e in events.since(project.db, done.id) if e.kind == "warning"]
+    assert "were not held against people's" in warning and "--judge.ratings" in warning
 
 
 def test_a_judge_named_in_the_settings_of_teach_marks_first(endpoint, monkeypatch):

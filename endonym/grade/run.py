@@ -111,6 +111,9 @@ def run(cfg: Config, job: Job) -> None:
     for name, g in graded.items():
         if g.about.get("used") is False:
             job.event("warning", text=f"the grader {name} gave no marks: {g.about['reason']}")
+        elif g.about.get("checked_against_people") is False:
+            unsure = f"the marks of {name} were not held against people's, so nobody knows what they are worth"
+            job.event("warning", text=f"{unsure}: give ten rated answers or more (--{name}.ratings)")
     job.summary(system=cfg.system, **in_short(found), tables=[_table(found)])
 
 
