@@ -465,6 +465,30 @@ def test_answers_go_on_where_a_kill_left_them(tiny_model, tmp_path):
     assert asking.ask_all(loaded, asked, Sampling(4), tmp_path / "none", lambda done: None, lambda: True) == []
 
 
+LINES = "one\u2028two\u0085three\u2029four\x0bfive\x1csix\r"
+"""What Unicode or Python take for ends of lines, inside one text."""
+
+
+def test_an_answer_may_hold_what_unicode_takes_for_the_end_of_a_line(tmp_path, monkeypatch):
+    from endonym.grade import asking
+
+    asked = questions.general()[:2]
+    row = {"text": LINES, "tokens": 3, "seconds": 0.1, "first_token_seconds": 0.1, "ended": True}
+    monkeypatch.setattr(asking, "_ask", lambda loaded, question, sampling: {"id": question.id, **row})
+    path = tmp_path / "answers.jsonl"
+    asking.ask_all(None, asked, None, path, lambda done: None, lambda: False)
+    monkeypatch.setattr(asking, "_ask", lambda *_: pytest.fail("it was asked before"))
+    again = asking.ask_all(None, asked, None, path, lambda done: None, lambda: False)
+    assert [answer.text for answer in again] == [LINES, LINES]
+
+
+def test_a_question_of_ones_own_may_hold_it_too(tmp_path):
+    rows = [{"id": str(n), "question": f"{n} {LINES}end", "reference": LINES.strip()} for n in range(2)]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (tmp_path / "q.jsonl").write_text(text, encoding="utf-8", newline="")
+    assert [q.question for q in questions.of_file(tmp_path / "q.jsonl")] == [row["question"] for row in rows]
+
+
 def test_a_judge_can_be_chosen_as_any_grader(project, endpoint):
     assert set(plugins.available("grader")) == {"coherence", "judge", "reference"}
     there = endpoint(lambda answer, n: {"correctness": 70})

@@ -104,6 +104,15 @@ def test_disk_and_gpus_are_shared_as_well(others, tmp_path, monkeypatch):
     assert tokens.ask(ME, "a job that only waits for others", Needs(0), tmp_path) == ""
 
 
+def test_who_waits_for_room_on_another_disk_takes_none_here(others, tmp_path, monkeypatch):
+    a, waiting, here, _ = others
+    monkeypatch.setattr(tokens.shutil, "disk_usage", lambda path: SimpleNamespace(free=10 * GB))
+    elsewhere = SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=-7))
+    assert tokens.ask(a, "a", Needs(0, 7 * GB), elsewhere) == ""
+    assert "of room on the disk" in tokens.ask(waiting, "b", Needs(0, 5 * GB), elsewhere)
+    assert tokens.ask(here, "c", Needs(0, 6 * GB), tmp_path) == ""
+
+
 def test_a_worker_that_waits_says_so_once_and_can_be_paused(project, others):  # noqa: F811
     ask(others[0], 9, project.path)
     row = new(project)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -219,6 +220,21 @@ def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):
         assert one["text"] == "".join(piece["text"] for piece in told["token"] if piece["system"] == one["system"])
     bare = [data for name, data in sse(taught, "POST", "/chat", json=asked | {"retrieval": False}) if name == "start"]
     assert len(bare[0]["prompt"]) < len(told["start"][0]["prompt"])
+
+
+@pytest.mark.parametrize("there", [0, 6, 9, 10, 12])
+def test_only_conversations_beyond_the_most_make_room(tmp_path: Path, monkeypatch, there: int):
+    from endonym.web import conversations
+
+    monkeypatch.setattr(conversations, "MOST_KEPT", 10)
+    folder = tmp_path / ".endonym" / "conversations"
+    folder.mkdir(parents=True)
+    for number in range(there):
+        (folder / f"{number:032x}.jsonl").touch()
+        os.utime(folder / f"{number:032x}.jsonl", (number, number))
+    new = conversations.Conversation.begin(tmp_path)
+    left = sorted(path.stem for path in folder.iterdir() if path.stem != new.id)
+    assert left == [f"{number:032x}" for number in range(max(0, there - 9), there)]
 
 
 def test_a_conversation_is_kept_for_whoever_comes_back(studio: Studio, tiny_model: Path):
