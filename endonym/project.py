@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import tomllib
 from collections.abc import Mapping
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from endonym.config import Layer, raise_problems, read_toml, to_toml
 from endonym.errors import ConfigError, UsageError, did_you_mean
 from endonym.store import db as database
 from endonym.store import jobs as rows
+from endonym.store.files import write_text
 
 SETTINGS_FILE = "endonym.toml"
 STATE_FOLDER = ".endonym"
@@ -86,6 +89,41 @@ class Project:
     def base(self) -> str:
         """Catalog alias, hub id or folder of the base model."""
         return str(self.about["base"])
+
+    def with_base(self, base: str) -> Project:
+        """The same project on another base model, as a job works with it that asked for one; nothing is written. Empty changes nothing."""
+        if base in ("", self.base):
+            return self
+        other = copy(self)
+        other.settings = {**self.settings, "project": {**self.settings["project"], "base": base}}
+        return other
+
+    def choose_base(self, base: str) -> None:
+        """Write `base` under [project] of `endonym.toml`, and leave every other line. Raises ConfigError where that is not safe."""
+        lines = self.file.read_text(encoding="utf-8").splitlines()
+        heads = [i for i, line in enumerate(lines) if line.lstrip().startswith("[")]
+        start = next((i for i in heads if re.match(r"\s*\[\s*project\s*\]\s*(#.*)?$", lines[i])), len(lines))
+        end = next((i for i in heads if i > start), len(lines))
+        said = [i for i in range(start + 1, end) if re.match(r"\s*base\s*=", lines[i])]
+        at = said[0] if said else start + 1
+        text = "\n".join([*lines[:at], to_toml({"base": base}).strip(), *lines[at + len(said) :]])
+        if not self.rewrite(text, {**self.settings, "project": {**self.settings["project"], "base": base}}):
+            raise ConfigError(
+                f"the base cannot be changed in {self.file} safely",
+                f"Write it by hand, under [project]: {to_toml({'base': base}).strip()}",
+            )
+
+    def rewrite(self, text: str, settings: dict[str, Any]) -> bool:
+        """Write `text` as `endonym.toml` if these settings are what it says; returns whether it was written."""
+        text = text.rstrip("\n") + "\n"
+        try:
+            same = tomllib.loads(text) == settings
+        except tomllib.TOMLDecodeError:
+            return False
+        if same:
+            write_text(self.file, text)
+            self.settings = settings
+        return same
 
     @property
     def seed(self) -> int:

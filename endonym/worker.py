@@ -98,6 +98,8 @@ def main(arguments: list[str], guard: int = 0, wish: _Wish | None = None) -> int
     project, number = Project(arguments[0]), int(arguments[1])
     wish = wish or _Wish()
     row = rows.claim(project.db, number, identity(guard), arguments[2] if len(arguments) > 2 else "")
+    # The base may be another by now, or was asked for by this job alone.
+    project = project.with_base(row.settings.get("base", ""))
     folder = project.runs / row.folder
     taken = take_over(project, row)
     (folder / "output").mkdir(parents=True, exist_ok=True)

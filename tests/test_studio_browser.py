@@ -150,7 +150,7 @@ def lesson(chromium: Browser, studio: Studio, tiny_model: Path) -> str:
     page.wait_for_url("**/material")
     project = page.url.split("/p/")[1].split("/")[0]
     settings = studio.home / project / "endonym.toml"
-    text = re.sub(r'base = ".*"', f'base = "{tiny_model}"', settings.read_text(encoding="utf-8"))
+    text = settings.read_text(encoding="utf-8")
     settings.write_text(text + "\n[split]\ntest_size = 20\nvalid_size = 12\n", encoding="utf-8")
 
     page.get_by_text("Rights", exact=True).click()
@@ -164,6 +164,11 @@ def lesson(chromium: Browser, studio: Studio, tiny_model: Path) -> str:
     go(page, f"{studio.base}/p/{project}")
     assert page.locator(".endonym").inner_text() == "bats'il k'op"
     go(page, f"{studio.base}/p/{project}/train?recipe=teach")
+    page.get_by_text("Another base model").click()
+    page.get_by_label("A model on this computer").fill(str(tiny_model))
+    page.get_by_role("button", name="Use this").click()
+    page.locator("strong", has_text=str(tiny_model)).wait_for()
+    assert f'base = "{tiny_model}"' in settings.read_text(encoding="utf-8")
     page.get_by_label("Passes over the material").fill("many")
     assert page.get_by_text("This has to be a number.").is_visible()
     page.get_by_label("Passes over the material").fill("1")

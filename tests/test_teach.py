@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from endonym.cli.main import main
 from endonym.config import Layer, validate
 from endonym.data.dataset import Dataset
-from endonym.errors import ConfigError, EndonymError, JobError, MissingError
+from endonym.errors import ConfigError, EndonymError, JobError, MissingError, UsageError
 from endonym.jobs.stage import load_stage, resolve, resolve_stored
 from endonym.jobs.submit import resume, submit, wait_for
 from endonym.models.needs import TOKENS_AT_ONCE
@@ -317,12 +318,47 @@ def test_settings_for_fewer_records_are_foretold_for_fewer_rows(composed, copied
     assert apart.request(Config(max_rows=1), project, asked["inputs"])["rows"] == asked["rows"]
 
 
-def test_another_base_is_refused_before_anything_begins(taught):
+def test_a_base_that_is_none_is_refused_before_anything_begins(taught):
     project, _ = taught
     before = len(rows.listing(project.db))
-    with pytest.raises(ConfigError, match="baseModel"):
-        submit(project, "teach", "", {"base_model": "smollm2-360m"})
+    with pytest.raises(UsageError, match="no base model 'smolm2'"):
+        submit(project, "teach", "", {"baseModel": "smolm2"})
     assert len(rows.listing(project.db)) == before
+
+
+def test_a_job_may_ask_for_another_base_and_its_children_work_with_it(composed, copied, tmp_path):
+    project = Project(copied(composed, tmp_path / "home"))
+    base = str(copied(Path(project.base), tmp_path / "other"))
+    forecast = apart.answer(apart.request(Config(max_steps=2), project.with_base(base)))
+    assert forecast["forecast"]["steps"] == 2
+    row = submit(project, "teach", "", {**TINY, "baseModel": base})
+    until = time.monotonic() + 120
+    while not (begun := rows.children(project.db, row.id)) and time.monotonic() < until:
+        time.sleep(0.05)
+    rows.request_cancel(project.db, row.id)
+    assert begun[0].settings["base"] == row.settings["base"] == base
+    # What a job asked for is what its worker works with; the project itself stays on its own.
+    quick = {"steps": 1, "batch_size": 2, "samples": 0, "valid_rows": 2, "rank": 2}
+    trained = submit(project.with_base(base), "train", "lora", quick, wait=True)
+    assert json.loads((project.output(trained.id) / "model.json").read_text())["base_name"] == base
+    assert Project(project.path).base == project.base != base
+
+
+def test_the_base_of_a_project_is_chosen_and_every_other_line_stays(tmp_path):
+    project = Project.create(tmp_path / "p", language="tzh")
+    own = project.file.read_text() + '# mine\n\n[clean]  # ours\nplugins = ["unicode"]\n\n[[sources]]\nfiles = ["a"]\n'
+    project.file.write_text(own)
+    project = Project(project.path)
+    project.choose_base("smollm2-360m")
+    assert project.file.read_text() == own.replace("smollm2-135m", "smollm2-360m")
+    assert Project(project.path).base == project.base == "smollm2-360m"
+    project.file.write_text('[project]\nlanguage = "tzh"\n[teach]\nbase = 1\n')
+    project = Project(project.path)
+    project.choose_base("smollm2-135m")
+    assert tomllib.loads(project.file.read_text())["project"] == {"language": "tzh", "base": "smollm2-135m"}
+    project.file.write_text('project = {language = "tzh", base = "smollm2-360m"}\n')
+    with pytest.raises(ConfigError, match="safely"):
+        Project(project.path).choose_base("smollm2-135m")
 
 
 def begun(project: Project, job: int, n: int) -> rows.JobRow:

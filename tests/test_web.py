@@ -203,9 +203,11 @@ def test_before_material_is_read_an_estimate_is_rough(studio: Studio, tiny_model
         asked = {"verb": "teach", "settings": {"fp16": True, "maxLength": 4096, "maxSteps": 10}}
         notes = client.post("/api/v1/projects/unread/estimate", json=asked).json()["notes"]
         assert [note.split()[0] for note in notes[1:]] == ["maxLength", "warmupSteps", "fp16"]
-        other = {"verb": "teach", "settings": {"baseModel": "smollm2-360m"}}
+        other = {"verb": "teach", "settings": {"rank": 4, "baseModel": "smollm2-360m"}}
+        assert client.post("/api/v1/projects/unread/estimate", json=other).json()["memory_bytes"] > told["memory_bytes"]
+        other["settings"]["baseModel"] = "smolm2"
         refused = client.post("/api/v1/projects/unread/estimate", json=other)
-        assert (refused.status_code, "baseModel" in refused.json()["error"]["message"]) == (422, True)
+        assert (refused.status_code, "no base model" in refused.json()["error"]["message"]) == (400, True)
 
 
 def test_base_and_tuned_answer_side_by_side(taught: httpx.Client):

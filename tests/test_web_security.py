@@ -14,16 +14,20 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
 
+from endonym.cli.commands.studio import _running as running
 from endonym.web.app import create_app
 from endonym.web.guard import MAX_UPLOAD_BYTES
 from endonym.web.session import COOKIE, Sessions
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 
 TOKEN = "t" * 43
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND")
+OPEN = {"/enter": 403, "/api/v1/prove": 422}
+"""What answers to anybody, and how it does to those who have no code and bring no nonce."""
 PLACES = {
     "project": "victim",
     "job": "1",
@@ -117,8 +123,8 @@ def test_every_route_is_closed_without_the_token(victim: Studio, method: str, ke
         connection.endheaders()
         answer = connection.getresponse()
         body = answer.read()
-        if route == "/enter" and method == "GET":
-            assert answer.status == 403, route
+        if route in OPEN and method == "GET":
+            assert answer.status == OPEN[route], route
         else:
             assert answer.status == 401, f"{method} {route}: {answer.status}"
         assert b"victim" not in body
@@ -169,6 +175,63 @@ def test_a_code_is_good_for_minutes_only(monkeypatch: pytest.MonkeyPatch):
 def test_the_way_in_leads_nowhere_else(victim: Studio, page: str):
     with victim.program() as client:
         assert client.post("/api/v1/enter", json={"page": page}).status_code == 422
+
+
+class Greedy(BaseHTTPRequestHandler):
+    """Holds the port and wants the token; asked for a proof, it has none, an odd one, or the one of the real studio."""
+
+    server: Any
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.heard.append(f"{self.requestline} {self.headers}")
+        told = self.server.answer(self.path)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *said: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("kind", ["none", "no json", "a list", "a wrong proof", "not ascii", "the studio's own proof"])
+def test_the_token_is_not_said_to_whoever_holds_the_port(victim: Studio, kind: str):
+    def answer(path: str) -> bytes:
+        if kind == "the studio's own proof" and "prove" in path:
+            return httpx.get(victim.base + path, headers={"Host": "127.0.0.1:8400"}).content
+        known = {
+            "no json": "<html>",
+            "a list": "[1]",
+            "a wrong proof": json.dumps({"proof": "0" * 64}),
+            "not ascii": '{"proof": "é"}',
+        }
+        return known.get(
+            kind, json.dumps({"name": "endonym", "home": str(victim.home), "path": "/enter?code=x"})
+        ).encode()
+
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Greedy)
+    server.heard, server.answer = [], answer
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        args = SimpleNamespace(host="127.0.0.1", port=server.server_port)
+        assert running(args, victim.home, victim.token, "/") == ""
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert server.heard
+    assert not [one for one in server.heard if victim.token in one or "authorization" in one.lower()]
+
+
+def test_the_studio_that_runs_is_found_by_who_has_its_token(victim: Studio):
+    parts = urlsplit(victim.base)
+    args = SimpleNamespace(host=parts.hostname, port=parts.port)
+    address = running(args, victim.home, victim.token, "/p/victim")
+    assert httpx.get(address).headers["location"] == "/p/victim"
+    assert running(args, victim.home, "x" * 43, "/") == running(args, victim.home / "other", victim.token, "/") == ""
 
 
 def test_cookies_are_signed_end_and_do_not_survive_another_token(monkeypatch: pytest.MonkeyPatch):

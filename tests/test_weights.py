@@ -27,7 +27,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def refuse(*args: Any, **settings: Any) -> None:
         raise AssertionError("an outgoing call was made")
 
-    monkeypatch.setattr(weights.subprocess, "run", refuse)
+    monkeypatch.setattr("subprocess.run", refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
     return tmp_path / "cache"
 

@@ -33,7 +33,12 @@ class Dataset:
             raise DataError(
                 Problem(str(self.folder), 0, "", "this is not a dataset folder", "run the step that makes it again")
             )
-        self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self.manifest["files"].items()
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            what = "manifest.json of this dataset is damaged"
+            raise DataError(Problem(str(self.folder), 0, "", what, "run the step that makes it again")) from error
 
     @classmethod
     def of(cls, job: Job, name: str) -> Dataset:

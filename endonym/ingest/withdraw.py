@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, UsageError, did_you_mean
-from endonym.store.files import write_text
 
 if TYPE_CHECKING:
     from endonym.project import Project
@@ -21,12 +19,13 @@ def remove(project: Project, which: str) -> dict[str, Any]:
     """Take out the source that is number `which`, or has that file, and return its table; its files stay. Raises UsageError."""
     number = number_of(project, which)
     text = "\n".join(line for line, inside in lines_of(project, number) if not inside)
+    taken = project.sources[number - 1]
     left = [source for i, source in enumerate(project.sources, 1) if i != number]
     if not rewrite(project, text, left):
         raise ConfigError(
             f"source {number} cannot be taken out of {project.file} safely", "Remove its [[sources]] table by hand."
         )
-    return project.sources[number - 1]
+    return taken
 
 
 def number_of(project: Project, which: str) -> int:
@@ -53,14 +52,8 @@ def lines_of(project: Project, number: int) -> Iterator[tuple[str, bool]]:
 
 def rewrite(project: Project, text: str, sources: list[dict[str, Any]]) -> bool:
     """Write `text` as `endonym.toml` if it says what the old one said but for its sources, which must be `sources`."""
-    text = text.rstrip("\n") + "\n"
-    try:
-        same = {"sources": [], **tomllib.loads(text)} == {**project.settings, "sources": sources}
-    except tomllib.TOMLDecodeError:
-        return False
-    if same:
-        write_text(project.file, text)
-    return same
+    others = {name: table for name, table in project.settings.items() if name != "sources"}
+    return project.rewrite(text, {**others, **({"sources": sources} if sources else {})})
 
 
 def learned(project: Project, files: list[str]) -> list[dict[str, Any]]:

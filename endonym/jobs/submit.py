@@ -42,13 +42,15 @@ def submit(
     cancelling it reaches this one.
     """
     stage, resolved, found = prepare(project, verb, plugin, settings or {}, inputs or {}, plan_layer)
+    project = based(project, resolved)
     key = job_key(project, stage, resolved, found)
     row = rows.done_with_key(project.db, key)
     if row is not None:
         return row
     rows.notice_dead(project.db)
     chosen = plugin or (next(iter(resolved.plugins)) if stage.choice == "one" else "")
-    row = rows.find_or_create(project.db, verb, chosen, key, resolved.as_json(), found, parent=parent)
+    asked = {"base": project.base, **resolved.as_json()}
+    row = rows.find_or_create(project.db, verb, chosen, key, asked, found, parent=parent)
     return _go_on(project, row, wait=wait, on_event=on_event)
 
 
@@ -92,6 +94,12 @@ def prepare(
     choose = getattr(resolved.stage.module, "choose_inputs", None)
     chosen = choose(resolved.config, project) if choose else {}
     return resolved.stage, resolved, find_inputs(project, resolved, {**inputs, **chosen})
+
+
+def based(project: Project, resolved: Resolved) -> Project:
+    """The project as the job works with it: on the base that its settings name (`base(cfg)` of the stage), else on the project's."""
+    chosen = getattr(resolved.stage.module, "base", None)
+    return project.with_base(chosen(resolved.config)) if chosen else project
 
 
 def resolve_job(

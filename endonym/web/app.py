@@ -17,6 +17,7 @@ from endonym.web.api import (
     datasets,
     files,
     jobs,
+    models,
     projects,
     ratings,
     recipes,
@@ -32,7 +33,21 @@ from endonym.web.tending import Tending
 
 ROUTERS = tuple(
     part.router
-    for part in (projects, files, datasets, review, jobs, stream, recipes, results, chat, ratings, tuning, completions)
+    for part in (
+        projects,
+        files,
+        datasets,
+        review,
+        jobs,
+        stream,
+        recipes,
+        models,
+        results,
+        chat,
+        ratings,
+        tuning,
+        completions,
+    )
 )
 
 
@@ -44,8 +59,12 @@ def create_app(
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
     open_to_network: bool = False,
+    network: bool = True,
 ) -> StudioGuard:
-    """The studio over the projects in the folder `home`; `token` opens it, and so do cookies that `sessions` gave out."""
+    """The studio over the projects in the folder `home`; `token` opens it, and so do cookies that `sessions` gave out.
+
+    With `open_to_network`, others than this computer's own users may ask, who name no paths. Without `network`, no model is fetched.
+    """
     app = FastAPI(
         title="Endonym",
         version=__version__,
@@ -57,7 +76,7 @@ def create_app(
         lifespan=_running,
         default_response_class=Json,
     )
-    app.state.home = Home(home)
+    app.state.home, app.state.network = Home(home, paths=not open_to_network), network
     app.state.sessions = sessions or Sessions(token)
     # Answers of models can take long, and nothing else should wait for them.
     app.state.models, app.state.desk = Aside("models"), Aside("desk")

@@ -14,6 +14,8 @@ from endonym.web.errors import NotFoundError
 
 LARGEST = (1 << 31) - 1
 DEEPEST = 32
+SYSTEM = r"base|[1-9]\d{0,8}"
+"""What is asked or compared, as a pattern: the base, or the number of a training job."""
 
 
 def clean(value: Any, depth: int = 0) -> Any:

@@ -10,7 +10,8 @@ from endonym.serve.guard import MAX_BODY_BYTES, Found, Guard, Refusal, Scope, Se
 from endonym.web.session import Sessions
 
 MAX_UPLOAD_BYTES = 8 << 30
-ENTER = "/enter"
+ENTER, PROVE = "/enter", "/api/v1/prove"
+"""What is open: a code that is good once, and the question whether this is the studio that knows a token."""
 SAFE = ("GET", "HEAD")
 UPLOADS = re.compile(r"/api/v1/projects/[^/]+/files|/v1/files")
 POLICY = (
@@ -46,7 +47,7 @@ class StudioGuard(Guard):
     def refused(self, scope: Scope, found: Found) -> Refusal | None:
         if refusal := self._foreign(scope, found):
             return refusal
-        if scope["path"] == ENTER and scope["method"] == "GET":
+        if scope["path"] in (ENTER, PROVE) and scope["method"] == "GET":
             return None
         if b"authorization" in found:
             allowed = self.has_key(found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from endonym.data import languages
 from endonym.errors import ConfigError, UsageError
-from endonym.models.weights import catalog, validate
+from endonym.models.weights import catalog, known_base
 from endonym.project import SETTINGS_FILE, Project
 from endonym.web.errors import NotFoundError
 
@@ -19,10 +19,11 @@ LONGEST_NAME = 80
 
 
 class Home:
-    """A folder with project folders; a project's id is the name of its folder."""
+    """A folder with project folders; a project's id is the name of its folder. With `paths`, models may be named by paths too."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, paths: bool = True):
         self.path = path.resolve()
+        self._paths = paths
 
     def names(self) -> list[str]:
         """The projects there are, by name. What only links to a folder elsewhere is none."""
@@ -53,25 +54,27 @@ class Home:
         language, pivot = languages.code_of(language, "language"), languages.code_of(pivot, "pivot")
         if language == pivot:
             raise ConfigError("a language is not taught through itself", "Choose another pivot.")
-        Project.create(self.path / folder, language=language, pivot=pivot, base=known_base(base), name=name)
+        Project.create(self.path / folder, language=language, pivot=pivot, base=self.base(base), name=name)
         return folder
+
+    def base(self, name: str) -> str:
+        """The base model of this name as a project keeps it. Raises UsageError where there is none, or it may not be named so."""
+        return known_base(name if name in catalog() else str(self.path_of(name)))
+
+    def path_of(self, said: str) -> Path:
+        """A path on this computer that somebody typed. Raises UsageError for whoever may sit at another one."""
+        if not self._paths:
+            hint = f"Take one of the list: {', '.join(catalog())}."
+            raise UsageError("models are not named by paths where the studio is open to the network", hint)
+        try:
+            path = Path(said).expanduser().resolve()
+            path.exists()
+            return path
+        except (OSError, RuntimeError, ValueError) as error:  # too long, a loop of links, the home of nobody
+            raise UsageError(f"'{said[:80]}' is no path", f"There are: {', '.join(catalog())}.") from error
 
     def _is_project(self, folder: Path) -> bool:
         return not folder.name.startswith(".") and not folder.is_symlink() and (folder / SETTINGS_FILE).is_file()
-
-
-def known_base(name: str) -> str:
-    """The base model of this name: of the catalog, or a local folder. Raises UsageError."""
-    if name in catalog():
-        return name
-    try:
-        folder = Path(name).expanduser()
-        found = folder.is_dir()
-    except (OSError, RuntimeError):  # a name too long, or the home of nobody
-        found = False
-    if not found:
-        raise UsageError(f"there is no base model '{name[:80]}'", "See: GET /api/v1/models")
-    return str(validate(folder))
 
 
 def _folder_name(name: str) -> str:

@@ -7,12 +7,22 @@ import hmac
 import secrets
 import threading
 import time
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
 COOKIE = "endonym_session"
 CODE_SECONDS = 600.0
 """How long a printed address may be opened."""
 SESSION_SECONDS = 30 * 86400
+
+
+def proof(token: str, nonce: str, address: tuple[str, int]) -> str:
+    """What only a program that knows the token can answer to a nonce, at this address: one that passes the question on cannot.
+
+    The key costs 200,000 rounds of PBKDF2, so that a short token is not guessed from proofs.
+    """
+    key = hashlib.pbkdf2_hmac("sha256", token.encode(), b"endonym proof", 200_000)
+    return hmac.new(key, f"{nonce} {address[0]} {address[1]}".encode(), hashlib.sha256).hexdigest()
 
 
 class Sessions:
@@ -23,6 +33,8 @@ class Sessions:
         self._codes: dict[str, tuple[float, str]] = {}
         """When each code (its digest) ends, and the page it is for."""
         self._lock = threading.Lock()
+        self.proof = partial(proof, token)
+        """To a nonce, at the address that was asked."""
 
     def new_code(self, where: str = "/") -> str:
         """A code for `/enter?code=` that leads to the page `where`, good once and for ten minutes (256 random bits)."""

@@ -6,13 +6,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from endonym.web.answers import finite
-from endonym.web.api.jobs import event_of
+from endonym.store.events import Event
+from endonym.web.answers import STREAMED, finite
 from endonym.web.asked import ProjectId
 
 router = APIRouter(prefix="/api/v1/projects/{project}", tags=["jobs"])
@@ -20,7 +21,6 @@ POLL_SECONDS = 0.25
 PING_SECONDS = 15.0
 AT_ONCE = 500
 RETRY_MILLISECONDS = 1000
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get("/stream", response_class=StreamingResponse)
@@ -38,7 +38,7 @@ async def stream(
     home.folder(project)
     if last_event_id and last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) < 19:
         after = int(last_event_id)
-    return StreamingResponse(_events(home, project, after, request), media_type="text/event-stream", headers=HEADERS)
+    return StreamingResponse(_events(home, project, after, request), media_type="text/event-stream", headers=STREAMED)
 
 
 async def _events(home: Any, name: str, after: int | None, request: Request) -> AsyncIterator[str]:
@@ -52,7 +52,7 @@ async def _events(home: Any, name: str, after: int | None, request: Request) -> 
             rows = db.execute("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", (after, AT_ONCE)).fetchall()
             if rows:
                 after, said = rows[-1]["id"], time.monotonic()
-                yield "".join(_event(event_of(row)) for row in rows)
+                yield "".join(_event(Event.from_row(row)) for row in rows)
             elif time.monotonic() - said > PING_SECONDS:
                 said = time.monotonic()
                 yield ": still here\n\n"
@@ -60,6 +60,6 @@ async def _events(home: Any, name: str, after: int | None, request: Request) -> 
                 await asyncio.sleep(POLL_SECONDS)
 
 
-def _event(event: dict[str, Any]) -> str:
-    data = json.dumps(finite(event), ensure_ascii=False)
-    return f"id: {event['id']}\nevent: {event['kind']}\ndata: {data}\n\n"
+def _event(event: Event) -> str:
+    data = json.dumps(finite(asdict(event)), ensure_ascii=False)
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import shutil
@@ -44,6 +43,10 @@ class Files:
         about = {"filename": filename, "stored": file.name, "purpose": purpose, "created_at": int(time.time())}
         write_json(folder / "about.json", about)
         return self.get(f"file-{folder.name}")
+
+    def kept(self) -> set[Path]:
+        """The files of all folders that were written down."""
+        return {path for about in self.place.glob("*/about.json") for path in about.parent.iterdir()}
 
     def listing(self) -> list[dict[str, Any]]:
         """All files, newest first."""
@@ -166,9 +169,7 @@ def events(project: Project, before: int, limit: int) -> list[dict[str, Any]]:
         f"SELECT * FROM events WHERE kind IN ({','.join('?' * len(kinds))}) AND id < ? ORDER BY id DESC LIMIT ?",
         (*kinds, before, limit),
     ).fetchall()
-    return [
-        _event(log.Event(row["id"], row["job"], row["time"], row["kind"], json.loads(row["data"]))) for row in found
-    ]
+    return [_event(log.Event.from_row(row)) for row in found]
 
 
 def checkpoints(project: Project, tuning: Tuning) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +15,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from endonym.errors import UsageError
+from endonym.store.process import identity, is_alive
 from endonym.web.errors import TooLargeError
 
 MOST_FILES = 1000
@@ -26,6 +27,8 @@ LONGEST_FIELD = 4096
 FOLDER = "material"
 FOUND = "found.jsonl"
 """In the state folder: what each source was found to be when it was added, a line each."""
+MARK = ".receiving"
+"""In an upload's folder until something names its files: the process that receives it."""
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 
 
@@ -39,9 +42,12 @@ class Received:
 
 
 class Receiver:
-    """Writes the files of one multipart body into a new folder in `place`; whatever goes wrong, `discard` removes all of it."""
+    """Writes the files of one multipart body into a new folder in `place`; `settle` removes those that nothing names (`named`).
 
-    def __init__(self, place: Path, content_type: str):
+    What was received by a process that died before that is removed when the next files come.
+    """
+
+    def __init__(self, place: Path, content_type: str, named: Callable[[], Container[Path]]):
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise UsageError("files come as multipart/form-data", "Such as: curl -F files=@dictionary.csv ...")
@@ -60,7 +66,11 @@ class Receiver:
             })  # fmt: skip
         except FormParserError as error:
             raise UsageError(f"the body is no multipart/form-data: {error}", "Let a library make it.") from error
+        self._named = named
+        for left in abandoned(place):
+            settle(left, named())
         self.folder = new_folder(place)
+        (self.folder / MARK).write_text(identity(), encoding="utf-8")
 
     async def take(self, body: AsyncIterator[bytes]) -> None:
         """Read the body to its end. Raises UsageError for one that is broken, TooLargeError over a limit."""
@@ -76,12 +86,10 @@ class Receiver:
         if not self._ended:
             raise UsageError("the body ended before its last part did", "Send it again.")
 
-    def discard(self) -> None:
-        """Remove everything that came."""
+    def settle(self) -> None:
+        """Remove what came and is named by nothing."""
         self._close()
-        for path in self.folder.iterdir():
-            path.unlink()
-        self.folder.rmdir()
+        settle(self.folder, self._named())
 
     def _begin(self) -> None:
         self._headers, self._header = {}, [b"", b""]
@@ -145,12 +153,28 @@ class Receiver:
 
 def new_folder(place: Path) -> Path:
     """A new folder with a random name in `place`, which is made when it is missing. Raises UsageError where that leads elsewhere."""
-    place.mkdir(exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
     if place.is_symlink() or not place.is_dir():
         raise UsageError(f"'{place.name}' is no folder of its own here", "Remove the link, or the file.")
     folder = place / secrets.token_hex(8)
     folder.mkdir(mode=0o700)
     return folder
+
+
+def settle(folder: Path, named: Container[Path]) -> None:
+    """Remove the files of an upload that nothing names, and its folder where nothing is left."""
+    for path in folder.iterdir():
+        if path.name == MARK or path not in named:
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def abandoned(place: Path) -> Iterator[Path]:
+    """Folders of uploads whose process ended before anything named them."""
+    for mark in place.glob(f"*/{MARK}") if place.is_dir() and not place.is_symlink() else ():
+        if not mark.is_symlink() and is_alive(mark.read_text(encoding="utf-8")) is False:
+            yield mark.parent
 
 
 def safe_name(said: str) -> str:

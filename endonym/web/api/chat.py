@@ -15,17 +15,16 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from endonym.web.answers import finite
+from endonym.web.answers import STREAMED, finite
 from endonym.web.aside.client import Aside, Reply
-from endonym.web.asked import Body, ProjectId, Text
+from endonym.web.asked import SYSTEM, Body, ProjectId, Text
 from endonym.web.conversations import PATTERN, Conversation
 
 router = APIRouter(prefix="/api/v1/projects/{project}", tags=["chat"])
 SILENT_SECONDS = 300.0
 """Without a word for so long, the process that holds the models is ended: loading takes less."""
 LOOK_SECONDS = 0.5
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-System = Annotated[str, Field(pattern=r"^(base|[1-9]\d{0,8})$")]
+System = Annotated[str, Field(pattern=f"^({SYSTEM})$")]
 
 
 class Turn(Body):
@@ -68,7 +67,7 @@ async def chat(project: ProjectId, asked: Asked, request: Request) -> StreamingR
         "retrieval": asked.retrieval, "params": asked.params(), "stops": [],
     }  # fmt: skip
     return StreamingResponse(
-        _told(request.app.state.models, given, request, keep), media_type="text/event-stream", headers=HEADERS
+        _told(request.app.state.models, given, request, keep), media_type="text/event-stream", headers=STREAMED
     )
 
 

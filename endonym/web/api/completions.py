@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def _known(home: Home) -> list[dict[str, Any]]:
             with home.opened(name) as project:
                 base = Path(project.base).name
                 made = rows.artifacts(project.db, "model")
-        except EndonymError:
+        except (EndonymError, sqlite3.Error):
             continue
         found += [
             _object(tuning.model_name(base, name, row["job"]), int(row["created"]), name) for row in reversed(made)

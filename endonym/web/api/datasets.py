@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from endonym.data.dataset import Dataset
-from endonym.errors import LeakError
+from endonym.errors import DataError, LeakError
 from endonym.project import Project
 from endonym.store import jobs as rows
 from endonym.web import lines
@@ -85,16 +85,19 @@ def _dataset(project: Project, job: int) -> Dataset:
 
 def _about(project: Project, made: Any) -> dict[str, Any] | None:
     row = rows.get(project.db, made["job"])
-    path: Path = project.runs / row.folder / "output" / "manifest.json"
-    if not path.is_file():  # its run folder was removed by hand
+    folder: Path = project.runs / row.folder / "output"
+    if not (folder / "manifest.json").is_file():  # its run folder was removed by hand
         return None
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        manifest, problem = Dataset(folder, "web").manifest, None
+    except DataError as error:
+        manifest, problem = {"files": {}}, {"message": error.message, "hint": error.hint}
     return {
         "job": row.id, "name": row.name, "kind": made["kind"], "created": made["created"], "hash": made["hash"],
         "splits": {name: about["records"] for name, about in manifest["files"].items()},
         "kinds": {name: about["kinds"] for name, about in manifest["files"].items()},
         "read": manifest.get("read"), "dropped": manifest.get("dropped", {}), "licences": manifest.get("licences", {}),
-        "restrictions": manifest.get("restrictions", {}), "characters": manifest.get("characters", {}),
+        "restrictions": manifest.get("restrictions", {}), "characters": manifest.get("characters", {}), "problem": problem,
     }  # fmt: skip
 
 

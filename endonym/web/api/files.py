@@ -49,20 +49,18 @@ async def upload(project: ProjectId, request: Request) -> dict[str, Any]:
     A file with problems is not kept. Files that belong together (a dictionary and its examples) are sent in one request.
     """
     root: Path = request.app.state.home.folder(project)
-    receiver = Receiver(root / FOLDER, request.headers.get("content-type", ""))
+    receiver = Receiver(root / FOLDER, request.headers.get("content-type", ""), lambda: _sources(root))
     try:
         await receiver.take(request.stream())
         if not receiver.files:
             raise UsageError("there is no file in the request", "Send files in the field 'files'.")
-        about = _about(receiver.fields)
-    except BaseException:
-        receiver.discard()
+        names = [one.path.relative_to(root).as_posix() for one in receiver.files]
+        given = {"project": str(root), "files": names, "about": _about(receiver.fields)}
+        findings = await run_in_threadpool(request.app.state.desk.call, "material.add", given, LOOK_SECONDS)
+    except Exception:
+        receiver.settle()
         raise
-    names = [one.path.relative_to(root).as_posix() for one in receiver.files]
-    given = {"project": str(root), "files": names, "about": about}
-    findings = await run_in_threadpool(request.app.state.desk.call, "material.add", given, LOOK_SECONDS)
-    if not any(receiver.folder.iterdir()):
-        receiver.folder.rmdir()
+    receiver.settle()
     return {"sources": [_finding(root, one) for one in findings], "added": sum(one["added"] for one in findings)}
 
 
@@ -94,6 +92,10 @@ def withdraw(file: FileId, found: Opened, request: Request) -> dict[str, Any]:
     if Path(name).parts[0] == FOLDER and folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     return result
+
+
+def _sources(root: Path) -> set[Path]:
+    return {root / name for source in Project(root).sources for name in source["files"]}
 
 
 def _named(project: Project, file: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import Field
 
@@ -16,6 +15,7 @@ from endonym.errors import LeakError, UsageError
 from endonym.jobs import submit as jobs
 from endonym.jobs.stage import load_stage
 from endonym.project import Project
+from endonym.store import events as log
 from endonym.store import jobs as rows
 from endonym.web.asked import LARGEST, After, Body, JobId, Limit, Offset, Opened, Text, Values, job_of
 from endonym.web.curves import largest_triangles
@@ -60,10 +60,12 @@ def listing(found: Opened, verb: Name = "", state: Name = "", offset: Offset = 0
 
 
 @router.post("", status_code=202)
-def start(new: NewJob, found: Opened) -> dict[str, Any]:
+def start(new: NewJob, found: Opened, request: Request) -> dict[str, Any]:
     """Start a job; one whose result is there already is given back as it is (`skipped`)."""
     if hasattr(load_stage(new.verb).module, "serve"):
         raise UsageError(f"'{new.verb}' runs in the foreground and is no job", "Chat here, or run it in a terminal.")
+    if base := new.settings.get("baseModel"):
+        request.app.state.home.base(str(base))
     row = jobs.submit(found, new.verb, new.plugin, new.settings, inputs=new.inputs)
     return {**described(found, row), "skipped": row.state == "succeeded"}
 
@@ -99,9 +101,9 @@ def steps(job: JobId, found: Opened) -> dict[str, Any]:
     """The steps of a teaching job, each as it stands; no steps for other jobs."""
     row = job_of(found, job)
     latest: dict[int, dict[str, Any]] = {}
-    for event in found.db.execute("SELECT * FROM events WHERE job = ? AND kind = 'step' ORDER BY id", (row.id,)):
-        data = json.loads(event["data"])
-        latest[int(data["n"])] = {**data, "time": event["time"]}
+    for one in found.db.execute("SELECT * FROM events WHERE job = ? AND kind = 'step' ORDER BY id", (row.id,)):
+        event = log.Event.from_row(one)
+        latest[int(event.data["n"])] = {**event.data, "time": event.time}
     return {"job": row.id, "state": row.state, "steps": [latest[n] for n in sorted(latest)]}
 
 
@@ -113,7 +115,7 @@ def events(job: JobId, found: Opened, after: After = 0, limit: Limit = 200, kind
     page = found.db.execute(
         f"SELECT * FROM events WHERE job = ? AND id > ? {said} ORDER BY id LIMIT ?", [row.id, after, *values, limit]
     )
-    shown = [event_of(one) for one in page.fetchall()]
+    shown = [asdict(log.Event.from_row(one)) for one in page.fetchall()]
     return {"events": shown, "next": shown[-1]["id"] if shown else after}
 
 
@@ -126,26 +128,15 @@ def metrics(
 ) -> dict[str, Any]:
     """The curves of the job, of at most `points` points each: those that keep its shape (largest-triangle-three-buckets)."""
     row = job_of(found, job)
-    about = found.db.execute(
-        "SELECT name, COUNT(*) AS number, MAX(step) AS last FROM metrics WHERE job = ? GROUP BY name", (row.id,)
-    ).fetchall()
-    curves = {}
-    for one in about:
-        if name is None or one["name"] in name:
-            curve = found.db.execute(
-                "SELECT step, value FROM metrics WHERE job = ? AND name = ? ORDER BY step, rowid", (row.id, one["name"])
-            ).fetchall()
-            kept = largest_triangles([(r["step"], r["value"]) for r in curve], points)
-            curves[one["name"]] = {
-                "number": one["number"],
-                "steps": [x for x, _ in kept],
-                "values": [y for _, y in kept],
-            }
-    return {"names": {one["name"]: one["number"] for one in about}, "curves": curves}
+    names, curves = log.measured(found.db, row.id), {}
+    for one in names if name is None else set(name) & set(names):
+        kept = largest_triangles(log.curve(found.db, row.id, one), points)
+        curves[one] = {"number": names[one], "steps": [x for x, _ in kept], "values": [y for _, y in kept]}
+    return {"names": names, "curves": curves}
 
 
 @router.get("/{job}/log")
-def log(job: JobId, found: Opened, after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None) -> dict[str, Any]:
+def read_log(job: JobId, found: Opened, after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None) -> dict[str, Any]:
     """The log from byte `after` on, its end where none is said; `next` is the `after` to go on with. Only whole lines while it runs."""
     row = job_of(found, job)
     path = found.runs / row.folder / "log.txt"
@@ -208,17 +199,6 @@ def described(project: Project, row: rows.JobRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def event_of(row: sqlite3.Row) -> dict[str, Any]:
-    """An event as JSON."""
-    return {
-        "id": row["id"],
-        "job": row["job"],
-        "time": row["time"],
-        "kind": row["kind"],
-        "data": json.loads(row["data"]),
-    }
-
-
 def confined(folder: Path, path: str) -> Path:
     """The file `path` of a run folder. Raises NotFoundError for whatever is not a file of it: other places, links, what it holds back."""
     parts = path.split("/")
@@ -239,5 +219,5 @@ def _folder(project: Project, job: int) -> Path:
 
 
 def _last(db: sqlite3.Connection, job: int, kind: str) -> dict[str, Any] | None:
-    row = db.execute("SELECT * FROM events WHERE job = ? AND kind = ? ORDER BY id DESC LIMIT 1", (job, kind)).fetchone()
-    return {**json.loads(row["data"]), "time": row["time"]} if row else None
+    event = log.last(db, job, kind)
+    return {**event.data, "time": event.time} if event else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -14,7 +14,9 @@ from endonym.data import languages
 from endonym.errors import EndonymError
 from endonym.project import Project
 from endonym.store import jobs as rows
+from endonym.web.answers import read_object
 from endonym.web.asked import Body, Opened, Text
+from endonym.web.errors import NotFoundError
 from endonym.web.home import LONGEST_NAME
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])
@@ -34,6 +36,12 @@ class NewProject(Body):
     )
 
 
+class Change(Body):
+    """What is to be another."""
+
+    base: Text = Field(min_length=1, max_length=1000, description="A model of the catalog, or a local folder with one.")
+
+
 class Entrance(Body):
     """The page that a new address leads to."""
 
@@ -44,6 +52,15 @@ class Entrance(Body):
 def about(request: Request) -> dict[str, Any]:
     """What answers here, and which folder it looks at."""
     return {"name": "endonym", "version": __version__, "home": str(request.app.state.home.path)}
+
+
+@router.get("/prove")
+def prove(nonce: Annotated[str, Query(pattern="^[0-9a-f]{64}$")], request: Request) -> dict[str, str]:
+    """Proof that this studio knows its token, for a program on this computer that is not going to give it to any other."""
+    near = request.client is not None and ip_address(request.client.host).is_loopback
+    if not near or request.scope.get("server") is None:
+        raise NotFoundError("proofs are for programs on this computer", "Give the token of a studio that you know.")
+    return {"proof": request.app.state.sessions.proof(nonce, tuple(request.scope["server"]))}
 
 
 @router.post("/enter")
@@ -90,6 +107,13 @@ def read(found: Opened) -> dict[str, Any]:
     return described(found)
 
 
+@router.patch("/projects/{project}")
+def change(asked: Change, found: Opened, request: Request) -> dict[str, Any]:
+    """Choose another base model for the project. Jobs that were started keep the one they have."""
+    found.choose_base(request.app.state.home.base(asked.base))
+    return described(found)
+
+
 def described(project: Project) -> dict[str, Any]:
     """A project as JSON."""
     states = project.db.execute("SELECT state, COUNT(*) AS number FROM jobs GROUP BY state").fetchall()
@@ -116,9 +140,5 @@ def _experience(project: Project) -> dict[str, Any] | None:
     job = rows.newest_artifact(project.db, "lesson")
     if job is None:
         return None
-    try:
-        result = json.loads((project.output(job) / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    found: dict[str, Any] | None = result.get("experience")
+    found: dict[str, Any] | None = read_object(project.output(job) / "result.json").get("experience")
     return found

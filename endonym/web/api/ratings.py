@@ -15,11 +15,11 @@ from endonym.errors import MissingError, UsageError
 from endonym.project import Project
 from endonym.store import jobs as rows
 from endonym.web import ratings as store
-from endonym.web.asked import Body, Opened, Text
+from endonym.web.asked import SYSTEM, Body, Opened, Text
 from endonym.web.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1/projects/{project}/ratings", tags=["ratings"])
-System = Annotated[str, Query(pattern=r"^(base|[1-9]\d{0,8})?$")]
+System = Annotated[str, Query(pattern=f"^({SYSTEM})?$")]
 LOCK = threading.Lock()
 """What is shown depends on what was: one at a time."""
 

@@ -25,20 +25,12 @@ from endonym.models.weights import cached, catalog
 from endonym.project import Project
 from endonym.store import jobs as rows
 from endonym.web.answers import read_json
-from endonym.web.asked import Limit, Offset, Opened
+from endonym.web.asked import SYSTEM, Limit, Offset, Opened
 from endonym.web.errors import NotFoundError
 
 router = APIRouter(prefix="/api/v1", tags=["results"])
-System = Annotated[str, Query(pattern=r"^(base|[1-9]\d{0,9})$", description="`base`, or the number of a training job.")]
+System = Annotated[str, Query(pattern=f"^({SYSTEM})$", description="`base`, or the number of a training job.")]
 Word = Annotated[str, Query(max_length=100)]
-
-
-@router.get("/models")
-def known_models() -> dict[str, Any]:
-    """Base models of the catalog, and whether each is on this computer."""
-    shown = ("summary", "licence", "parameters", "disk_bytes", "languages", "context")
-    return {"models": [{"name": name, **{k: entry.get(k) for k in shown}, "here": cached(name) is not None}
-                       for name, entry in catalog().items()]}  # fmt: skip
 
 
 @router.get("/projects/{project}/models")

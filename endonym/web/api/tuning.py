@@ -23,7 +23,7 @@ from endonym.teach.settings import Config
 from endonym.web import tuning as store
 from endonym.web.asked import Body, Text, Values
 from endonym.web.errors import NotFoundError
-from endonym.web.home import Home, known_base
+from endonym.web.home import Home
 from endonym.web.uploads import FOLDER, Receiver, new_folder
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -96,7 +96,7 @@ class NewTuning(BaseModel):
 async def upload(request: Request) -> dict[str, Any]:
     """Keep one file (`multipart/form-data`: `file`, `purpose`)."""
     files = _files(request)
-    receiver = Receiver(files.place, request.headers.get("content-type", ""))
+    receiver = Receiver(files.place, request.headers.get("content-type", ""), files.kept)
     try:
         await receiver.take(request.stream())
         if len(receiver.files) != 1:
@@ -106,10 +106,12 @@ async def upload(request: Request) -> dict[str, Any]:
                 f"files are taken for the purpose 'fine-tune', not '{purpose[:40]}'", "Say purpose='fine-tune'."
             )
         file = receiver.files[0].path
-        return files.keep(receiver.folder, file, file.name, purpose)
-    except BaseException:
-        receiver.discard()
+        kept = files.keep(receiver.folder, file, file.name, purpose)
+    except Exception:
+        receiver.settle()
         raise
+    receiver.settle()
+    return kept
 
 
 @router.get("/files")
@@ -147,7 +149,7 @@ async def create(new: NewTuning, request: Request) -> dict[str, Any]:
 
 def _create(new: NewTuning, request: Request) -> dict[str, Any]:
     home: Home = request.app.state.home
-    base, source = known_base(new.model), _files(request).path(new.training_file)
+    base, source = home.base(new.model), _files(request).path(new.training_file)
     metadata = dict(new.metadata or {})
     language = code_of(metadata.get("language", "eng"), "language")
     settings, hyperparameters = new.settings()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from endonym.errors import MissingError
-from endonym.jobs.submit import find_inputs, prepare, resolve_job
+from endonym.jobs.submit import based, find_inputs, prepare, resolve_job
 from endonym.project import Project
 
 
@@ -46,6 +46,7 @@ def _lesson(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], li
     from endonym.teach.mapping import look, mapped
 
     _, resolved, _ = prepare(home, "teach", "", settings, {}, None)
+    home = based(home, resolved)
     try:
         found = apart.answer(apart.request(resolved.config, home))
     except MissingError:

@@ -1,5 +1,6 @@
 // How the base model reads the language: the bill in tokens and the verdict.
 import { call, here, home, useGet } from "../lib/api.js";
+import { Base } from "../lib/base.js";
 import { Card, Empty, Facts, Got, Head, Say, Trouble, html, useDeed } from "../lib/ui.js";
 import { languageName, number, percent, t } from "../lib/words.js";
 
@@ -12,8 +13,9 @@ function Bill({ target, pivot }) {
 }
 
 export default function Tokenizer() {
-  const from = useGet(`${here}/tokenizer`), start = useDeed(async () => { const job = await call("POST", `${here}/jobs`, { verb: "tokenizer", plugin: "report", settings: {} }); location.assign(`${home}/jobs/${job.id}`); });
+  const from = useGet(`${here}/tokenizer`), about = useGet(here), models = useGet(`${here}/models`), start = useDeed(async () => { const job = await call("POST", `${here}/jobs`, { verb: "tokenizer", plugin: "report", settings: {} }); location.assign(`${home}/jobs/${job.id}`); });
   return html`<div class="stack"><${Head} title=${t("nav.tokenizer")} lead=${t("tokenizer.lead")} /><${Trouble} problem=${start.problem} />
+    ${about.data && models.data && !models.data.base.here && html`<${Base} base=${about.data.base} changed=${() => { about.again(); models.again(); }} />`}
     <${Got} from=${from}>${({ report: k }) => {
     if (!k?.target) return html`<${Empty} title=${t("tokenizer.none")} text=${t("tokenizer.none_text")}><button class="main" disabled=${start.busy} onClick=${() => start.run()}>${t("tokenizer.measure")}</button><//>`;
     const named = (side) => side && { ...side, name: languageName(side.language) };

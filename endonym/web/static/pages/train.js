@@ -1,6 +1,7 @@
 // Start a training: the form of the recipe's own settings, presets, and what it will need, told while typing.
 import { useEffect, useMemo, useState } from "../vendor/htm-preact.js";
 import { call, here, home, root, useAddress, useGet } from "../lib/api.js";
+import { Base } from "../lib/base.js";
 import { Card, Choose, Empty, Facts, Field, Got, Head, Icon, Meter, Trouble, html, useDeed } from "../lib/ui.js";
 import { bytes, called, duration, number, t } from "../lib/words.js";
 
@@ -98,13 +99,15 @@ function Form({ recipe }) {
 }
 
 export default function Train() {
-  const from = useGet(`${root}/recipes`), about = useGet(here), [chosen, choose] = useAddress("recipe"), [, forget] = useAddress("set", "{}"), [, forgetPreset] = useAddress("preset");
+  const from = useGet(`${root}/recipes`), about = useGet(here), [chosen, choose] = useAddress("recipe"), [, forget] = useAddress("set", "{}"), [, forgetPreset] = useAddress("preset"), [turn, next] = useState(0);
+  const changed = () => { about.again(); next((n) => n + 1); };
   return html`<div class="stack"><${Head} title=${t("nav.train")} lead=${t("train.lead")} />
     <${Got} from=${from}>${({ recipes: all }) => {
     const recipes = all.filter((one) => ["teach", "train"].includes(one.verb) && one.schema).map((one) => ({ ...one, name: one.plugin || one.verb })).sort((a, b) => ORDER.indexOf(b.name) - ORDER.indexOf(a.name));
     const recipe = recipes.find((one) => one.name === chosen) ?? recipes[0];
     if (about.data && !about.data.sources && !about.data.artifacts.split) return html`<${Empty} title=${t("train.nothing")} text=${t("train.nothing_text")} to="material" action=${t("nav.material")} />`;
     return html`<div class="stack"><${Field} label=${t("train.recipe")} help=${recipe.help}>${(id, told) => html`<select id=${id} aria-describedby=${told} value=${recipe.name} onChange=${(event) => { forget("{}"); forgetPreset(""); choose(event.target.value); }}>${recipes.map((one) => html`<option value=${one.name}>${called("recipes", one.name)}</option>`)}</select>`}<//>
-      <${Form} recipe=${recipe} key=${recipe.name} /></div>`;
+      ${about.data && html`<${Base} base=${about.data.base} changed=${changed} />`}
+      <${Form} recipe=${recipe} key=${`${recipe.name} ${about.data?.base} ${turn}`} /></div>`;
   }}<//></div>`;
 }
