@@ -230,6 +230,24 @@ def test_sources_are_listed_and_removed_without_touching_other_lines(project, ca
     assert main(["sources", "remove", "1", "--project", str(project)]) == 2
 
 
+def test_the_rights_of_a_source_are_changed_and_every_other_line_stays(project, capsys):
+    file = project / "endonym.toml"
+    before = file.read_text()
+    file.write_text(before + SOURCES)
+    where = ["--project", str(project)]
+    words = ["--licence", "CC BY 4.0", "--consent", "the singers, 2024", "--restriction", "no-commercial"]
+    assert main(["sources", "rights", "raw/c.tsv", *words, "--restriction", "ask-first", *where]) == 0
+    said = 'licence = "CC BY 4.0"\nconsent = "the singers, 2024"\nrestrictions = ["no-commercial", "ask-first"]\n'
+    assert file.read_text() == before + SOURCES.replace('  "raw/c.tsv",\n]\n', f'  "raw/c.tsv",\n]\n{said}')
+    assert "no-commercial, ask-first" in capsys.readouterr().out
+    assert main(["sources", "rights", "2", "--licence", "", "--restriction", "", *where]) == 0
+    kept = file.read_text()
+    assert kept == before + SOURCES.replace('  "raw/c.tsv",\n]\n', '  "raw/c.tsv",\n]\nconsent = "the singers, 2024"\n')
+    for wrong in (["2"], ["2", "--restriction", "no-comercial"], ["9", "--licence", "x"]):
+        assert main(["sources", "rights", *wrong, *where]) == 2
+    assert file.read_text() == kept
+
+
 def test_doctor_names_what_is_missing_and_the_fix(project, capsys, monkeypatch):
     monkeypatch.setenv("ENDONYM_CACHE", str(project / "empty-cache"))
     file = project / "endonym.toml"
