@@ -55,6 +55,17 @@ def test_rows_of_a_file_are_divided_and_conversations_of_many_turns_refused(tmp_
         rows.from_file(tmp_path / "chats.jsonl", 1, 0, seed=1)
 
 
+def test_the_curves_that_a_browser_is_shown_are_as_long_as_asked(tmp_path):
+    import studio
+
+    from endonym.store import events, jobs
+
+    project = studio.prepare(tmp_path / "p", 2, 7)
+    assert [len(events.curve(project.db, row.id, "loss")) for row in jobs.listing(project.db)] == [7, 7]
+    told = studio._counted([0, 10, 20, 50])
+    assert (told["frames_per_second"], told["longest_milliseconds"], told["p95_milliseconds"]) == (60.0, 30, 10)
+
+
 def test_rows_of_all_steps_hold_every_row_as_often():
     from peers import rows
 
