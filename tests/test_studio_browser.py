@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import time
@@ -12,6 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import studio_over
+
+from endonym.data.dataset import DatasetWriter
+from endonym.project import Project
+from endonym.store import jobs
+from endonym.store.files import file_hash
+from endonym.store.process import identity
+from endonym.types import Doc, Drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +67,10 @@ POLLED = """async () => {
   });
 }"""
 """A stream that breaks at once, and two jobs to poll for: one with more events than are given at once, one with a later one."""
+
+
+HEARD = "one => new Promise(done => one.readyState ? done(one.duration) : (one.onloadedmetadata = () => done(one.duration)))"
+"""Seconds of a sound, once the browser knows them."""
 
 
 @dataclass
@@ -295,6 +307,58 @@ def test_rights_are_edited_where_a_source_stands(chromium: Browser, studio: Stud
     page.reload()
     page.get_by_text("Ana, 2024").wait_for()
     assert page.locator("p.warn", has_text="Not for commercial use").is_visible()
+    assert not seen.troubles
+
+
+def doubted(project: Project, passages: list[tuple[str, str, dict[str, Any]]]) -> None:
+    """Let the project have read these: file, text and place of each, none of which its recogniser was sure of."""
+    row = jobs.find_or_create(project.db, "ingest", "", "doubt", {"stage": {}, "plugins": {}}, {})
+    with DatasetWriter(project.runs / row.folder / "output") as out:
+        for number, (file, text, place) in enumerate(passages):
+            meta = {**place, "hash": file_hash(project.path / file), "confidence": 0.4}
+            out.drop(Drop(Doc(f"d{number}", text, "eng", f"{file}:1", meta), "ocr.review", "40 of 100"))
+    jobs.claim(project.db, row.id, identity())
+    jobs.register_artifact(project.db, row.id, "raw", "0" * 64, [])
+    jobs.finish(project.db, row.id, "succeeded", {}, {})
+
+
+def test_what_a_recogniser_doubts_is_decided_by_keys_beside_its_picture_or_sound(
+    chromium: Browser, studio: Studio, tiny_model: Path
+):
+    from PIL import Image, ImageDraw
+
+    folder = studio.home / project_of(studio, tiny_model, "Doubt", "tzh")
+    page_of_a_book = Image.new("L", (400, 120), 255)
+    ImageDraw.Draw(page_of_a_book).text((20, 20), "the sun\n\nthe moom")
+    page_of_a_book.save(folder / "raw" / "page.png")
+    shutil.copy(DATA.parent / "speech" / "eng_librivox_0880.wav", folder / "raw" / "voice.wav")
+    doubted(Project(folder), [
+        ("raw/page.png", "the sun", {"page": 1, "box": [20, 20, 90, 32]}),
+        ("raw/page.png", "the moom", {"page": 1, "box": [20, 46, 90, 60]}),
+        ("raw/voice.wav", "noise", {"time": [0.5, 1.5]}),
+    ])  # fmt: skip
+    page, seen = opened(chromium, studio)
+    go(page, f"{studio.base}/p/doubt/review")
+    for n, (words, key) in enumerate((("the sun", "Control+Enter"), ("the moon", "Control+Enter")), 1):
+        page.get_by_text(f"{n} of 3").wait_for()
+        shown = page.locator(f".piece img[src*='/d{n - 1}/']")
+        assert shown.evaluate("one => one.decode().then(() => one.naturalWidth)") > 60
+        page.locator("#text").fill(words)
+        page.keyboard.press(key)
+    page.get_by_text("3 of 3").wait_for()
+    sound = page.locator(".piece audio")
+    assert sound.evaluate(HEARD) == pytest.approx(1.0, abs=0.1)
+    looked_at(page)
+    page.keyboard.press("Control+Space")
+    assert sound.evaluate("one => !one.paused || one.ended || one.currentTime > 0")
+    page.keyboard.press("Control+Delete")
+    page.locator(".empty").wait_for()
+    decided = [json.loads(line) for line in (folder / "review.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(one["verdict"], one["text"], one["was"]) for one in decided] == [
+        ("accept", "the sun", "the sun"), ("correct", "the moon", "the moom"), ("reject", "noise", "noise"),
+    ]  # fmt: skip
+    page.reload()
+    _expect(page.locator(".review")).to_have_count(0)
     assert not seen.troubles
 
 
