@@ -151,7 +151,8 @@ def test_a_folder_of_this_computer_is_taken_from_who_sits_at_it(
     new = {"name": "q", "language": "tzh", "base": str(tiny_model)}
     for method, path, body in (
         ("POST", "models", {"model": str(tiny_model)}), ("PATCH", "projects/p", {"base": str(tiny_model)}),
-        ("POST", "projects", new), ("POST", "projects/p/jobs", lesson),
+        ("POST", "projects", new), ("POST", "projects/p/jobs", lesson), ("POST", "projects/p/estimate", lesson),
+        ("POST", "projects/p/jobs", {"verb": "teach", "settings": {"base_model": str(tiny_model)}}),
     ):  # fmt: skip
         refused = far.request(method, f"/api/v1/{path}", json=body)
         assert (refused.status_code, "open to the network" in refused.json()["error"]["message"]) == (400, True), path

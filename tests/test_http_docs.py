@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -11,10 +12,12 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
+from promised import DONE, document, kept, shape_of
 
 from endonym.web.app import create_app
 
@@ -63,6 +66,23 @@ def test_the_python_is_that_of_the_client():
             assert callable(found)
             called += 1
     assert called == 6
+
+
+def test_the_main_answers_are_described_and_a_wrong_one_is_noticed():
+    main = r"/api/.*/(projects|artifacts|files|datasets|jobs|steps|events|metrics|models|ratings)(/{(?!path)\w+})?$"
+    plain, number = [], 0
+    for path, methods in document()["paths"].items():
+        for method in methods if re.match(main, path) else ():
+            shapes = [shape for status in DONE if (shape := shape_of(method.upper(), path, status))]
+            plain += [] if shapes and "$ref" in shapes[0] else [f"{method} {path}"]
+            number += 1
+    assert number > 20
+    assert not plain
+    asked = httpx.Request("GET", "http://x/api/v1/projects/p/jobs/1/metrics?points=3")
+    for curve, right in (({"number": 1, "steps": [1], "values": [None]}, True), ({"number": 1, "steps": [1]}, False)):
+        answer = httpx.Response(200, json={"names": {"loss": 1}, "curves": {"loss": curve}}, request=asked)
+        with contextlib.nullcontext() if right else pytest.raises(AssertionError, match="values"):
+            kept(answer)
 
 
 def test_whatever_is_sent_the_server_has_an_answer(studio: Studio):

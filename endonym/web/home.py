@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from endonym.data import languages
 from endonym.errors import ConfigError, UsageError
@@ -60,6 +61,12 @@ class Home:
     def base(self, name: str) -> str:
         """The base model of this name as a project keeps it. Raises UsageError where there is none, or it may not be named so."""
         return known_base(name if name in catalog() else str(self.path_of(name)))
+
+    def allow(self, settings: Mapping[str, Any]) -> None:
+        """Raises UsageError for settings of a job that name a base which may not be named so."""
+        for name in ("baseModel", "base_model"):
+            if said := settings.get(name):
+                self.base(str(said))
 
     def path_of(self, said: str) -> Path:
         """A path on this computer that somebody typed. Raises UsageError for whoever may sit at another one."""

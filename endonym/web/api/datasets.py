@@ -15,20 +15,22 @@ from endonym.store import jobs as rows
 from endonym.web import lines
 from endonym.web.asked import JobId, Limit, Offset, Opened, job_of
 from endonym.web.errors import NotFoundError
+from endonym.web.shapes import material
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1/projects/{project}/datasets", tags=["datasets"])
 KINDS = ("raw", "clean", "aligned", "split", "augmented", "chats")
 Words = Annotated[str, Query(max_length=200)]
 
 
-@router.get("")
+@router.get("", **answers(material.Datasets))
 def listing(found: Opened) -> dict[str, Any]:
     """All datasets, newest first: kind, counts by split, what was left out and why, licences."""
     made = [row for row in rows.artifacts(found.db) if row["kind"] in KINDS]
     return {"datasets": [about for row in reversed(made) if (about := _about(found, row))]}
 
 
-@router.get("/{job}/records")
+@router.get("/{job}/records", **answers(material.Records))
 def records(
     job: JobId, found: Opened, split: Words = "", offset: Offset = 0, limit: Limit = 50, query: Words = ""
 ) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def records(
     }  # fmt: skip
 
 
-@router.get("/{job}/ledger")
+@router.get("/{job}/ledger", **answers(material.Ledger))
 def ledger(job: JobId, found: Opened, offset: Offset = 0, limit: Limit = 50, reason: Words = "") -> dict[str, Any]:
     """What was left out, from line `offset` on: reason, detail, record; with `reason`, what was left out for it.
 

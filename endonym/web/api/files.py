@@ -17,6 +17,8 @@ from endonym.errors import UsageError
 from endonym.project import STATE_FOLDER, Project
 from endonym.web.asked import Body, Opened, ProjectId, Text
 from endonym.web.errors import NotFoundError
+from endonym.web.shapes import material
+from endonym.web.shapes.shape import answers
 from endonym.web.uploads import FOLDER, FOUND, Receiver
 
 router = APIRouter(prefix="/api/v1/projects/{project}/files", tags=["files"])
@@ -31,7 +33,7 @@ MULTIPART = {
 }  # fmt: skip
 
 
-@router.get("")
+@router.get("", **answers(material.Sources))
 def listing(found: Opened) -> dict[str, Any]:
     """The sources: their files, reader, rights, what they were found to be when they were added; and the restrictions there are."""
     said = _found(found)
@@ -42,7 +44,7 @@ def listing(found: Opened) -> dict[str, Any]:
     return {"sources": [_source(found, source, said) for source in found.sources], "restrictions": known}
 
 
-@router.post("", status_code=201, openapi_extra=MULTIPART)
+@router.post("", openapi_extra=MULTIPART, **answers(material.Uploaded, 201))
 async def upload(project: ProjectId, request: Request) -> dict[str, Any]:
     """Take files (`multipart/form-data`, field `files`); the answer says of each what it is, or what is wrong with it.
 
@@ -73,7 +75,7 @@ class Rights(Body):
     restrictions: list[Text] | None = Field(None, max_length=32, description="Names that `GET files` lists.")
 
 
-@router.patch("/{file}")
+@router.patch("/{file}", **answers(material.Source))
 def restate(file: FileId, asked: Rights, found: Opened, request: Request) -> dict[str, Any]:
     """Change the rights of the source that has this file; what is made from now on carries them, and exports ask them at once."""
     name = _named(found, file)
@@ -82,7 +84,7 @@ def restate(file: FileId, asked: Rights, found: Opened, request: Request) -> dic
     return _source(found, source, _found(found))
 
 
-@router.delete("/{file}")
+@router.delete("/{file}", **answers(material.Withdrawn))
 def withdraw(file: FileId, found: Opened, request: Request) -> dict[str, Any]:
     """Take the source that has this file out of the project. Models that learned from it are named; they keep what they learned."""
     name = _named(found, file)

@@ -20,6 +20,8 @@ from endonym.store import jobs as rows
 from endonym.web.asked import LARGEST, After, Body, JobId, Limit, Offset, Opened, Text, Values, job_of
 from endonym.web.curves import largest_triangles
 from endonym.web.errors import NotFoundError
+from endonym.web.shapes import work
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1/projects/{project}/jobs", tags=["jobs"])
 LOG_BYTES = 1 << 16
@@ -43,7 +45,7 @@ class NewJob(Body):
     )
 
 
-@router.get("")
+@router.get("", **answers(work.Jobs))
 def listing(found: Opened, verb: Name = "", state: Name = "", offset: Offset = 0, limit: Limit = 100) -> dict[str, Any]:
     """Jobs, newest first; a running one with its progress."""
     where, values = ["1"], []
@@ -59,44 +61,43 @@ def listing(found: Opened, verb: Name = "", state: Name = "", offset: Offset = 0
     return {"total": total, "jobs": [described(found, rows.get(found.db, row["id"])) for row in page.fetchall()]}
 
 
-@router.post("", status_code=202)
+@router.post("", **answers(work.Job, 202))
 def start(new: NewJob, found: Opened, request: Request) -> dict[str, Any]:
     """Start a job; one whose result is there already is given back as it is (`skipped`)."""
     if hasattr(load_stage(new.verb).module, "serve"):
         raise UsageError(f"'{new.verb}' runs in the foreground and is no job", "Chat here, or run it in a terminal.")
-    if base := new.settings.get("baseModel"):
-        request.app.state.home.base(str(base))
+    request.app.state.home.allow(new.settings)
     row = jobs.submit(found, new.verb, new.plugin, new.settings, inputs=new.inputs)
     return {**described(found, row), "skipped": row.state == "succeeded"}
 
 
-@router.get("/{job}")
+@router.get("/{job}", **answers(work.Job))
 def read(job: JobId, found: Opened) -> dict[str, Any]:
     """One job: state, settings, inputs, progress, numbers, error, what it made."""
     return described(found, job_of(found, job))
 
 
-@router.post("/{job}/cancel")
+@router.post("/{job}/cancel", **answers(work.Job))
 def cancel(job: JobId, found: Opened) -> dict[str, Any]:
     """Ask a job, and those it started, to end."""
     rows.request_cancel(found.db, job_of(found, job).id)
     return described(found, rows.get(found.db, job))
 
 
-@router.post("/{job}/pause")
+@router.post("/{job}/pause", **answers(work.Job))
 def pause(job: JobId, found: Opened) -> dict[str, Any]:
     """Ask a job, and those it started, to save and stop; it keeps its number and goes on with `resume`."""
     rows.request_pause(found.db, job_of(found, job).id)
     return described(found, rows.get(found.db, job))
 
 
-@router.post("/{job}/resume", status_code=202)
+@router.post("/{job}/resume", **answers(work.Job, 202))
 def resume(job: JobId, found: Opened) -> dict[str, Any]:
     """Let a job go on from its last checkpoint; one that failed or was cancelled does so as a new job, which is the answer."""
     return described(found, jobs.resume(found, job_of(found, job).id))
 
 
-@router.get("/{job}/steps")
+@router.get("/{job}/steps", **answers(work.Steps))
 def steps(job: JobId, found: Opened) -> dict[str, Any]:
     """The steps of a teaching job, each as it stands; no steps for other jobs."""
     row = job_of(found, job)
@@ -107,7 +108,7 @@ def steps(job: JobId, found: Opened) -> dict[str, Any]:
     return {"job": row.id, "state": row.state, "steps": [latest[n] for n in sorted(latest)]}
 
 
-@router.get("/{job}/events")
+@router.get("/{job}/events", **answers(work.Events))
 def events(job: JobId, found: Opened, after: After = 0, limit: Limit = 200, kind: Name = "") -> dict[str, Any]:
     """Events of the job with a number above `after`, oldest first; `next` is the `after` to go on with."""
     row = job_of(found, job)
@@ -119,7 +120,7 @@ def events(job: JobId, found: Opened, after: After = 0, limit: Limit = 200, kind
     return {"events": shown, "next": shown[-1]["id"] if shown else after}
 
 
-@router.get("/{job}/metrics")
+@router.get("/{job}/metrics", **answers(work.Metrics))
 def metrics(
     job: JobId,
     found: Opened,
@@ -135,7 +136,7 @@ def metrics(
     return {"names": names, "curves": curves}
 
 
-@router.get("/{job}/log")
+@router.get("/{job}/log", **answers(work.Log))
 def read_log(job: JobId, found: Opened, after: Annotated[int | None, Query(ge=0, le=1 << 62)] = None) -> dict[str, Any]:
     """The log from byte `after` on, its end where none is said; `next` is the `after` to go on with. Only whole lines while it runs."""
     row = job_of(found, job)
@@ -153,7 +154,7 @@ def read_log(job: JobId, found: Opened, after: Annotated[int | None, Query(ge=0,
     return {"text": whole.decode("utf-8", "replace"), "next": begin + len(whole), "size": size}
 
 
-@router.get("/{job}/files")
+@router.get("/{job}/files", **answers(work.Files))
 def files(job: JobId, found: Opened) -> dict[str, Any]:
     """The files of the run folder that may be taken: what the job made, and what it wrote down."""
     folder = _folder(found, job)

@@ -11,6 +11,8 @@ from endonym.errors import UsageError
 from endonym.models import getting, speech
 from endonym.models.weights import cached, catalog
 from endonym.web.asked import Body, Text
+from endonym.web.shapes import work
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
 SHOWN = ("summary", "licence", "parameters", "disk_bytes", "languages", "context")
@@ -35,7 +37,7 @@ class Named(Body):
     model: Text = Field(min_length=1, max_length=1000)
 
 
-@router.get("")
+@router.get("", **answers(work.Bases))
 def listing(request: Request) -> dict[str, Any]:
     """Base models of the list, and whether each is on this computer; what is being got or could not be; whether the network may be used."""
     known = [{"name": name, **{key: entry.get(key) for key in SHOWN}, "here": cached(name) is not None}
@@ -43,7 +45,7 @@ def listing(request: Request) -> dict[str, Any]:
     return {"models": known, "getting": getting.states(), "network": request.app.state.network}
 
 
-@router.post("", status_code=202)
+@router.post("", **answers(work.Got, 202))
 def get(wanted: Wanted, request: Request) -> dict[str, Any]:
     """Get a model, over the network where that is not forbidden: asking for it is the only thing that makes the studio call out.
 
@@ -69,7 +71,7 @@ def get(wanted: Wanted, request: Request) -> dict[str, Any]:
     return {**getting.begin(name, offline=offline), "base": None}
 
 
-@router.post("/cancel")
+@router.post("/cancel", **answers(work.Stopped))
 def cancel(named: Named) -> dict[str, Any]:
     """Stop getting a model, or forget that it could not be got."""
     getting.cancel(named.model)

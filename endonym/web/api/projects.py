@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from ipaddress import ip_address
 from typing import Annotated, Any
@@ -18,6 +19,8 @@ from endonym.web.answers import read_object
 from endonym.web.asked import Body, Opened, Text
 from endonym.web.errors import NotFoundError
 from endonym.web.home import LONGEST_NAME
+from endonym.web.shapes import material
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1", tags=["projects"])
 MOST_LANGUAGES = 50
@@ -63,13 +66,24 @@ def prove(nonce: Annotated[str, Query(pattern="^[0-9a-f]{64}$")], request: Reque
     return {"proof": request.app.state.sessions.proof(nonce, tuple(request.scope["server"]))}
 
 
+@router.get("/projects/{project}/artifacts", **answers(material.Artifacts))
+def artifacts(found: Opened) -> dict[str, Any]:
+    """Everything that jobs made, newest first, with the hashes of what it was made of."""
+    made = []
+    for row in reversed(rows.artifacts(found.db)):
+        job = rows.get(found.db, row["job"])
+        about = {"job": job.id, "verb": job.verb, "plugin": job.plugin, "kind": row["kind"], "hash": row["hash"]}
+        made.append({**about, "created": row["created"], "parents": json.loads(row["parents"])})
+    return {"artifacts": made}
+
+
 @router.post("/enter")
 def enter(asked: Entrance, request: Request) -> dict[str, str]:
     """A new address of the studio that opens once, for a program that has the token."""
     return {"path": f"/enter?code={request.app.state.sessions.new_code(asked.page)}"}
 
 
-@router.get("/languages")
+@router.get("/languages", **answers(material.Languages))
 def known_languages(query: Annotated[str, Query(max_length=80)] = "") -> dict[str, Any]:
     """Languages whose name, in any language the table has, or code begins with what is typed; without a query, those the table knows well."""
     said = query.strip()
@@ -79,7 +93,7 @@ def known_languages(query: Annotated[str, Query(max_length=80)] = "") -> dict[st
     return {"languages": [language(code) for code in found]}
 
 
-@router.get("/projects")
+@router.get("/projects", **answers(material.Projects))
 def listing(request: Request) -> dict[str, Any]:
     """All projects, the one with the newest job first; one that cannot be opened says why."""
     found = []
@@ -93,7 +107,7 @@ def listing(request: Request) -> dict[str, Any]:
     return {"projects": sorted(found, key=lambda one: -one.get("changed", 0.0))}
 
 
-@router.post("/projects", status_code=201)
+@router.post("/projects", **answers(material.Project, 201))
 def create(new: NewProject, request: Request) -> dict[str, Any]:
     """Make a project in the studio's folder."""
     home = request.app.state.home
@@ -101,13 +115,13 @@ def create(new: NewProject, request: Request) -> dict[str, Any]:
         return described(project)
 
 
-@router.get("/projects/{project}")
+@router.get("/projects/{project}", **answers(material.Project))
 def read(found: Opened) -> dict[str, Any]:
     """One project: its languages, base, sources, jobs by state, the newest artifact of each kind, experience."""
     return described(found)
 
 
-@router.patch("/projects/{project}")
+@router.patch("/projects/{project}", **answers(material.Project))
 def change(asked: Change, found: Opened, request: Request) -> dict[str, Any]:
     """Choose another base model for the project. Jobs that were started keep the one they have."""
     found.choose_base(request.app.state.home.base(asked.base))

@@ -17,6 +17,8 @@ from endonym.store import jobs as rows
 from endonym.web import ratings as store
 from endonym.web.asked import SYSTEM, Body, Opened, Text
 from endonym.web.errors import NotFoundError
+from endonym.web.shapes import work
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1/projects/{project}/ratings", tags=["ratings"])
 System = Annotated[str, Query(pattern=f"^({SYSTEM})?$")]
@@ -43,13 +45,13 @@ class Rating(Body):
     comment: Text = Field("", max_length=2000)
 
 
-@router.get("")
+@router.get("", **answers(work.Ratings))
 def summary(found: Opened) -> dict[str, Any]:
     """What the ratings say: wins with intervals and exact sign tests, mean scores, agreement, preferences."""
     return store.summary(store.Ratings.of(found))
 
 
-@router.get("/next")
+@router.get("/next", **answers(work.Following))
 def following(
     found: Opened,
     kind: Literal["ab", "span"] = "ab",
@@ -80,7 +82,7 @@ def following(
     return {"id": shown.id, "kind": kind, "rated": done, "total": len(items), **_about(found, chosen[0]), **texts}
 
 
-@router.post("", status_code=201)
+@router.post("", **answers(work.Rated, 201))
 def rate(rating: Rating, found: Opened) -> dict[str, Any]:
     """Keep a rating. The same `id` may be rated again: the last word counts."""
     with LOCK:

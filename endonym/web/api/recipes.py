@@ -48,6 +48,7 @@ def recipes() -> dict[str, Any]:
 @router.post("/projects/{project}/estimate")
 def estimate(planned: Planned, found: Opened, request: Request) -> dict[str, Any]:
     """The memory, time and disk that training with these settings would take here. Nothing is loaded and nothing trained."""
+    request.app.state.home.allow(planned.settings)
     given = {"project": str(found.path), "verb": planned.verb, "plugin": planned.plugin, "settings": planned.settings}
     answer: dict[str, Any] = request.app.state.desk.call("estimate.needed", given, ESTIMATE_SECONDS)
     return answer

@@ -27,13 +27,15 @@ from endonym.store import jobs as rows
 from endonym.web.answers import read_json
 from endonym.web.asked import SYSTEM, Limit, Offset, Opened
 from endonym.web.errors import NotFoundError
+from endonym.web.shapes import work
+from endonym.web.shapes.shape import answers
 
 router = APIRouter(prefix="/api/v1", tags=["results"])
 System = Annotated[str, Query(pattern=f"^({SYSTEM})$", description="`base`, or the number of a training job.")]
 Word = Annotated[str, Query(max_length=100)]
 
 
-@router.get("/projects/{project}/models")
+@router.get("/projects/{project}/models", **answers(work.Models))
 def models(found: Opened) -> dict[str, Any]:
     """The base, and every model that was trained here, newest first."""
     entry = catalog().get(found.base, {})

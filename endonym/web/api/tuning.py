@@ -153,6 +153,7 @@ def _create(new: NewTuning, request: Request) -> dict[str, Any]:
     metadata = dict(new.metadata or {})
     language = code_of(metadata.get("language", "eng"), "language")
     settings, hyperparameters = new.settings()
+    home.allow(settings)
     name = store.make_project(home, new.suffix or source.stem, language, base)
     try:
         with home.opened(name) as project:
