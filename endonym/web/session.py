@@ -7,7 +7,7 @@ import hmac
 import secrets
 import threading
 import time
-from functools import partial
+from functools import lru_cache, partial
 from http.cookies import CookieError, SimpleCookie
 
 COOKIE = "endonym_session"
@@ -21,8 +21,12 @@ def proof(token: str, nonce: str, address: tuple[str, int]) -> str:
 
     The key costs 200,000 rounds of PBKDF2, so that a short token is not guessed from proofs.
     """
-    key = hashlib.pbkdf2_hmac("sha256", token.encode(), b"endonym proof", 200_000)
-    return hmac.new(key, f"{nonce} {address[0]} {address[1]}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_proof_key(token), f"{nonce} {address[0]} {address[1]}".encode(), hashlib.sha256).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _proof_key(token: str) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", token.encode(), b"endonym proof", 200_000)
 
 
 class Sessions:

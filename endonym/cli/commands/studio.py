@@ -15,6 +15,8 @@ from endonym.cli.console import Console, near
 from endonym.errors import MissingError, UsageError
 
 LONGEST_ANSWER = 1 << 16
+PATIENCE_SECONDS = 10.0
+"""How long whoever holds the port may take to answer: a studio on a busy computer does."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +127,7 @@ def _running(args: argparse.Namespace, home: Path, token: str, page: str) -> str
     """
     from endonym.web.session import proof
 
-    connection = http.client.HTTPConnection(args.host, args.port, timeout=2)  # which knows of no proxy
+    connection = http.client.HTTPConnection(args.host, args.port, timeout=PATIENCE_SECONDS)  # which knows of no proxy
     try:
         connection.connect()
         nonce, address = secrets.token_hex(32), connection.sock.getpeername()[:2]
