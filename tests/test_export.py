@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from endonym.export.modelfile import chatml_system
 from endonym.export.observe import Row, Seen
 from endonym.export.parity import measure
 from endonym.export.source import Source
-from endonym.models.load import Loaded, load_artifact, load_model
+from endonym.models.load import Loaded, load_artifact, load_model, load_tokenizer
 from endonym.types import Chat, Message
 
 
@@ -109,6 +110,8 @@ def run_export(tmp_path: Path, trained: Path, chats: Path, name: str, **settings
         ("merged", {"dtype": "float32"}),
         ("gguf", {"type": "f32"}),
         ("gguf", {"type": "f16"}),
+        ("onnx", {}),
+        ("torch_export", {}),
     ],
 )
 def test_an_export_answers_as_the_live_model(tmp_path, trained, chats, name, settings):
@@ -261,3 +264,52 @@ def test_a_text_that_leaves_the_live_one_in_a_near_tie_is_no_difference():
     early = Seen([1], [2], [5, 6, 7], "two", 1.0)
     longer = Seen([1], [2], [5, 6, 7], "one two three", 1.0)
     assert measure([row, row], [early, longer], 0.05)["text"]["different"] == [0, 1]
+
+
+def test_a_graph_rounded_to_eight_bits_is_certified_and_served(tmp_path, trained, chats):
+    from endonym.serve.answer import Params
+    from endonym.serve.backends import onnx as backend
+
+    job = run_export(tmp_path, trained, chats, "onnx", type="int8")
+    assert not list(job.output.glob("whole*"))
+    engine = backend.load(job.output, backend.Config())
+    answer = engine.generate([Message("user", "buenos días")], Params(max_tokens=6, temperature=0.0))
+    assert len("".join(answer.pieces)) > 0
+    assert 0 < answer.completion_tokens <= 6
+
+
+def test_a_traced_graph_keeps_what_its_family_does(tiny_model):
+    """Windows of attention, rows of different length and a cache that grows, in Gemma 3."""
+    from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+    from endonym.export.trace import trace
+    from endonym.models.graph import GraphModel
+
+    config = AutoConfig.for_model(
+        "gemma3_text", vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, sliding_window=6, layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    module = trace(Source(replace(load_tokenizer(tiny_model), model=model), tiny_model, "x")).module()
+
+    def run(given):
+        ids, mask, place, *past = given.values()
+        logits, present = module(ids, mask, place, past)
+        return [logits, *present]
+
+    graph: Any = GraphModel(copy.deepcopy(config), run, [(1, 16)] * 2)
+    ids, mask = torch.randint(3, 300, (2, 9)), torch.ones(2, 9, dtype=torch.long)
+    mask[0, :3] = 0
+    place = (mask.cumsum(1) - 1).clamp(min=0)
+    caches = DynamicCache(config=config), DynamicCache(config=graph.config)
+    with torch.no_grad():
+        for _ in range(3):
+            live, other = (
+                network(input_ids=ids, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True).logits
+                for network, cache in zip((model, graph), caches, strict=True)
+            )  # fmt: skip
+            assert torch.allclose(live[1], other[1], atol=1e-5)
+            assert torch.allclose(live[0, -1], other[0, -1], atol=1e-5)
+            ids, place = live[:, -1:].argmax(-1), place[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(2, 1)], 1)

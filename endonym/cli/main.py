@@ -18,6 +18,7 @@ EXTRAS = {
     "train": ("accelerate", "peft", "safetensors", "tokenizers", "torch", "transformers"),
     "qlora": ("bitsandbytes",),
     "gguf": ("gguf", "xllamacpp"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "serve": ("fastapi", "uvicorn"),
     "studio": ("python_multipart",),
     "ocr": ("PIL", "pypdfium2", "tesserocr"),

@@ -25,6 +25,7 @@ def stage_command(verb: str, words: list[str]) -> Command:
     if stage.choice == "one":
         known = plugins.available(stage.kind, project)
         name, words = take_name(words)
+        name = name if name in known else name.replace("-", "_")
         if name and name not in known:
             raise UsageError(f"there is no {stage.kind} '{name}'", did_you_mean(name, known))
     parser = stage_parser(stage, name, project)

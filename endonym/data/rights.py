@@ -71,6 +71,12 @@ def forbids_publication(name: str) -> bool:
     return bool(_table().get(name, {}).get("forbids_publication"))
 
 
+def closed(materials: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The restrictions on `materials` that forbid to pass on what learned from them, each with the files it is about."""
+    return {name: ", ".join(material["files"]) for material in materials for name in material.get("restrictions", ())
+            if forbids_publication(name)}  # fmt: skip
+
+
 def learned_from(project: Project, model: Path) -> list[dict[str, Any]]:
     """The sources that a model artifact learned from: files and rights as they were then, and what endonym.toml says of them now.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def write_card(model: Source, out: Path, library: str, use: str) -> None:
 
 
 def _metadata(model: Source, library: str) -> str:
-    lines = ["---", f"library_name: {library}"]
+    lines = ["---", f"library_name: {library}", "pipeline_tag: text-generation"]
     if model.base.get("hub"):
         lines.append(f"base_model: {model.base['hub']}")
     if model.licence:
@@ -35,7 +36,23 @@ def _metadata(model: Source, library: str) -> str:
     if languages:
         # Quoted, because a bare `no` (Norwegian) is a boolean in YAML.
         lines.append("language: [" + ", ".join(f'"{code}"' for code in languages) + "]")
+    results = _results(model.scores)
+    if results:
+        # JSON is YAML, and needs no care for quotes in names.
+        lines.append("model-index: " + json.dumps([{"name": model.name, "results": results}], ensure_ascii=False))
     return "\n".join([*lines, "tags: [endonym]", "---"])
+
+
+def _results(scores: Any) -> list[dict[str, Any]]:
+    """The trained model's own scores in the form model hubs read; their intervals stand in the table of the text."""
+    rows = [r for r in (scores.get("rows", []) if isinstance(scores, dict) else []) if r["system"] == "tuned"]
+    tasks: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        metric = {"type": row["metric"], "name": row["name"], "value": round(row["value"], 4)}
+        tasks.setdefault((row["task"], row["direction"]), []).append(metric)
+    sealed = {"type": "sealed-test-set", "name": "sealed test set of the project"}
+    return [{"task": {"type": task, "name": direction}, "dataset": sealed, "metrics": metrics}
+            for (task, direction), metrics in tasks.items()]  # fmt: skip
 
 
 def _summary(model: Source, base: str) -> str:

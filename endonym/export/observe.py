@@ -72,14 +72,10 @@ def reference(
     return rows, torch.cat(logits)
 
 
-def by_transformers(folder: Path, base: str, rows: Sequence[Row], num_tokens: int) -> tuple[list[Seen], torch.Tensor]:
-    """Load the export as its users do and answer the same rows; a folder with an adapter is put on `base`."""
+def by_torch(loaded: Any, rows: Sequence[Row], num_tokens: int) -> tuple[list[Seen], torch.Tensor]:
+    """Answer the same rows with a reloaded export that is asked as the live model is, in PyTorch or as one graph."""
     import torch
 
-    from endonym.models.load import load_model
-
-    is_adapter = (folder / "adapter_config.json").is_file()
-    loaded = load_model(base, folder, dtype="float32") if is_adapter else load_model(folder, dtype="float32")
     seen, logits = [], []
     prompts = [loaded.renderer.prompt_ids([Message(**m) for m in row.messages]) for row in rows]
     for row, prompt, (own, _) in zip(rows, prompts, _greedy(loaded, prompts, num_tokens), strict=True):

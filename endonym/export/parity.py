@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from endonym.export.observe import Row, Seen
     from endonym.types import Chat
 
-RUNTIMES = ("transformers", "llama_cpp")
 SECONDS = 1800
 
 
@@ -210,7 +209,7 @@ def _ask(folder: Path, shipped: Path) -> None:
         raise ParityError(
             f"{shipped.name} could not be loaded and asked in a fresh process (exit {done.returncode}): "
             + " | ".join(last),
-            "Nothing was published. If a module is missing, install it: pip install 'endonym[train,gguf]'",
+            "Nothing was published. If a module is missing, install it: pip install 'endonym[train,gguf,onnx]'",
         )
 
 
@@ -222,9 +221,30 @@ def _read_logits(folder: Path) -> torch.Tensor | None:
     return load_file(folder / "logits.safetensors")["logits"]
 
 
+def _load(runtime: str, path: Path, base: str) -> tuple[Any, str]:
+    """The export as its users load it, and with what; a folder with an adapter is put on `base`."""
+    if runtime == "transformers":
+        import transformers
+
+        from endonym.models.load import load_model
+
+        is_adapter = (path / "adapter_config.json").is_file()
+        loaded = load_model(base, path, dtype="float32") if is_adapter else load_model(path, dtype="float32")
+        return loaded, f"transformers {transformers.__version__}"
+    from endonym.models.graph import load_graph
+
+    if runtime == "onnx":
+        import onnxruntime
+
+        return load_graph(path), f"onnxruntime {onnxruntime.__version__}"
+    import torch
+
+    return load_graph(path), f"torch.export of torch {torch.__version__}"
+
+
 def main(folder: Path) -> int:
     """Answer `request.json` in `folder`: load what it names, write `answer.json` (and logits) beside it."""
-    from endonym.export.observe import Row, by_llama_cpp, by_transformers
+    from endonym.export.observe import Row, by_llama_cpp, by_torch
 
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
     rows = [Row(**row) for row in request["rows"]]
@@ -235,12 +255,11 @@ def main(folder: Path) -> int:
         seen = by_llama_cpp(path, rows, request["num_tokens"])
         runtime = f"llama.cpp through xllamacpp {xllamacpp.__version__}"
     else:
-        import transformers
         from safetensors.torch import save_file
 
-        seen, logits = by_transformers(path, request["base"], rows, request["num_tokens"])
+        loaded, runtime = _load(request["runtime"], path, request["base"])
+        seen, logits = by_torch(loaded, rows, request["num_tokens"])
         save_file({"logits": logits.contiguous()}, folder / "logits.safetensors")
-        runtime = f"transformers {transformers.__version__}"
     answer = {"runtime": runtime, "rows": [row.as_json() for row in seen]}
     (folder / "answer.json").write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.data.dataset import Dataset
-from endonym.data.rights import forbids_publication, learned_from, says
+from endonym.data.rights import closed, learned_from, says
 from endonym.errors import ParityError, UsageError
 from endonym.export.parity import Tolerance, certify
 from endonym.export.source import Source
@@ -87,11 +87,10 @@ def run(cfg: Config, job: Job) -> None:
 
 def check_restrictions(materials: Sequence[dict[str, Any]], despite: bool, job: Job) -> None:
     """Raise UsageError when the owners of a material that the model learned from forbid to pass it on; warn of other restrictions."""
-    closed = {name: ", ".join(material["files"]) for material in materials for name in material.get("restrictions", ())
-              if forbids_publication(name)}  # fmt: skip
-    if closed and not despite:
-        told = "; ".join(f"{files} is '{name}' ({says(name)})" for name, files in closed.items())
-        files = next(iter(closed.values())).split(", ")[0]
+    forbidden = closed(materials)
+    if forbidden and not despite:
+        told = "; ".join(f"{files} is '{name}' ({says(name)})" for name, files in forbidden.items())
+        files = next(iter(forbidden.values())).split(", ")[0]
         raise UsageError(
             f"this model learned from material that may not be published: {told}",
             "For use at home, or when its owners agreed: add --despite-restrictions. Else take it out and train again: "

@@ -51,7 +51,7 @@ def serve(project: Project, backend: str, cfg: Config, settings: Any = None) -> 
             "Leave --host out, or choose a token: --token \"$(python -c 'import secrets; print(secrets.token_urlsafe(32))')\"",
         )
     module = plugins.load("backend", backend, project.path)
-    folder = _artifact(project, backend)
+    folder = _artifact(project, module)
     print(f"loading {folder} ...", file=sys.stderr, flush=True)
     engine = module.load(folder, settings if settings is not None else module.Config())
     engine.name = project.name
@@ -119,15 +119,16 @@ def _where(path: Path | None, token: str, is_new: bool) -> str:
     return f"API key: {token}  (kept in {path}; shown this once)" if is_new else f"API key: in {path}"
 
 
-def _artifact(project: Project, backend: str) -> Path:
-    """The folder `backend` serves: the newest export with a GGUF file for llama_cpp, the newest trained model for others."""
+def _artifact(project: Project, module: Any) -> Path:
+    """The folder a backend serves: the newest export with the file it runs where it names one, else the newest trained model."""
     from endonym.store import jobs as rows
 
-    if backend == "llama_cpp":
+    if hasattr(module, "EXPORT"):
+        name, pattern = module.EXPORT
         for row in reversed(rows.artifacts(project.db, "export")):
-            if any(project.output(row["job"]).glob("*.gguf")):
+            if any(project.output(row["job"]).glob(pattern)):
                 return project.output(row["job"])
-        raise MissingError("there is no GGUF export to serve", "Make one with: endonym export gguf")
+        raise MissingError(f"there is no {name.upper()} export to serve", f"Make one with: endonym export {name}")
     folder = project.newest("model")
     if folder is None:
         raise MissingError("there is no trained model to serve", "Train one first: endonym run")

@@ -84,6 +84,7 @@ def _all(project: Project | None) -> Iterator[Finding]:
     yield from _torch()
     yield _modules("training", ("transformers", "peft", "tokenizers", "safetensors"), "train", BAD)
     yield _modules("GGUF export", ("gguf", "xllamacpp"), "gguf", BAD)
+    yield _modules("ONNX export", ("onnx", "onnxruntime", "onnxscript"), "onnx", NOTE)
     yield _modules("server", ("fastapi", "uvicorn"), "serve", NOTE)
     yield from _materials(project)
     yield _base(project)

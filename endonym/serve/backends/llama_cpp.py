@@ -14,6 +14,8 @@ from endonym.serve.answer import Answer, Params
 from endonym.types import Message
 
 REQUIRES = {"xllamacpp": "gguf"}
+EXPORT = ("gguf", "*.gguf")
+"""The export format it serves, and which file of it."""
 
 
 class Config(BaseModel):

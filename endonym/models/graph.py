@@ -1,0 +1,125 @@
+"""A model exported as one graph (ONNX, torch.export), asked as a transformers model is asked.
+
+The graph takes `input_ids`, `attention_mask`, `position_ids` and, for each layer, the keys and values of what came before; it
+gives `logits` and the keys and values of all. The names are the ones Optimum gives, so that other programs can run the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from endonym.errors import MissingError
+from endonym.models.render import Renderer
+
+if TYPE_CHECKING:
+    from endonym.models.load import Loaded
+
+ONNX, TRACED = "model.onnx", "model.pt2"
+Run = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
+"""Inputs by name to outputs in order."""
+
+
+def input_names(num_layers: int) -> list[str]:
+    """Names of the inputs, in order."""
+    return ["input_ids", "attention_mask", "position_ids", *_cached("past_key_values", num_layers)]
+
+
+def output_names(num_layers: int) -> list[str]:
+    """Names of the outputs, in order."""
+    return ["logits", *_cached("present", num_layers)]
+
+
+def _cached(name: str, num_layers: int) -> list[str]:
+    return [f"{name}.{layer}.{kind}" for layer in range(num_layers) for kind in ("key", "value")]
+
+
+class GraphModel:
+    """The graph behind the signature of a transformers decoder; it computes in float32 on the CPU."""
+
+    def __init__(self, config: Any, run: Run, shapes: Sequence[tuple[int, int]]):
+        """`shapes`: heads and head size of the keys of each layer."""
+        # The graph wants the whole past of every layer, also where the model looks at a window of it.
+        for name in ("layer_types", "sliding_window"):
+            if hasattr(config, name):
+                setattr(config, name, None)
+        self.config, self._run, self._shapes = config, run, shapes
+        self.device = torch.device("cpu")
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
+        use_cache: bool = False,
+        logits_to_keep: int = 0,
+    ) -> SimpleNamespace:
+        """Logits (rows, tokens kept, vocabulary) of `input_ids` (rows, tokens); the cache grows by what was read."""
+        rows, num_tokens = input_ids.shape
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if attention_mask is None:
+            attention_mask = torch.ones(rows, past + num_tokens, dtype=torch.long)
+        if position_ids is None:
+            position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, past:]
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids}
+        for layer, (heads, size) in enumerate(self._shapes):
+            empty = torch.zeros(rows, heads, 0, size)
+            kept = past_key_values.layers[layer] if past else SimpleNamespace(keys=empty, values=empty)
+            given |= {f"past_key_values.{layer}.key": kept.keys, f"past_key_values.{layer}.value": kept.values}
+        logits, *present = self._run(given)
+        if use_cache and past_key_values is not None:
+            for layer in range(len(self._shapes)):
+                keys, values = (present[2 * layer + n][:, :, past:] for n in (0, 1))
+                past_key_values.update(keys, values, layer)
+        return SimpleNamespace(logits=logits[:, -logits_to_keep:], past_key_values=past_key_values)
+
+
+def load_graph(folder: Path, threads: int = 0) -> Loaded:
+    """The model in an export's folder with its tokenizer. Raises MissingError where none lies."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    from endonym.models.load import Loaded
+
+    if (folder / ONNX).is_file():
+        run, shapes = _onnx(folder / ONNX, threads)
+    elif (folder / TRACED).is_file():
+        run, shapes = _traced(folder / TRACED)
+    else:
+        raise MissingError(f"{folder} holds no {ONNX}", "Make one with: endonym export onnx")
+    model: Any = GraphModel(AutoConfig.from_pretrained(folder), run, shapes)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return Loaded(model, tokenizer, Renderer(tokenizer), folder, model.device)
+
+
+def _onnx(path: Path, threads: int) -> tuple[Run, list[tuple[int, int]]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    keys = [one for one in session.get_inputs() if one.name.endswith(".key")]
+
+    def run(given: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        made = session.run(None, {name: tensor.contiguous().numpy() for name, tensor in given.items()})
+        return [torch.from_numpy(one) for one in made]
+
+    return run, [(one.shape[1], one.shape[3]) for one in keys]
+
+
+def _traced(path: Path) -> tuple[Run, list[tuple[int, int]]]:
+    program = torch.export.load(path)
+    given = [node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and "past" in node.name]
+    module = program.module()
+
+    def run(given: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        ids, mask, place, *past = given.values()
+        with torch.inference_mode():
+            logits, present = module(ids, mask, place, past)
+        return [logits, *present]
+
+    return run, [(int(shape[1]), int(shape[3])) for shape in given[::2]]
