@@ -22,7 +22,7 @@ class Config(BaseModel):
 
     type: Literal["f32", "int8"] = Field(
         "f32",
-        description="Number format of the matrices: f32 answers as trained; int8 is about a quarter as large, and rounds.",
+        description="Number format of the matrices: f32 answers as trained; int8 is less than half as large and nearly as good.",
     )
 
 
@@ -55,20 +55,27 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
 
 
 def _round(path: Path) -> None:
-    """Matrices in 8 bits, a scale for each row; what is multiplied with them is rounded as it comes (dynamic quantisation)."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    """Matrices in blocks of 32 numbers of 8 bits with a scale each, as GGUF's q8_0 has them; the output layer stays as it is.
 
-    whole = path.rename(path.with_name("whole.onnx"))
-    quantize_dynamic(whole, path, weight_type=QuantType.QInt8, per_channel=True)
-    for one in path.parent.glob("whole.onnx*"):
+    Rounding whole matrices, and what is multiplied with them, at one scale (onnxruntime's dynamic quantisation) cost 0.9 bits
+    a token on SmolLM2-135M where this costs 0.02.
+    """
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    rounded = MatMulNBitsQuantizer(onnx.load(path), bits=8, block_size=32, is_symmetric=True, accuracy_level=4)
+    rounded.process()
+    left = rounded.model.model.ByteSize() > LARGEST
+    for one in path.parent.glob(f"{path.name}*"):
         one.unlink()
+    rounded.model.save_model_to_file(str(path), use_external_data_format=left)
 
 
 def tolerance(cfg: Config) -> Tolerance:
-    """float32 differs in the last digits only; eight bits for weights and for what is multiplied with them change more."""
+    """float32 differs in the last digits only; eight bits change what they change in GGUF."""
     if cfg.type == "f32":
         return Tolerance(near_tie=1e-3, bits_per_byte=1e-4, logit_gap=1e-2)
-    return Tolerance(near_tie=1.0, bits_per_byte=0.5, agreement=0.6)
+    return Tolerance(near_tie=0.5, bits_per_byte=0.05, agreement=0.9)
 
 
 USE = """```python
