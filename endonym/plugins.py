@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "tracker": ("train/trackers", "track"),
     "metric": ("evaluate/metrics", "score"),
     "baseline": ("evaluate/baselines", "prepare"),
+    "probe": ("diagnose/probes", "probe"),
     "grader": ("grade/graders", "grade"),
     "index": ("retrieve/indexes", "build"),
     "format": ("export/formats", "export"),

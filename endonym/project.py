@@ -161,6 +161,15 @@ class Project:
         """Folder of the artifact job `job` made."""
         return self.runs / rows.get(self.db, job).folder / "output"
 
+    def job(self, word: str) -> int:
+        """Job number of a run given as number or as name of its folder; raises UsageError for what is none."""
+        if word.isdecimal():
+            return rows.get(self.db, int(word)).id
+        for row in rows.listing(self.db):
+            if row.folder == word.rstrip("/").rpartition("/")[2]:
+                return row.id
+        raise UsageError(f"there is no run '{word}'", "Name a job number or a folder of runs/. See: endonym jobs ls")
+
     def folders(self, inputs: Inputs) -> dict[str, Path | list[Path]]:
         """Folders of a job's input artifacts."""
         return {
@@ -234,6 +243,10 @@ class Project:
     def evaluate(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Score base, baselines and tuned model on the sealed test split."""
         return self._submit("evaluate", "", settings, inputs)
+
+    def diagnose(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
+        """Tell whether a trained model learned, learned by heart, or had too little to learn from."""
+        return self._submit("diagnose", "", settings, inputs)
 
     def grade(self, *, inputs: Inputs | None = None, **settings: Any) -> rows.JobRow:
         """Ask a model a set of questions and grade its answers."""

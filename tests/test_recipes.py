@@ -53,14 +53,26 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_full_trains_all_weights(project, tiny_model):
-    before, after = tensors(tiny_model), tensors(trained(project, "full") / "weights")
+    before, after = tensors(tiny_model), tensors(trained(project, "full", canaries=3) / "weights")
     assert before.keys() == after.keys()
     assert all(not torch.equal(before[name], after[name]) for name in before if "layernorm" not in name)
 
 
 def test_a_model_says_on_how_many_rows_it_was_trained(project):
-    about = json.loads((trained(project, "full") / "model.json").read_text(encoding="utf-8"))
-    assert about["rows"] == Dataset(project.newest("chats"), "train").count("train")
+    about = json.loads((trained(project, "full", canaries=3) / "model.json").read_text(encoding="utf-8"))
+    assert about["rows"] == Dataset(project.newest("chats"), "train").count("train") + 3
+
+
+def test_a_run_is_diagnosed_as_a_job_that_is_done_once(project):
+    folder = trained(project, "full", canaries=3)
+    run = json.loads((folder.parent / "artifact.json").read_text(encoding="utf-8"))["job"]
+    planted = json.loads((folder / "canaries.json").read_text(encoding="utf-8"))
+    assert [row["times"] for row in planted["canaries"]] == [1, 4, 16]
+    settings = {"run": [str(run)], "samples": 4, "gap": {"texts": 16}, "extraction": {"texts": 16}}
+    done = submit(project, "diagnose", "", settings, wait=True)
+    assert done.inputs == {"model": run} and done.summary["verdict"] in ("learning", "not enough data")
+    assert done.summary["tables"][0]["rows"] and (project.output(done.id) / "diagnosis.json").is_file()
+    assert submit(project, "diagnose", "", settings).id == done.id
 
 
 def prepared(chats: list[Chat], tiny_model, tmp_path, longest: int):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from endonym.models.adapters import speed_up
 from endonym.models.load import load_model
+from endonym.models.pieces import pieces
 from endonym.models.render import IGNORE, Example
 from endonym.train import attention as packed
 from endonym.train import checkpoint
@@ -18,7 +19,6 @@ from endonym.train.batches import Cursor, micro_batches, order, pack, steps, tog
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
 from endonym.train.network import attention, drop_attention, ready
-from endonym.train.rows import pieces
 from endonym.train.settings import FitConfig
 from endonym.train.step import learning_rate, mean_loss
 from endonym.types import Chat, Message

@@ -24,6 +24,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tokenizer",
             "train",
             "evaluate",
+            "diagnose",
             "grade",
             "compare",
             "export",

@@ -43,10 +43,17 @@ class Facts:
     model: dict[str, Any] = field(default_factory=dict)
     provenance: list[tuple[str, str]] = field(default_factory=list)
     files: list[tuple[str, int]] = field(default_factory=list)
+    diagnosis: dict[str, Any] = field(default_factory=dict)
+    """Of this very model; empty where it was not diagnosed."""
 
 
 def gather(
-    ancestors: dict[str, Path], sources: list[dict[str, Any]], tokenizer: Path | None, export: Path | None, runs: Path
+    ancestors: dict[str, Path],
+    sources: list[dict[str, Any]],
+    tokenizer: Path | None,
+    export: Path | None,
+    runs: Path,
+    diagnosis: Path | None = None,
 ) -> Facts:
     """Read the ancestors of an evaluation; never opens the test split."""
     facts = Facts(sources=_sources(ancestors.get("raw"), sources))
@@ -64,6 +71,9 @@ def gather(
         _ledger(facts, "train", ancestors["model"])
         facts.model = _json(ancestors["model"] / "model.json")
         facts.curve = list(_rows(ancestors["model"] / "curve.jsonl"))
+        found = _json(diagnosis / "diagnosis.json") if diagnosis is not None else {}
+        if found and found["model"]["hash"] == _json(ancestors["model"].parent / "artifact.json").get("hash"):
+            facts.diagnosis = found
     if export is not None:
         facts.files = sorted(
             (f"{export.relative_to(runs.parent).as_posix()}/{p.name}", p.stat().st_size)

@@ -18,7 +18,7 @@ from endonym.project import Project
 from endonym.store.files import write_json
 
 CHOICE = "none"
-INPUTS = {"scores": "scores*", "tokenizer": "tokenizer?", "export": "export?"}
+INPUTS = {"scores": "scores*", "tokenizer": "tokenizer?", "export": "export?", "diagnosis": "diagnosis?"}
 PRODUCES = "report"
 ARGUMENT = "runs"
 """The setting that plain words stand for: `endonym compare 7 12`."""
@@ -67,8 +67,9 @@ def run(cfg: Config, job: Job) -> None:
     ancestors = job.project.ancestry(newest)
     # `ancestry` is by kind and names the nearest: the evaluation itself is among them.
     gathered = facts.gather(
-        ancestors, job.project.sources, _folder(job, "tokenizer"), _folder(job, "export"), job.project.runs
-    )
+        ancestors, job.project.sources, _folder(job, "tokenizer"), _folder(job, "export"), job.project.runs,
+        _folder(job, "diagnosis"),
+    )  # fmt: skip
     chosen = choose_samples(cfg, job, newest, statistics, first)
     texts = page.strings(cfg.language, job.project.path)
     together = side_by_side(cfg, job, texts)

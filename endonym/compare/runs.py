@@ -58,7 +58,7 @@ def find(words: Sequence[str], project: Project, among: Collection[int] | None =
     kinds = {int(row["job"]): str(row["kind"]) for row in rows.artifacts(project.db)}
     found: dict[int, Named] = {}
     for word in words:
-        job = _number(word, project)
+        job = project.job(word)
         kind = kinds.get(job, "")
         if kind not in ("model", "scores"):
             made = [str(j) for j, k in kinds.items() if k in ("model", "scores")]
@@ -152,16 +152,6 @@ def _measure_tokenizer(side: Side, model: Path | None, project: Project) -> None
 
 def _is_in(row: dict[str, Any], language: str) -> bool:
     return target_of(str(row["direction"])) == language
-
-
-def _number(word: str, project: Project) -> int:
-    """Job number of a run given as number or as name of its folder."""
-    if word.isdecimal():
-        return rows.get(project.db, int(word)).id
-    for row in rows.listing(project.db):
-        if row.folder == word.rstrip("/").rpartition("/")[2]:
-            return row.id
-    raise UsageError(f"there is no run '{word}'", "Name a job number or a folder of runs/. See: endonym jobs ls")
 
 
 def _newest_evaluation(model: int, kinds: dict[int, str], project: Project, among: Collection[int] | None) -> int:

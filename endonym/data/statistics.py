@@ -116,6 +116,25 @@ def paired_of(
     return Difference(value, float(low), float(high), p_value, len(first))
 
 
+def unpaired(
+    first: Floats,
+    second: Floats,
+    aggregate: Aggregate,
+    combine: Callable[[Floats, Floats], Floats] = np.subtract,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float, float]:
+    """What `combine` makes of the scores of two sides of different items, by default their difference, with its 95 % percentile interval.
+
+    Each side is resampled on its own (Efron and Tibshirani 1993, chapter 8). Both must have items.
+    """
+    assert len(first) and len(second), "a difference needs items on both sides"
+    value = float(combine(*(aggregate(side.sum(axis=0)) for side in (first, second))))
+    sides = [aggregate(resampled_sums(side, resamples, seed + n)) for n, side in enumerate((first, second))]
+    low, high = np.percentile(combine(*sides), [2.5, 97.5])
+    return value, float(low), float(high)
+
+
 def wilson(hits: float, trials: float) -> tuple[float, float]:
     """95 % interval of a share (Wilson, Probable Inference, JASA 1927); sensible at no hit and at all hits too."""
     z, share = 1.959963984540054, hits / trials

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from endonym.data.portion import direction_of
 from endonym.errors import DataError, Problem
 from endonym.types import Chat
 
@@ -65,11 +66,6 @@ class Run:
     def texts(self) -> list[str]:
         """The hypotheses as plain strings; only valid when `has_text`."""
         return [text or "" for text in self.hypotheses]
-
-
-def direction_of(chat: Chat) -> str:
-    """Direction of a chat as tables show it."""
-    return str(chat.meta.get("direction") or chat.language or "")
 
 
 def source_of(chat: Chat) -> str:

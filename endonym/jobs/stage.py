@@ -25,6 +25,7 @@ ORDER = (
     "tokenizer",
     "train",
     "evaluate",
+    "diagnose",
     "grade",
     "compare",
     "export",

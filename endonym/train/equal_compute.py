@@ -18,6 +18,7 @@ from endonym.train.fit import Rows
 from endonym.train.growth import folder_of, load_small
 from endonym.train.losses import next_token
 from endonym.train.network import ready, trainable
+from endonym.train.planted import taught
 from endonym.train.preflight import preflight
 from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import FitConfig
@@ -46,9 +47,9 @@ def compare(cfg: Config, small: Loaded, grown: Loaded, data: Dataset, job: Job) 
 
     From scratch also gets the compute that once made the small model, where runs of this project tell it.
     """
-    learned, held = chats_of(data, "train"), chats_of(data, "valid")
+    texts, held = taught(chats_of(data, "train"), cfg), chats_of(data, "valid")
     chats = common_answers(held, (small, grown), cfg)
-    rows, small_rows = rows_of(learned, grown.renderer, cfg), rows_of(learned, small.renderer, cfg)
+    rows, small_rows = rows_of(texts, grown.renderer, cfg), rows_of(texts, small.renderer, cfg)
     earlier = known_flops(run_of(folder_of(cfg.model, job.project) if cfg.model else small.base))
     made, per_token = _grown_outcome(grown, chats, job)
     step = per_token * tokens_per_step(rows, cfg)

@@ -34,6 +34,7 @@ from endonym.train.batches import Cursor, Largest, Loss, Packed, largest, micro_
 from endonym.train.fit import Rows
 from endonym.train.losses import next_token
 from endonym.train.network import arithmetic, ready, recompute, standing
+from endonym.train.planted import taught
 from endonym.train.rows import chats_of, rows_of, spread
 from endonym.train.settings import KEEP, FitConfig
 from endonym.train.sharded import count
@@ -110,7 +111,7 @@ def planned(
         )
     loaded = replace(_beginning(module, cfg, project, inputs), device=torch.device("meta"))
     tasks = getattr(module, "TASKS", ())
-    rows = rows_of(chats_of(data, "train", tasks), loaded.renderer, cfg)
+    rows = rows_of(taught(chats_of(data, "train", tasks), cfg), loaded.renderer, cfg)
     held = chats_of(data, "valid", tasks) or chats_of(data, "valid")
     valid = rows_of(spread([c for c in held if c.answer], cfg.valid_rows), loaded.renderer, cfg).examples
     if not rows.examples:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from endonym.data.dataset import Dataset
-from endonym.data.sentences import sentences
 from endonym.errors import DataError, Problem
 from endonym.models.generate import Sampling, generate_batch
 from endonym.models.load import Loaded
+from endonym.models.pieces import pieces
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train.fit import Rows
 from endonym.train.network import attention
+from endonym.train.planted import note, taught
 from endonym.train.settings import FitConfig
-from endonym.types import Chat, Message, to_json
+from endonym.types import Chat, to_json
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -43,6 +43,8 @@ def prepare(
     origins: list[str] = []
     ids: list[str] = []
     lengths: list[tuple[int, int]] = []
+    train = taught(train, cfg)
+    note(train, cfg, job.output)
     whole: list[Chat] = []
     too_long = divided = 0
     with (job.output / "ledger.jsonl").open("w", encoding="utf-8") as ledger:
@@ -107,7 +109,7 @@ def _held(chats: Sequence[Chat], renderer: Renderer, cfg: FitConfig, job: Job) -
 
 
 def rows_of(chats: Sequence[Chat], renderer: Renderer, cfg: FitConfig) -> Rows:
-    """The training rows as `prepare` makes them, with neither ledger nor report."""
+    """Rows of all of `chats` as `prepare` makes them, with neither ledger nor report."""
     made = [part for chat in chats for part in pieces(chat, renderer, cfg.max_length)]
     fitting = [(chat, example) for chat, example in made if len(example.ids) <= cfg.max_length]
     parts = [chat for chat, _ in fitting]
@@ -120,31 +122,6 @@ def bytes_per_token(examples: Sequence[Example], renderer: Renderer) -> float:
     """UTF-8 bytes of the learned text a learned token, end markers counted as tokens without text."""
     learned = [[label for label in example.labels if label != IGNORE] for example in examples]
     return sum(len(renderer.decode(ids).encode()) for ids in learned) / max(1, sum(map(len, learned)))
-
-
-def pieces(chat: Chat, renderer: Renderer, longest: int) -> list[tuple[Chat, Example]]:
-    """A chat with its example; plain text of more than `longest` tokens in as few parts as hold whole sentences.
-
-    Only the last part teaches where a text ends. A sentence longer than `longest` is a part of its own.
-    """
-    example = renderer.example(chat, every_turn=True)
-    if len(example.ids) <= longest or chat.prompt:
-        return [(chat, example)]
-    room = longest - (len(example.ids) - len(renderer.answer_ids(chat.answer)))
-    texts = [""]
-    for sentence in sentences(chat.answer):
-        if texts[-1] and len(renderer.answer_ids(texts[-1] + sentence)) > room:
-            texts.append("")
-        texts[-1] += sentence
-    parts = []
-    for number, text in enumerate(texts):
-        part = replace(chat, id=f"{chat.id}.{number}", messages=(Message("assistant", text),))
-        made = renderer.example(part)
-        if number < len(texts) - 1:
-            end = len(renderer.prompt_ids(())) + len(renderer.answer_ids(text))
-            made = Example(made.ids[:end], made.labels[:end], goes_on=True)
-        parts.append((part, made))
-    return parts
 
 
 def sampler(loaded: Loaded, chats: Sequence[Chat], number: int, job: Job) -> Callable[[int], None]:

@@ -59,6 +59,17 @@ class FitConfig(BaseModel):
         ge=0,
         description="GPUs to train on together, 0 for all there are; without GPUs, processes that share the processor, to try it out.",
     )
+    data_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the records that is learned from, drawn with the seed: to see what more would bring.",
+    )
+    canaries: int = Field(
+        0,
+        ge=0,
+        description="Made-up lines planted among the training rows, by which `endonym diagnose` tells learning by heart.",
+    )
     seed: int = Field(20, description="Seed of row order, initial values and dropout.")
 
     @property

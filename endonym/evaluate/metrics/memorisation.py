@@ -10,15 +10,15 @@ characters alone. Intervals are Wilson's (1927): a bootstrap of no hit at all wo
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from endonym.data.portion import alike
 from endonym.data.statistics import Floats, ratio, wilson
-from endonym.evaluate.items import Item, Run, direction_of
+from endonym.evaluate.items import Item, Run
 from endonym.types import Chat, Score, record_id
 
 if TYPE_CHECKING:
@@ -42,23 +42,13 @@ class Config(BaseModel):
 def questions(material: Material, cfg: Config) -> Iterator[Item]:
     """Texts of training and test, as many of each task and direction from both sides."""
     learned = (chat for chat in material.chats.records("train") if isinstance(chat, Chat) and chat.weight > 0)
-    sides = {TRAIN: _by_sort(learned, cfg), TEST: _by_sort((item.chat for item in material.items), cfg)}
-    shared = sorted(set(sides[TRAIN]) & set(sides[TEST]))
-    room = cfg.texts
-    # The rarest sort first, so that what it leaves free goes to the others.
-    for left, sort in zip(
-        range(len(shared), 0, -1), sorted(shared, key=lambda s: (len(sides[TEST][s]), s)), strict=True
-    ):
-        number = min(-(-room // left), *(len(side[sort]) for side in sides.values()))
-        room -= number
-        for name, side in sides.items():
-            chats = side[sort]
-            chats.sort(key=lambda c: hashlib.sha256(f"{material.seed}:{c.answer}".encode()).digest())
-            for chat in chats[:number]:
-                at = cut(chat, cfg.characters)
-                assert at is not None
-                rest = chat.answer[at : at + cfg.characters]
-                yield Item(record_id(name, chat.task, chat.id), "memorisation", name, chat.answer[:at], (rest,), chat)
+    sides = {TRAIN: learned, TEST: (item.chat for item in material.items)}
+    for name, chats in alike(sides, cfg.texts, material.seed, lambda c: cut(c, cfg.characters) is not None).items():
+        for chat in chats:
+            at = cut(chat, cfg.characters)
+            assert at is not None
+            rest = chat.answer[at : at + cfg.characters]
+            yield Item(record_id(name, chat.task, chat.id), "memorisation", name, chat.answer[:at], (rest,), chat)
 
 
 def cut(chat: Chat, characters: int) -> int | None:
@@ -75,26 +65,21 @@ def cut(chat: Chat, characters: int) -> int | None:
 
 def ask(loaded: Loaded, items: list[Item], cfg: Config) -> list[dict[str, Any]]:
     """Let a model go on; `counts` are hits and trials, by tokens and by characters."""
-    from endonym.models.generate import continue_batch
+    from endonym.models.recall import Cut, go_on
 
     renderer = loaded.renderer
-    given, true = [], []
+    true = []
     for item in items:
         start, whole = renderer.answer_ids(item.source), renderer.answer_ids(item.chat.answer)
         joined = whole[: len(start)] == start
-        given.append(start)
         true.append(whole[len(start) :] if joined else renderer.answer_ids(item.chat.answer[len(item.source) :]))
-    # As many tokens as the true text needs for the characters; a model that repeats it spells it the same way.
-    wanted = max(cfg.tokens, *(len(renderer.answer_ids(item.references[0])) + 2 for item in items))
-    prompts = [renderer.prompt_ids(item.chat.prompt) + start for item, start in zip(items, given, strict=True)]
+    cuts = [Cut(item.chat.prompt, item.source, item.references[0]) for item in items]
     answers = []
-    for item, start, rest, made in zip(items, given, true, continue_batch(loaded, prompts, wanted), strict=True):
+    for item, rest, (text, made) in zip(items, true, go_on(loaded, cuts, cfg.tokens), strict=True):
         long = len(rest) >= cfg.tokens
         same = long and made[: cfg.tokens] == rest[: cfg.tokens]
-        text = renderer.decode([*start, *made])
-        spelt = text.startswith(item.source + item.references[0])
-        counts = [float(same), float(long), float(spelt), 1.0]
-        answers.append({"text": text[len(item.source) :], "counts": counts})
+        counts = [float(same), float(long), float(text.startswith(item.references[0])), 1.0]
+        answers.append({"text": text, "counts": counts})
     return answers
 
 
@@ -120,12 +105,3 @@ def score(run: Run, cfg: Config) -> list[Score]:
         per_item = tuple(stats.ravel().tolist())
         found.append(Score(name, value, 100 * low, 100 * high, signature, int(trials), False, per_item))
     return found
-
-
-def _by_sort(chats: Iterable[Chat], cfg: Config) -> dict[tuple[str, str], list[Chat]]:
-    """Chats with enough answer by task and direction, each answer once."""
-    found: dict[tuple[str, str], dict[str, Chat]] = {}
-    for chat in chats:
-        if cut(chat, cfg.characters) is not None:
-            found.setdefault((chat.task, direction_of(chat)), {}).setdefault(chat.answer, chat)
-    return {sort: list(group.values()) for sort, group in found.items()}

@@ -123,7 +123,8 @@ def plan(
     members: dict[str, list[int]] = {name: [] for name in STAGES}
     for i, (chat, weight) in enumerate(zip(rows.chats, rows.weights)):
         if weight > 0:
-            members[stage_of[chat]].append(i)
+            # A canary is graded by nobody: it is there from the beginning.
+            members[stage_of.get(chat, STAGES[0])].append(i)
     members = {name: found for name, found in members.items() if found}
     staged = cfg.last_step * (cfg.share if cfg.pacing == "warmup" else 1.0)
     ends = [(round(staged * number / len(members)), name) for number, name in enumerate(members, 1)]
