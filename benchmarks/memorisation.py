@@ -3,7 +3,7 @@
 
     python benchmarks/memorisation.py TEXT --language amh --seeds 5 --json
 
-TEXT holds one text a line. For every seed a small decoder is trained from random weights on a few hundred of them, twice: for fifty
+TEXT holds one text a line. For every seed a small decoder is trained from random weights on a few of them, twice: for fifty
 passes without weight decay and dropout, keeping the last weights, and for one pass with the usual settings. Canaries are planted in both. It
 is right when it calls every one of the first memorising and none of the second. Exit code 1 when it is wrong once.
 """
@@ -37,7 +37,7 @@ plugins = ["unicode"]
 
 [split]
 plugins = ["near_duplicate"]
-test_size = 20
+test_size = {sealed}
 valid_size = {held}
 
 [compose.complete]
@@ -51,7 +51,7 @@ licence = "as that of the file"
 language = "{language}"
 paragraphs = "line"
 """
-BATCH = 8
+BATCH, SEALED, CANARIES = 4, 8, 6
 
 
 def main() -> int:
@@ -62,62 +62,65 @@ def main() -> int:
     parser.add_argument("--tokens", default="bytes,512", help="Tokenizers: bytes, or a size of a byte-level BPE.")
     parser.add_argument("--seeds", type=int, default=5, help="Pairs of runs with each tokenizer.")
     parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first pair.")
-    parser.add_argument("--texts", type=int, default=64, help="Texts learned from.")
+    parser.add_argument("--texts", type=int, default=24, help="Texts learned from, about.")
     parser.add_argument("--passes", type=int, default=50, help="Passes of the runs that shall learn by heart.")
-    parser.add_argument("--size", type=float, default=0.4, help="Millions of parameters.")
+    parser.add_argument("--size", type=float, default=0.2, help="Millions of parameters.")
+    parser.add_argument("--learning-rate", type=float, default=1e-2, help="Highest learning rate of both.")
     parser.add_argument("--json", action="store_true", help="Print the report as JSON; progress goes to stderr.")
     options = parser.parse_args()
-    lines = [line.strip() for line in options.text.read_text(encoding="utf-8").splitlines() if len(line.encode()) > 110]
+    lines = [
+        line.strip() for line in options.text.read_text(encoding="utf-8").splitlines() if 110 < len(line.encode()) < 200
+    ]
     trials = []
     for kind in options.tokens.split(","):
-        for seed in range(options.first_seed, options.first_seed + options.seeds):
-            with tempfile.TemporaryDirectory(prefix="memorisation-") as scratch:
-                for trial in both(Path(scratch), lines, kind, seed, options):
-                    trials.append(trial)
-                    print(
-                        ", ".join(f"{k} {v}" for k, v in trial.items()),
-                        file=sys.stderr if options.json else sys.stdout,
-                        flush=True,
-                    )
+        with tempfile.TemporaryDirectory(prefix="memorisation-") as scratch:
+            project = prepared(Path(scratch), lines, kind, options)
+            for seed in range(options.first_seed, options.first_seed + options.seeds):
+                for way, settings in ways(seed, options).items():
+                    trials.append({"tokens": kind, "seed": seed, "run": way, **trial(project, settings)})
+                    told = ", ".join(f"{key} {value}" for key, value in trials[-1].items())
+                    print(told, file=sys.stderr if options.json else sys.stdout, flush=True)
     report = {**summed(trials), "trials": trials}
     told = "flagged {flagged} of {by_heart} runs that learned by heart, and {falsely} of {once} that read once"
     print(json.dumps(report, indent=1, ensure_ascii=False) if options.json else told.format_map(report))
     return int(report["flagged"] < report["by_heart"] or report["falsely"] > 0)
 
 
-def both(folder: Path, lines: list[str], kind: str, seed: int, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """One run of each sort on the same texts, diagnosed."""
-    held = options.texts
-    chosen = random.Random(seed).sample(lines, options.texts + held + 20)
-    base = tokenizer(chosen[: options.texts], kind, folder / "base")
+def prepared(folder: Path, lines: list[str], kind: str, options: argparse.Namespace) -> Project:
+    """A project with some of the lines, divided and composed, on a base that is little more than a tokenizer."""
+    chosen = random.Random(options.first_seed).sample(lines, 2 * options.texts + SEALED)
+    base = tokenizer(chosen, kind, folder / "base")
     raw = folder / "home" / "raw"
     raw.mkdir(parents=True)
     (raw / "text.txt").write_text("\n".join(chosen) + "\n", encoding="utf-8")
-    settings = PLAN.format(language=options.language, base=base, held=held)
+    settings = PLAN.format(language=options.language, base=base, held=options.texts, sealed=SEALED)
     (folder / "home" / "endonym.toml").write_text(settings, encoding="utf-8")
     project = Project(folder / "home")
     run_plan(project)
-    planted = 6
-    rows = options.texts + sum(canaries.TIMES[n % len(canaries.TIMES)] for n in range(planted))
+    return project
+
+
+def ways(seed: int, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Settings of both runs; both keep the weights of their last step, the only one that is evaluated after the first."""
+    rows = options.texts + sum(canaries.TIMES[n % len(canaries.TIMES)] for n in range(CANARIES))
     one_pass = math.ceil(rows / BATCH)
     shared = {
-        "size": options.size, "seed": seed, "batch_size": BATCH, "canaries": planted, "samples": 0, "patience": 0, "max_length": 1024,
-        "learning_rate": 3e-3, "valid_rows": 64,
+        "size": options.size, "seed": seed, "batch_size": BATCH, "canaries": CANARIES, "samples": 0, "patience": 0,
+        "learning_rate": options.learning_rate, "valid_rows": options.texts,
     }  # fmt: skip
-    ways = {
+    found = {
         "by heart": {"steps": options.passes * one_pass, "weight_decay": 0.0, "dropout": 0.0},
         "once": {"steps": one_pass},
     }
-    return [
-        {"tokens": kind, "seed": seed, "run": way, **trial(project, {**shared, **own})} for way, own in ways.items()
-    ]
+    return {
+        way: {**shared, **own, "evaluate_every": own["steps"], "save_every": own["steps"]} for way, own in found.items()
+    }
 
 
 def trial(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train with the settings, keeping the last weights, and diagnose."""
+    """Train with the settings, and diagnose."""
     begun = time.monotonic()
-    last = {"evaluate_every": settings["steps"], "save_every": settings["steps"]}
-    row = submit(project, "train", "scratch", {**settings, **last}, wait=True)
+    row = submit(project, "train", "scratch", settings, wait=True)
     trained = time.monotonic() - begun
     done = submit(project, "diagnose", "", {"run": [str(row.id)]}, wait=True)
     found = json.loads((project.output(done.id) / "diagnosis.json").read_text(encoding="utf-8"))

@@ -73,7 +73,10 @@ def write_scores(folder: Path, pairs: list[tuple[str, str]], damage: dict[str, f
         (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
-def make_report(tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, float]) -> tuple[str, dict]:
+def make_report(
+    tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, float], diagnosed: str = "3" * 64
+) -> tuple[str, dict]:
+    """The report on a model whose hash is all threes; `diagnosed` is that of the model which a diagnosis is about."""
     runs = tmp_path / "runs"
     scores = runs / "0007-evaluate" / "output"
     write_scores(scores, pairs, damage, {name: name[0] * 64 for name in damage})
@@ -104,12 +107,26 @@ def make_report(tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, 
         about={"name": "", "language": "tzh", "pivot": "spa", "base": "smollm2-135m", "description": "", "licence": ""},
         sources=[{"files": ["raw/a.tsv"], "licence": "CC BY 4.0", "attribution": "A & B"}],
     )  # fmt: skip
+    diagnosis = runs / "0006-diagnose" / "output"
+    diagnosis.mkdir(parents=True)
+    measures = [
+        {"name": "bits/byte, train", "value": 1.5, "low": 1.4, "high": 1.6, "num_items": 9, "signature": "bits|v:1"}
+    ]
+    measures += [
+        {"name": "distinct-2", "value": 0.25, "low": None, "high": None, "num_items": 9, "signature": "distinct|v:1"}
+    ]
+    found = {
+        "gap": {"text": "", "measures": measures, "signs": []},
+        "canaries": {"text": "", "measures": [], "signs": []},
+    }
+    about = {"verdict": "memorising", "reasons": ["50 bytes <came>"], "model": {"hash": diagnosed}, "findings": found}
+    (diagnosis / "diagnosis.json").write_text(json.dumps(about), encoding="utf-8")
     output = runs / "0008-compare" / "output"
     output.mkdir(parents=True)
     job = SimpleNamespace(
         project=project,
         output=output,
-        inputs={"scores": [scores]},
+        inputs={"scores": [scores], "diagnosis": diagnosis},
         log=lambda text: None,
         summary=lambda **values: None,
     )
@@ -159,6 +176,15 @@ def test_page_asks_the_network_for_nothing(report):
             assert value == "" or value.startswith("#"), (tag, name, value)
     style = "".join(re.findall(r"<style>(.*?)</style>", text, flags=re.S))
     assert "url(" not in style and "@import" not in style
+
+
+def test_a_diagnosis_of_this_model_stands_on_the_page_and_that_of_another_does_not(report, tmp_path, tseltal):
+    text, _ = report
+    assert "It has learned texts by heart." in text and "50 bytes &lt;came&gt;" in text
+    assert "bits|v:1" in text and "distinct|v:1" in text
+    assert '1.500</td><td class="n">1.400 – 1.600' in text and '0.250</td><td class="n">—' in text
+    other, _ = make_report(tmp_path, tseltal[:12], {"tuned": 0.3, "base": 0.9}, diagnosed="4" * 64)
+    assert "learned texts by heart" not in other
 
 
 def test_user_text_is_escaped_and_marked(report):
