@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Whether `endonym diagnose` tells runs that learned by heart from runs that passed over their text once.
 
-    python benchmarks/memorisation.py TEXT --language amh --seeds 5 --json
+    python benchmarks/memorisation.py TEXT --seeds 5 --json
 
-TEXT holds one text a line. For every seed a small decoder is trained from random weights on a few of them, twice: for fifty
-passes without weight decay and dropout, keeping the last weights, and for one pass with the usual settings. Canaries are planted in both. It
-is right when it calls every one of the first memorising and none of the second. Exit code 1 when it is wrong once.
+TEXT holds one text a line. For every seed a small decoder is trained from random weights on a few of them, twice, by the loop that all
+recipes use: for fifty passes without weight decay, keeping what does best on the training texts, and for one pass. Canaries are planted in both. It is right when it
+calls every one of the first memorising and none of the second. All in one process, without jobs. Exit code 1 when it is wrong once.
 """
 
 from __future__ import annotations
@@ -18,66 +18,56 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import torch
+
+from endonym import plugins
 from endonym.data import canaries
-from endonym.jobs.plan import run_plan
-from endonym.jobs.submit import submit
-from endonym.project import Project
+from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.diagnose import run as diagnose
+from endonym.models.load import Loaded, load_model
+from endonym.train.finish import save_weights
+from endonym.train.fit import fit
+from endonym.train.losses import next_token
+from endonym.train.network import ready, trainable
+from endonym.train.rows import prepare
+from endonym.train.settings import FitConfig
+from endonym.types import Chat, Message
 
-PLAN = """
-steps = ["ingest", "clean", "align", "split", "compose"]
-
-[project]
-language = "{language}"
-base = "{base}"
-
-[clean]
-plugins = ["unicode"]
-
-[split]
-plugins = ["near_duplicate"]
-test_size = {sealed}
-valid_size = {held}
-
-[compose.complete]
-weight = 1.0
-
-[[sources]]
-files = ["raw/text.txt"]
-licence = "as that of the file"
-
-[sources.settings]
-language = "{language}"
-paragraphs = "line"
-"""
-BATCH, SEALED, CANARIES = 4, 8, 6
+BATCH, CANARIES = 8, 6
+SHORTEST, LONGEST = 110, 200
+"""Bytes of the lines that are used: long enough to be cut 50 bytes after 50."""
 
 
 def main() -> int:
     """Train, diagnose and report; exit code 1 when a verdict is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path, help="Texts, one a line.")
-    parser.add_argument("--language", default="amh", help="ISO 639-3 code.")
-    parser.add_argument("--tokens", default="bytes,512", help="Tokenizers: bytes, or a size of a byte-level BPE.")
+    parser.add_argument("--tokens", default="512,bytes", help="Tokenizers: bytes, or a size of a byte-level BPE.")
     parser.add_argument("--seeds", type=int, default=5, help="Pairs of runs with each tokenizer.")
     parser.add_argument("--first-seed", type=int, default=0, help="Seed of the first pair.")
-    parser.add_argument("--texts", type=int, default=24, help="Texts learned from, about.")
+    parser.add_argument("--texts", type=int, default=24, help="Texts learned from, and as many held out.")
     parser.add_argument("--passes", type=int, default=50, help="Passes of the runs that shall learn by heart.")
-    parser.add_argument("--size", type=float, default=0.2, help="Millions of parameters.")
+    parser.add_argument("--width", type=int, default=64, help="Width of the decoder, which has two layers.")
     parser.add_argument("--learning-rate", type=float, default=1e-2, help="Highest learning rate of both.")
     parser.add_argument("--json", action="store_true", help="Print the report as JSON; progress goes to stderr.")
     options = parser.parse_args()
-    lines = [
-        line.strip() for line in options.text.read_text(encoding="utf-8").splitlines() if 110 < len(line.encode()) < 200
-    ]
+    torch.set_num_threads(1)
+    lines = [line.strip() for line in options.text.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if SHORTEST < len(line.encode()) < LONGEST]
     trials = []
     for kind in options.tokens.split(","):
-        with tempfile.TemporaryDirectory(prefix="memorisation-") as scratch:
-            project = prepared(Path(scratch), lines, kind, options)
-            for seed in range(options.first_seed, options.first_seed + options.seeds):
-                for way, settings in ways(seed, options).items():
-                    trials.append({"tokens": kind, "seed": seed, "run": way, **trial(project, settings)})
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
+            with tempfile.TemporaryDirectory(prefix="memorisation-") as scratch:
+                folder = Path(scratch)
+                data = composed(lines, seed, options.texts, folder / "chats")
+                base = small_model(lines, kind, seed, options.width, folder / "base")
+                for way, (settings, watch) in ways(seed, options).items():
+                    trials.append(
+                        {"tokens": kind, "seed": seed, "run": way, **trial(base, data, settings, watch, folder / way)}
+                    )
                     told = ", ".join(f"{key} {value}" for key, value in trials[-1].items())
                     print(told, file=sys.stderr if options.json else sys.stdout, flush=True)
     report = {**summed(trials), "trials": trials}
@@ -86,50 +76,80 @@ def main() -> int:
     return int(report["flagged"] < report["by_heart"] or report["falsely"] > 0)
 
 
-def prepared(folder: Path, lines: list[str], kind: str, options: argparse.Namespace) -> Project:
-    """A project with some of the lines, divided and composed, on a base that is little more than a tokenizer."""
-    chosen = random.Random(options.first_seed).sample(lines, 2 * options.texts + SEALED)
-    base = tokenizer(chosen, kind, folder / "base")
-    raw = folder / "home" / "raw"
-    raw.mkdir(parents=True)
-    (raw / "text.txt").write_text("\n".join(chosen) + "\n", encoding="utf-8")
-    settings = PLAN.format(language=options.language, base=base, held=options.texts, sealed=SEALED)
-    (folder / "home" / "endonym.toml").write_text(settings, encoding="utf-8")
-    project = Project(folder / "home")
-    run_plan(project)
-    return project
+class Quiet(SimpleNamespace):
+    """Stands in for a job: has its folders, and listens to nobody."""
+
+    verb = "diagnose"
+
+    def cancelled(self) -> bool:
+        return False
+
+    def summary(self, **values: Any) -> None:
+        pass
+
+    log = metric = event = tick = lambda self, *told, **more: None
 
 
-def ways(seed: int, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Settings of both runs; both keep the weights of their last step, the only one that is evaluated after the first."""
+def composed(lines: list[str], seed: int, number: int, folder: Path) -> Dataset:
+    """Lines drawn with the seed as chats of plain text, half to learn from and half held out."""
+    chosen = random.Random(seed).sample(sorted(set(lines)), 2 * number)
+    with DatasetWriter(folder) as out:
+        for n, line in enumerate(chosen):
+            chat = Chat(f"c{n}", (Message("assistant", line),), f"text:{n}", "complete", "und")
+            out.keep(chat, "train" if n < number else "valid")
+    return Dataset(folder, "train")
+
+
+def ways(seed: int, options: argparse.Namespace) -> dict[str, tuple[FitConfig, str]]:
+    """Settings of both runs, and the split by which they keep the best weights."""
     rows = options.texts + sum(canaries.TIMES[n % len(canaries.TIMES)] for n in range(CANARIES))
     one_pass = math.ceil(rows / BATCH)
-    shared = {
-        "size": options.size, "seed": seed, "batch_size": BATCH, "canaries": CANARIES, "samples": 0, "patience": 0,
-        "learning_rate": options.learning_rate, "valid_rows": options.texts,
-    }  # fmt: skip
-    found = {
-        "by heart": {"steps": options.passes * one_pass, "weight_decay": 0.0, "dropout": 0.0},
-        "once": {"steps": one_pass},
-    }
-    return {
-        way: {**shared, **own, "evaluate_every": own["steps"], "save_every": own["steps"]} for way, own in found.items()
-    }
+
+    def settings(steps: int, weight_decay: float) -> FitConfig:
+        return FitConfig(
+            steps=steps, weight_decay=weight_decay, learning_rate=options.learning_rate, batch_size=BATCH, evaluate_every=steps,
+            save_every=steps, samples=0, seed=seed, canaries=CANARIES, dtype="float32",
+        )  # fmt: skip
+
+    return {"by heart": (settings(options.passes * one_pass, 0.0), "train"), "once": (settings(one_pass, 0.1), "valid")}
 
 
-def trial(project: Project, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train with the settings, and diagnose."""
-    begun = time.monotonic()
-    row = submit(project, "train", "scratch", settings, wait=True)
-    trained = time.monotonic() - begun
-    done = submit(project, "diagnose", "", {"run": [str(row.id)]}, wait=True)
-    found = json.loads((project.output(done.id) / "diagnosis.json").read_text(encoding="utf-8"))
-    values = {m["name"]: round(m["value"], 4) for f in found["findings"].values() for m in f["measures"]}
+def trial(base: Path, data: Dataset, cfg: FitConfig, watch: str, folder: Path) -> dict[str, Any]:
+    """Train with the settings, keeping the weights that were best on the split `watch`, and diagnose; seconds are those of the processor."""
+    output, found = folder / "output", folder / "diagnosis"
+    for path in (output, found):
+        path.mkdir(parents=True)
+    began = time.process_time()
+    loaded = load_model(base, dtype="float32")
+    job = Quiet(folder=folder, output=output, project=SimpleNamespace(path=None, runs=folder.parent))
+    # The loop keeps the weights that were best on what it watches: to learn by heart, it must watch what it learns.
+    rows, watched, _ = prepare(data.records("train"), data.records(watch), loaded.renderer, cfg, job)
+    network = trainable(loaded.model, cfg, loaded)
+    result = fit(ready(loaded, network).model, rows, watched, next_token, cfg, job)
+    trained = time.process_time() - began
+    leave(loaded, cfg, result.steps, output)
+    job = Quiet(
+        inputs={"model": output}, output=found, plugins={n: (m := plugins.load("probe", n), m.Config()) for n in diagnose.DEFAULT},
+        project=SimpleNamespace(path=None, runs=folder.parent, ancestry=lambda path: {"chats": data.folder}),
+    )  # fmt: skip
+    diagnose.run(diagnose.Config(), job)
+    told = json.loads((found / "diagnosis.json").read_text(encoding="utf-8"))
     return {
-        "verdict": found["verdict"], "signs": {n: [s["says"] for s in f["signs"]] for n, f in found["findings"].items() if f["signs"]},
-        "steps": settings["steps"], "train_seconds": round(trained, 1), "seconds": round(time.monotonic() - begun - trained, 1),
-        "measures": values,
+        "verdict": told["verdict"], "signs": {n: [s["says"] for s in f["signs"]] for n, f in told["findings"].items() if f["signs"]},
+        "steps": result.steps, "train_seconds": round(trained, 1), "seconds": round(time.process_time() - began - trained, 1),
+        "measures": {m["name"]: round(m["value"], 4) for f in told["findings"].values() for m in f["measures"]},
     }  # fmt: skip
+
+
+def leave(loaded: Loaded, cfg: FitConfig, steps: int, output: Path) -> None:
+    """What a training job leaves, as far as a diagnosis reads it."""
+    save_weights(loaded.model, loaded.tokenizer, output / "weights")
+    about = {
+        "recipe": "scratch", "base_hash": "", "settings": cfg.model_dump(mode="json"), "renderer": loaded.renderer.hash,
+        "steps": steps,
+    }  # fmt: skip
+    (output / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    (output.parent / "artifact.json").write_text(json.dumps({"job": 0, "hash": ""}), encoding="utf-8")
 
 
 def summed(trials: list[dict[str, Any]]) -> dict[str, int]:
@@ -141,29 +161,31 @@ def summed(trials: list[dict[str, Any]]) -> dict[str, int]:
     return found
 
 
-def tokenizer(lines: list[str], kind: str, folder: Path) -> Path:
-    """A base that is little more than its tokenizer: the 256 bytes, with as many merges as fill the size that is named."""
+def small_model(texts: list[str], kind: str, seed: int, width: int, folder: Path) -> Path:
+    """A decoder of two layers with random weights; its tokenizer knows the 256 bytes, with as many merges as fill the size named."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    size = len(alphabet) + 2 if kind == "bytes" else int(kind)
-    special = ["<|begin|>", "<|end|>"]
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet, special = sorted(pre_tokenizers.ByteLevel.alphabet()), ["<|begin|>", "<|end|>"]
+    size = len(alphabet) + len(special) if kind == "bytes" else int(kind)
     trainer = trainers.BpeTrainer(
         vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
-    backend.train_from_iterator(lines, trainer)
+    backend.train_from_iterator(texts, trainer)
     made = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token=special[0], eos_token=special[1], pad_token=special[1]
     )
     made.save_pretrained(folder)
     shape = LlamaConfig(
-        vocab_size=len(made), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
-        bos_token_id=made.bos_token_id, eos_token_id=made.eos_token_id, pad_token_id=made.pad_token_id,
+        vocab_size=len(made), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, bos_token_id=made.bos_token_id, eos_token_id=made.eos_token_id, pad_token_id=made.pad_token_id,
+        tie_word_embeddings=True, initializer_range=0.08,
     )  # fmt: skip
+    torch.manual_seed(seed)
     LlamaForCausalLM(shape).save_pretrained(folder)
     return folder
 

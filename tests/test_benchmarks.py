@@ -335,3 +335,19 @@ def test_kills_that_met_nothing_do_not_count_as_proof(monkeypatch, tmp_path, cap
         monkeypatch.setattr(resume, "kill_once", lambda *args, made=made: dict(made))
         assert resume.main([str(tmp_path), "--kills", "2"]) == code
     assert "0 of 2 differ; 2 were killed while they ran" in capsys.readouterr().out
+
+
+def test_a_run_that_hardly_learned_is_not_flagged_and_the_benchmark_says_so(tmp_path, monkeypatch, capsys, tseltal):
+    import memorisation
+
+    lines = [" ".join(pair[1] for pair in tseltal[4 * n : 4 * n + 4]) for n in range(24)]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    few = ["--seeds", "1", "--tokens", "bytes", "--texts", "4", "--passes", "2", "--width", "16"]
+    monkeypatch.setattr(sys, "argv", ["memorisation.py", str(tmp_path / "text.txt"), *few, "--json"])
+    # None of the two is memorising: right for the one, wrong for the other.
+    assert memorisation.main() == 1
+    report = json.loads(capsys.readouterr().out)
+    assert {k: report[k] for k in ("by_heart", "flagged", "once", "falsely")} == {
+        "by_heart": 1, "flagged": 0, "once": 1, "falsely": 0,
+    }  # fmt: skip
+    assert {"bits/byte, train", "repeated, held out", "copied, samples"} <= report["trials"][0]["measures"].keys()

@@ -173,6 +173,31 @@ def test_runs_on_less_text_make_a_learning_curve(trained, chats, tmp_path):
     assert "twice the text brought" in found["text"]
 
 
+def test_missing_runs_of_the_curve_are_trained_like_the_one_that_is_diagnosed(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(learning_curve, "_like", lambda subject, share: tmp_path if share == 1 else None)
+    monkeypatch.setattr(
+        learning_curve.rows, "get", lambda db, job: SimpleNamespace(plugin="scratch", inputs={"dataset": 5})
+    )
+    monkeypatch.setattr(
+        learning_curve,
+        "submit",
+        lambda *told, **more: asked.append((told[1:], more)) or SimpleNamespace(state="succeeded"),
+    )
+    project = SimpleNamespace(db=None, job=lambda name: 7)
+    subject = SimpleNamespace(
+        job=FakeJob(project=project, id=9),
+        folder=tmp_path / "0007-train" / "output",
+        settings={"steps": 8, "data_share": 0.8},
+    )
+    learning_curve.before(subject, learning_curve.Config())
+    assert not asked
+    learning_curve.before(subject, learning_curve.Config(train=True))
+    assert [told[2]["data_share"] for told, _ in asked] == [0.4, 0.2]
+    assert all(told[:2] == ("train", "scratch") and told[2]["steps"] == 8 for told, _ in asked)
+    assert all(more == {"inputs": {"dataset": 5}, "parent": 9} for _, more in asked)
+
+
 def test_the_curve_asks_for_what_a_power_law_says():
     # L = 1 + 1.6, 1.8, 2.6: gains of 0.8, then 0.4; each doubling gains half as much, the floor is 1.4.
     assert learning_curve.asked(0.8, 0.4, 1.8, 0.02) == 8  # further gains 0.2, 0.1, 0.05, then 0.025 < 2 % of 1.45

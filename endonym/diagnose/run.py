@@ -50,10 +50,11 @@ def choose_inputs(cfg: Config, project: Project) -> dict[str, Any]:
 
 
 def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: Project) -> Needs:
-    """What this takes of the machine: one model that answers."""
+    """What this takes of the machine: one model that answers; nothing where it waits for jobs that train, which take it themselves."""
     from endonym.models.needs import to_answer
 
-    return to_answer(project.base)
+    waits = any(getattr(settings, "train", False) for _, settings in resolved.plugins.values())
+    return Needs(0) if waits else to_answer(project.base)
 
 
 def run(cfg: Config, job: Job) -> None:
@@ -68,16 +69,20 @@ def run(cfg: Config, job: Job) -> None:
     kept = job.output / "findings"
     kept.mkdir(exist_ok=True)
     findings: dict[str, Finding] = {}
-    for number, (name, (module, settings)) in enumerate(job.plugins.items()):
-        job.tick(number, len(job.plugins), "probes", probe=name)
-        file = kept / f"{name}.json"
-        if not file.is_file():
-            try:
+    try:
+        for name, (module, settings) in job.plugins.items():
+            if hasattr(module, "before") and not (kept / f"{name}.json").is_file():
+                # Nothing is loaded yet: what a probe wants to have trained may take the memory.
+                module.before(subject, settings)
+        for number, (name, (module, settings)) in enumerate(job.plugins.items()):
+            job.tick(number, len(job.plugins), "probes", probe=name)
+            file = kept / f"{name}.json"
+            if not file.is_file():
                 write_json(file, module.probe(subject, settings).as_json())
-            except Stopped:
-                return
-        findings[name] = from_json(json.loads(file.read_text(encoding="utf-8")))
-        job.log(f"{name}: {findings[name].text}")
+            findings[name] = from_json(json.loads(file.read_text(encoding="utf-8")))
+            job.log(f"{name}: {findings[name].text}")
+    except Stopped:
+        return
     job.tick(len(job.plugins), len(job.plugins), "probes")
     found = decide(findings)
     write_json(

@@ -109,6 +109,10 @@ class Subject:
         table[:, 0] /= np.log(2)
         return table
 
+    def bytes_per_token(self, name: str) -> float:
+        """UTF-8 bytes of a token in what the run measured as `name` (`loss`, `valid_loss`); 0 where it did not record them."""
+        return float(self.about.get("bytes_per_token", {}).get(name, 0))
+
     def go_on(self) -> None:
         """Raise Stopped when the user asked to stop."""
         if self.job.cancelled():
@@ -131,8 +135,7 @@ class Subject:
         from endonym.models.generate import Sampling, generate_batch
 
         wished = self.wished
-        per_token = float(self.about["bytes_per_token"]["loss"]) or 1.0
-        num_tokens = math.ceil(wished.num_bytes / per_token)
+        num_tokens = math.ceil(wished.num_bytes / (self.bytes_per_token("loss") or 1.0))
         rows = self.rows(wished.number)[HELD]
         prompts = [self.loaded.renderer.prompt_ids(chat.prompt) for chat in rows]
         texts: list[str] = []

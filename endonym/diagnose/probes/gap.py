@@ -103,7 +103,7 @@ def _path(subject: Subject) -> dict[str, float]:
     file = subject.folder / "curve.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     points = [(int(row["step"]), float(row["value"])) for row in map(json.loads, lines) if row["name"] == "valid_loss"]
-    per_token = float(subject.about["bytes_per_token"]["valid_loss"])
+    per_token = subject.bytes_per_token("valid_loss")
     if not points or not per_token:
         return {}
     scale = 1 / math.log(2) / per_token

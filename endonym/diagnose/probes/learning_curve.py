@@ -1,7 +1,7 @@
 """Learning curve: what twice the text brought, from runs on a quarter, half and all of it, and how much more would still help.
 
-Takes the finished runs of the project that differ from this one in `--data-share` alone; train them with the same settings and
---data-share 0.25 and 0.5. Loss falls as a power of the amount of text towards a floor (Hestness and others, Deep Learning Scaling is
+Takes the finished runs of the project that differ from this one in `--data-share` alone; with `train` those that are missing are trained
+first, as jobs of their own. Loss falls as a power of the amount of text towards a floor (Hestness and others, Deep Learning Scaling is
 Predictable, Empirically, 2017; Rosenfeld and others, ICLR 2020): L(n) = floor + a n^-b, so that each doubling gains a fixed share of the one
 before. The intervals are over held-out texts (paired bootstrap); another seed of training may tell another story.
 """
@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.data.statistics import Floats, interval, paired, ratio
 from endonym.diagnose.finding import Finding, Sign, measured
 from endonym.diagnose.subject import HELD
+from endonym.errors import JobError
+from endonym.jobs.submit import submit, wait_for
+from endonym.store import jobs as rows
 
 if TYPE_CHECKING:
     from endonym.diagnose.subject import Subject
@@ -30,9 +33,29 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     texts: int = Field(256, ge=2, description="Held-out texts that the runs are measured on.")
+    train: bool = Field(False, description="Train the runs on a quarter and half of the text where they are missing.")
     worth: float = Field(
         0.02, gt=0, lt=1, description="Share of the bits per byte that a doubling must gain to be worth asking for."
     )
+
+
+def before(subject: Subject, cfg: Config) -> None:
+    """Train the missing runs as jobs of this one, if that is asked for. Raises Stopped when the user asked to stop."""
+    for share in SHARES[1:] if cfg.train else ():
+        if _like(subject, share) is not None:
+            continue
+        project = subject.job.project
+        own = rows.get(project.db, project.job(subject.folder.parent.name))
+        settings = {**subject.settings, "data_share": share * _share_of(subject.settings)}
+        subject.job.log(f"training on {share:.0%} of the text")
+        child = submit(project, "train", own.plugin, settings, inputs=own.inputs, parent=subject.job.id)
+        try:
+            wait_for(project, child.id) if child.state != "succeeded" else None
+        except JobError:
+            if subject.job.cancelled() or rows.get(project.db, child.id).state == "paused":
+                subject.job.stop()
+            subject.go_on()
+            raise
 
 
 def probe(subject: Subject, cfg: Config) -> Finding:
@@ -40,17 +63,18 @@ def probe(subject: Subject, cfg: Config) -> Finding:
     runs = {share: run for share in SHARES if (run := _like(subject, share)) is not None}
     if len(runs) < len(SHARES):
         missing = " and ".join(f"{share * _share_of(subject.settings):g}" for share in SHARES if share not in runs)
-        return Finding(f"not measured: no run with the same settings and --data-share {missing}")
-    rows = subject.rows(cfg.texts)[HELD]
-    whole, half, quarter = (_bits(subject, runs[share], rows) for share in SHARES)
+        told = "not measured: no run with the same settings and --data-share"
+        return Finding(f"{told} {missing}; train them with --learning-curve.train")
+    held = subject.rows(cfg.texts)[HELD]
+    whole, half, quarter = (_bits(subject, runs[share], held) for share in SHARES)
     signature = "bits_per_byte|bytes:utf-8|agg:micro|bs:1000|v:1"
     points = [
-        measured(f"bits/byte, held out, {share:.0%} of the text", interval(table, ratio), len(rows), signature)
+        measured(f"bits/byte, held out, {share:.0%} of the text", interval(table, ratio), len(held), signature)
         for share, table in zip(SHARES, (whole, half, quarter), strict=True)
     ]
     first, last = paired(quarter, half, ratio), paired(half, whole, ratio)
     gains = [
-        measured(name, (gain.value, gain.low, gain.high), len(rows), f"{signature}|paired")
+        measured(name, (gain.value, gain.low, gain.high), len(held), f"{signature}|paired")
         for name, gain in (("gain from 25 % to 50 %", first), ("gain from 50 % to 100 %", last))
     ]
     more = asked(first.value, last.value, points[0].value, cfg.worth)
@@ -102,7 +126,7 @@ def _like(subject: Subject, share: float) -> Path | None:
     return None
 
 
-def _bits(subject: Subject, run: Path, rows: list[Any]) -> Floats:
+def _bits(subject: Subject, run: Path, held: list[Any]) -> Floats:
     from endonym.models.load import load_artifact
 
-    return subject.bits(rows, None if run == subject.folder else load_artifact(run))
+    return subject.bits(held, None if run == subject.folder else load_artifact(run))
