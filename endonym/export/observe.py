@@ -126,29 +126,18 @@ def _greedy(loaded: Any, prompts: Sequence[Sequence[int]], num_tokens: int) -> l
     All prompts run together, shorter ones padded in front.
     """
     import torch
-    from transformers import DynamicCache
 
-    longest, device = max(len(p) for p in prompts), loaded.device
-    ids = torch.tensor([[0] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=device)
-    place = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=loaded.model.config)
+    from endonym.models.decoding import begin
+
     steps, gaps = [], []
-    for _ in range(num_tokens):
-        with torch.inference_mode():
-            output = loaded.model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=place,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        best = output.logits[:, -1].float().topk(2)
-        steps.append(best.indices[:, 0].tolist())
-        gaps.append((best.values[:, 0] - best.values[:, 1]).tolist())
-        ids, place = best.indices[:, :1], place[:, -1:] + 1
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    with torch.inference_mode():
+        rows = begin(loaded.model, prompts)
+        for _ in range(num_tokens):
+            best = rows.logits.float().topk(2)
+            steps.append(best.indices[:, 0].tolist())
+            gaps.append((best.values[:, 0] - best.values[:, 1]).tolist())
+            if len(steps) < num_tokens:
+                rows.feed(best.indices[:, 0])
     made = []
     for row in range(len(prompts)):
         tokens = [step[row] for step in steps]

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache
 
+from endonym.models.decoding import begin
 from endonym.models.load import Loaded
 from endonym.models.render import IGNORE, Renderer
 from endonym.types import Chat
+
+PENALISED = 64
+"""Tokens, of the prompt and the answer, that a repetition penalty looks back on."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,12 @@ class Sampling:
     seed: int = 0
     greedy_first: bool = False
     """Of several answers to a prompt, the first is greedy and the others are sampled."""
+    top_k: int = 0
+    """Only so many of the most probable tokens may be chosen; 0 is no limit."""
+    min_p: float = 0.0
+    """Only tokens may be chosen that are at least so probable, as a share of the most probable one (Nguyen and others, 2024)."""
+    repetition_penalty: float = 1.0
+    """By how much the logits of the last `PENALISED` tokens are made smaller; 1 changes nothing."""
 
 
 def generate_batch(
@@ -74,33 +83,19 @@ def continue_batch(
 @torch.inference_mode()
 def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answers: int) -> list[list[int]]:
     """Generate for one batch: prompt once, then a token at a time for the rows that still go on."""
-    model, stops = loaded.model, set(loaded.renderer.stop_ids)
-    longest = max(len(p) for p in prompts)
-    pad = loaded.tokenizer.pad_token_id or 0
-    ids = torch.tensor([[pad] * (longest - len(p)) + p for p in prompts], device=loaded.device)
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=loaded.device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    logits = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    position = positions[:, -1] + 1
+    stops = set(loaded.renderer.stop_ids)
+    rows = begin(loaded.model, prompts)
     if num_answers > 1:
-        cache.batch_repeat_interleave(num_answers)
-        logits, mask, position = (x.repeat_interleave(num_answers, 0) for x in (logits, mask, position))
+        rows.choose(torch.arange(len(prompts), device=loaded.device).repeat_interleave(num_answers))
     generator = torch.Generator().manual_seed(sampling.seed)
     made: list[list[int]] = [[] for _ in range(len(prompts) * num_answers)]
     live = list(range(len(made)))
     for step in range(sampling.max_new_tokens):
-        chosen = choose(logits, sampling, generator)
+        recent = [(prompts[row // num_answers] + made[row])[-PENALISED:] for row in live]
+        chosen = choose(rows.logits, sampling, generator, recent)
         if sampling.greedy_first:
             first = torch.tensor([row % num_answers == 0 for row in live], device=chosen.device)
-            chosen = torch.where(first, logits.argmax(-1), chosen)
+            chosen = torch.where(first, rows.logits.argmax(-1), chosen)
         going = []
         for row, token in enumerate(chosen.tolist()):
             if token in stops:
@@ -111,30 +106,38 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
             break
         if len(going) < len(live):
             keep = torch.tensor(going, device=loaded.device)
-            cache.batch_select_indices(keep)
-            chosen, mask, position = chosen[keep], mask[keep], position[keep]
+            rows.choose(keep)
+            chosen = chosen[keep]
             live = [live[row] for row in going]
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        logits = model(
-            input_ids=chosen[:, None],
-            attention_mask=mask,
-            position_ids=position[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
-        position = position + 1
+        rows.feed(chosen)
     return made
 
 
-def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
-    """Pick one token per row of `logits` (rows, vocabulary); greedy, or nucleus sampling (Holtzman et al. 2020)."""
+def choose(
+    logits: torch.Tensor, sampling: Sampling, generator: torch.Generator, recent: Sequence[Sequence[int]] = ()
+) -> torch.Tensor:
+    """Pick one token per row of `logits` (rows, vocabulary), greedily or by chance among those that the settings leave.
+
+    `recent` are the last tokens of each row, which a repetition penalty makes less probable (Keskar and others, CTRL, 2019).
+    """
+    if sampling.repetition_penalty != 1.0:
+        logits = logits.clone()
+        for row, seen in zip(logits, recent, strict=True):
+            values = row[(ids := torch.tensor(sorted(set(seen)), device=row.device))]
+            row[ids] = torch.where(
+                values > 0, values / sampling.repetition_penalty, values * sampling.repetition_penalty
+            )
     if sampling.temperature <= 0:
         return logits.argmax(-1)
     probabilities = torch.softmax(logits.float().cpu() / sampling.temperature, dim=-1)
-    if sampling.top_p < 1.0:
-        ordered, index = probabilities.sort(dim=-1, descending=True)
+    if sampling.min_p > 0:
+        probabilities[probabilities < sampling.min_p * probabilities.amax(-1, keepdim=True)] = 0.0
+    if sampling.top_k or sampling.top_p < 1.0:
+        ordered, index = (probabilities / probabilities.sum(-1, keepdim=True)).sort(dim=-1, descending=True)
         before = ordered.cumsum(-1) - ordered
         ordered[before >= sampling.top_p] = 0.0
+        if sampling.top_k:
+            ordered[:, sampling.top_k :] = 0.0
         probabilities = torch.zeros_like(probabilities).scatter(-1, index, ordered)
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(logits.device)
 
@@ -145,17 +148,19 @@ def stream(
 ) -> Iterator[int]:
     """Yield the token ids of one answer as they come, without the end marker."""
     generator = torch.Generator().manual_seed(sampling.seed)
-    cache = DynamicCache(config=loaded.model.config)
-    ids = torch.tensor([list(prompt)], device=loaded.device)
+    row, ids = None, list(prompt)
     for _ in range(sampling.max_new_tokens):
         if cancelled and cancelled():
             return
-        logits = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
-        token = int(choose(logits, sampling, generator)[0])
+        if row is None:
+            row = begin(loaded.model, [prompt])
+        else:
+            row.feed(torch.tensor(ids[-1:], device=loaded.device))
+        token = int(choose(row.logits, sampling, generator, [ids[-PENALISED:]])[0])
         if token in loaded.renderer.stop_ids:
             return
         yield token
-        ids = torch.tensor([[token]], device=loaded.device)
+        ids.append(token)
 
 
 def whole_characters(tokens: Iterator[int], renderer: Renderer) -> Iterator[str]:

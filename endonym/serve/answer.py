@@ -17,6 +17,9 @@ class Params:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
     def within(self, room: int) -> Params:
         """The same with no more tokens than there is room for."""

@@ -69,6 +69,9 @@ class Request(BaseModel):
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, le=1)
+    repetition_penalty: float = Field(1.0, gt=0, le=10)
     seed: int | None = None
     stop: str | list[str] | None = None
     endonym: TaskRequest | None = None
@@ -94,6 +97,9 @@ class Request(BaseModel):
             temperature=self.temperature if self.temperature is not None else temperature,
             top_p=self.top_p if self.top_p is not None else 1.0,
             seed=seed & 0x7FFFFFFF,
+            top_k=self.top_k,
+            min_p=self.min_p,
+            repetition_penalty=self.repetition_penalty,
         )
 
 

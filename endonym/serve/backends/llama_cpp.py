@@ -57,13 +57,18 @@ class LlamaCppEngine:
             [m for m in asked if isinstance(m, Message)] if not isinstance(asked, str) else asked
         )
         answer = Answer((), len(prompt))
-        # Only temperature and top-p choose the token, as in the other backend; llama.cpp's own further samplers are off.
+        # What chooses the token is what does in the other backend; llama.cpp's own further samplers are off.
         settings: dict[str, Any] = {
             "n_predict": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
+            "top_k": params.top_k,
+            "min_p": params.min_p,
+            "repeat_penalty": params.repetition_penalty,
+            "repeat_last_n": 64,
         }
-        settings |= {"seed": params.seed, "samplers": ["top_p", "temperature"], "cache_prompt": True}
+        settings |= {"seed": params.seed, "cache_prompt": True}
+        settings["samplers"] = ["penalties", "top_k", "top_p", "min_p", "temperature"]
 
         def pieces() -> Iterator[str]:
             for event in self.engine.complete(prompt, **settings):

@@ -59,7 +59,10 @@ class TransformersEngine:
         prompt = ids or self.encode(
             [m for m in asked if isinstance(m, Message)] if not isinstance(asked, str) else asked
         )
-        sampling = generation.Sampling(params.max_tokens, params.temperature, params.top_p, params.seed)
+        sampling = generation.Sampling(
+            params.max_tokens, params.temperature, params.top_p, params.seed,
+            top_k=params.top_k, min_p=params.min_p, repetition_penalty=params.repetition_penalty,
+        )  # fmt: skip
         answer = Answer((), len(prompt))
 
         def tokens() -> Iterator[int]:
