@@ -206,7 +206,7 @@ def _training(sides: Sequence[Side], t: Mapping[str, str]) -> list[Row]:
 
     return [
         row("recipe", lambda s: s.about.get("recipe") or t["untrained"]),
-        row("base", lambda s: t["nothing"] if s.about.get("recipe") == "scratch" else Path(str(s.about.get("base_name", ""))).name),
+        row("base", lambda s: t["nothing"] if s.about.get("recipe") == "scratch" or s.about.get("base_name") == "" else Path(str(s.about.get("base_name", ""))).name),
         row("vocabulary", lambda s: None if s.vocabulary is None else _count(s.vocabulary)),
         row("per_word", lambda s: None if s.tokens_per_word is None else f"{s.tokens_per_word:.2f}"),
         row("parameters", of("parameters", _count)), row("trained", of("trained_parameters", _count)),

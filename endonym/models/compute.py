@@ -15,8 +15,12 @@ def flops_per_token(model: Any) -> float:
     """Floating point operations of one trained token: six a weight that multiplies it; attention's own products are left out.
 
     Rows of tokens and of positions are only looked up; the output layer multiplies, whether it is tied to them or not
-    (Kaplan and others, Scaling Laws for Neural Language Models, 2020).
+    (Kaplan and others, Scaling Laws for Neural Language Models, 2020). A network whose weights do not all see every token says
+    itself what one takes.
     """
+    own = getattr(model, "flops_per_token", None)
+    if own is not None:
+        return float(own())
     looked_up = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     looked_up.discard(id(model.get_output_embeddings().weight))
     return 6.0 * sum(number for weight, number in num_weights(model).items() if weight not in looked_up)
@@ -29,7 +33,7 @@ def known_flops(run: Path) -> float | None:
     except OSError:
         return None
     own: float | None = about.get("flops")
-    if own is None or about["recipe"] == "scratch":
+    if own is None or about["recipe"] == "scratch" or about.get("base_name") == "":
         return own
     earlier = known_flops(Path(about["base"]).parent)
     return None if earlier is None else own + earlier

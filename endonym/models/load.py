@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import time
@@ -27,6 +28,9 @@ DEVICE = "ENDONYM_DEVICE"
 """Names the device of this process and those it starts."""
 FAMILIES = "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family."
 """What to do about a model that cannot be trained here."""
+
+OURS = "endonym_"
+"""How the type of a network of our own begins."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     packed_from = chosen if rounding is None else number_format(rounding.dtype, chosen_device)
     if packing is not None:
         packed.refuse_if_impossible(packing, packed_from, chosen_device)
+    _know(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with _exchangeable():
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -88,6 +93,13 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     model.eval()
     _must_be_plain(model)
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
+
+
+def _know(folder: Path) -> None:
+    """Make a network of `models/nets` known to transformers where `folder` holds one: its type is `endonym_` and the module's name."""
+    kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+    if kind.startswith(OURS) and (Path(__file__).parent / "nets" / f"{kind.removeprefix(OURS)}.py").is_file():
+        importlib.import_module(f"endonym.models.nets.{kind.removeprefix(OURS)}")
 
 
 @contextmanager
@@ -128,6 +140,15 @@ def load_tokenizer(base: str | Path) -> Loaded:
 
     folder = get(str(base))
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    nothing: Any = None
+    return Loaded(nothing, tokenizer, Renderer(tokenizer), folder, device())
+
+
+def on_bytes(folder: Path) -> Loaded:
+    """Bytes as tokens with no model, for one that is built anew; its weights will lie in `folder`."""
+    from endonym.models.byte_tokenizer import byte_tokenizer
+
+    tokenizer = byte_tokenizer()
     nothing: Any = None
     return Loaded(nothing, tokenizer, Renderer(tokenizer), folder, device())
 

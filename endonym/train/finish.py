@@ -34,7 +34,8 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 def save_weights(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write all weights as safetensors with the tokenizer, a folder that loads like any base model."""
-    model.config.use_cache = True
+    # A network that brings its own way of decoding has no use for transformers' cache.
+    model.config.use_cache = not hasattr(model, "decoding")
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
 
@@ -52,7 +53,8 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
     about: dict[str, Any] = {
         "recipe": recipe,
         "base": str(loaded.base),
-        "base_name": job.project.base,
+        # A model over bytes has nothing of the project's base.
+        "base_name": "" if loaded.base == job.output / "weights" else job.project.base,
         "base_hash": hash_folder(loaded.base),
         "renderer": loaded.renderer.hash,
         "dtype": str(next(loaded.model.parameters()).dtype).removeprefix("torch."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from endonym.models.load import Loaded
 from endonym.models.render import Example
 from endonym.store.room import patiently
+from endonym.train.batches import Loss
 from endonym.train.features import install
 from endonym.train.finish import describe
 from endonym.train.fit import RANDOM, Course, Fitted, Rows, fit
@@ -47,12 +48,14 @@ def run(
     prepared: Prepared | None = None,
     course: Callable[[Any], Course] = lambda network: RANDOM,
     first: Callable[[Any, Fit], Fitted | None] = lambda network, train: None,
+    loss: Loss = next_token,
+    watch: Callable[[int], None] = lambda step: None,
 ) -> Path:
     """Train what `build` makes of `loaded` on the chats of `data`; `save(network, output)` writes the weights.
 
     `chats` are training and validation chats where a recipe does not take all of `data`, `prepared` what it has rendered itself.
     `course` says in which order the network sees the rows. `first` may train a part of the network before; what that took is
-    counted in, and where it was cancelled the run ends there.
+    counted in, and where it was cancelled the run ends there. `watch` is called with the step at each evaluation.
 
     Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
     """
@@ -63,19 +66,23 @@ def run(
     network = build(loaded)
     loaded = ready(loaded, network)
     taken = course(network)
-    checks = preflight(network, rows, next_token, loaded.renderer, cfg, job, taken.rows_of)
+    checks = preflight(network, rows, loss, loaded.renderer, cfg, job, taken.rows_of)
     install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     if cfg.compiled:
         compile_blocks(network)
     sample = sampler(loaded, shown, cfg.samples, job)
 
+    def shown_and_watched(step: int) -> None:
+        sample(step)
+        watch(step)
+
     def train(own: FitConfig, part: str) -> Fitted:
-        return fit(network, rows, valid, next_token, own, job, sample, part)
+        return fit(network, rows, valid, loss, own, job, shown_and_watched, part)
 
     before = first(network, train)
     if before is not None and before.cancelled:
         return job.output
-    result = fit(network, rows, valid, next_token, cfg, job, sample, course=taken)
+    result = fit(network, rows, valid, loss, cfg, job, shown_and_watched, course=taken)
     if before is not None:
         result = replace(
             result, tokens=before.tokens + result.tokens, seconds=before.seconds + result.seconds,

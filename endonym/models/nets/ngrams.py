@@ -1,0 +1,47 @@
+"""Embeddings of bytes and of the n-grams that end at them, which are found by a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+PRIME = (1 << 31) - 1
+"""Hashes are kept below it, so that no product of the polynomial comes near 63 bits: overflow, which not every runtime computes
+alike, never happens."""
+FACTOR = 1_000_003
+
+
+def history(ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:
+    """The last `length` ids up to each of the T tokens, the newest first; shape (T, length). Before its row begins there is 0."""
+    back = torch.arange(length, device=ids.device)
+    places = torch.arange(len(ids), device=ids.device)[:, None] - back
+    return torch.where(positions[:, None] >= back, ids[places.clamp(min=0)], 0)
+
+
+def hashed(recent: torch.Tensor, length: int, rows: int) -> torch.Tensor:
+    """Which of `rows` rows of a table the n-gram of `length` ids has that ends at each token; shape (T,).
+
+    `recent` (T, at least `length`) is a `history`. A polynomial in `FACTOR`, reduced modulo `PRIME` at every step.
+    """
+    found = torch.zeros_like(recent[:, 0])
+    for back in range(length - 1, -1, -1):
+        found = (found * FACTOR + recent[:, back] + 1) % PRIME
+    return found % rows
+
+
+class Bytes(torch.nn.Module):
+    """The embedding of a byte plus those of the n-grams that end at it (Pagnoni and others, Byte Latent Transformer, 2024)."""
+
+    def __init__(self, vocabulary: int, width: int, lengths: Sequence[int], rows: int):
+        super().__init__()
+        self.lengths, self.rows = tuple(lengths), rows
+        self.own = torch.nn.Embedding(vocabulary, width)
+        self.grams = torch.nn.ModuleList(torch.nn.Embedding(rows, width) for _ in self.lengths)
+
+    def forward(self, recent: torch.Tensor) -> torch.Tensor:
+        """Shapes: `recent` (T, longest n-gram or more), the newest id first; returns (T, width)."""
+        found: torch.Tensor = self.own(recent[:, 0])
+        for length, table in zip(self.lengths, self.grams, strict=True):
+            found = found + table(hashed(recent, length, self.rows))
+        return found

@@ -1,0 +1,189 @@
+"""Rows of different lengths laid end to end, attention inside each of them, and rows that grow by one token at a time.
+
+Shapes: T tokens of all rows, R rows, L tokens of the longest of rows that are computed together, H heads, D width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Protocol
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+BASE = 10_000.0
+"""Of the angles by which positions turn (Su and others, RoFormer, 2021)."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Rows taken out of what a caller brought, and the way back to it."""
+
+    ids: torch.Tensor
+    """(T,)"""
+    lengths: list[int]
+    back: torch.Tensor
+    """For each place of what was brought, which of the T tokens it is; any where it is padding."""
+
+
+def rows_of(ids: torch.Tensor, mask: torch.Tensor | None = None, pieces: Sequence[Any] = ()) -> Found:
+    """The rows in `ids` (B, S): all of it, what `mask` (B, S) leaves wherever the padding is, or the `pieces` of a pack.
+
+    A piece has `start`, `end` and `before`, the places that come before it in its row; these are computed again for each.
+    """
+    if pieces:
+        taken = [t for piece in pieces for t in (*piece.before, *range(piece.start, piece.end))]
+        lengths = [len(piece.before) + piece.end - piece.start for piece in pieces]
+        back, at = [0] * ids.shape[1], 0
+        for piece, length in zip(pieces, lengths, strict=True):
+            first = at + len(piece.before)
+            back[piece.start : piece.end] = range(first, at + length)
+            at += length
+        return Found(ids[0, torch.tensor(taken, device=ids.device)], lengths, torch.tensor([back], device=ids.device))
+    if mask is None:
+        every = torch.arange(ids.numel(), device=ids.device).view(ids.shape)
+        return Found(ids.reshape(-1), [ids.shape[1]] * ids.shape[0], every)
+    inside = mask.bool()
+    back_BS = (inside.flatten().cumsum(0) - 1).clamp(min=0).view(ids.shape)
+    return Found(ids[inside], inside.sum(1).tolist(), back_BS)
+
+
+class Places(Protocol):
+    """Where tokens stand, and what they attend to."""
+
+    positions: torch.Tensor
+    """(T,): how many tokens come before each in its row."""
+
+    def attend(
+        self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, dropout: float
+    ) -> torch.Tensor:
+        """What block number `block` sees. Shapes (T, H, D). With a `window`, a token sees itself and those before it, so many in all."""
+
+
+class Memory:
+    """Keys and values of some blocks for R rows, which may be of different lengths."""
+
+    def __init__(self, num_blocks: int):
+        self.keys: list[torch.Tensor] = [torch.empty(0)] * num_blocks
+        self.values: list[torch.Tensor] = [torch.empty(0)] * num_blocks
+        """(R, H, places, D) for each block; there are more places than are used."""
+        self.used = torch.empty(0, dtype=torch.long)
+        """(R,)"""
+
+    def fill(self, block: int, k: torch.Tensor, v: torch.Tensor, laid: Laid) -> None:
+        """Keep what a block made of whole rows, shapes (T, H, D)."""
+        self.used = torch.tensor(laid.lengths, device=k.device)
+        shape = (len(laid.lengths), k.shape[1], max(laid.lengths) + 16, k.shape[2])
+        for kept, new in ((self.keys, k), (self.values, v)):
+            kept[block] = new.new_zeros(shape)
+            kept[block].transpose(1, 2)[laid.row, laid.positions] = new
+
+    def add(
+        self, block: int, rows: torch.Tensor, k: torch.Tensor, v: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put one token of each of `rows`, shapes (rows, H, D), behind what is kept; returns all that is kept of these rows."""
+        at = self.used[rows]
+        for kept, new in ((self.keys, k), (self.values, v)):
+            if int(self.used.max()) >= kept[block].shape[2]:
+                kept[block] = torch.cat([kept[block], torch.zeros_like(kept[block])], dim=2)
+            kept[block][rows, :, at] = new
+        longest = int(at.max()) + 1
+        return self.keys[block][rows, :, :longest], self.values[block][rows, :, :longest]
+
+    def choose(self, rows: torch.Tensor) -> None:
+        """Keep `rows` alone, in their order; one may come several times."""
+        self.keys, self.values = ([x[rows] for x in kept] for kept in (self.keys, self.values))
+        self.used = self.used[rows]
+
+
+class Laid:
+    """Whole rows laid end to end; with a `memory`, what later tokens will need is put there."""
+
+    def __init__(self, lengths: Sequence[int], device: torch.device, memory: Memory | None = None):
+        self.lengths, self.memory = list(lengths), memory
+        starts = torch.tensor([0, *accumulate(self.lengths[:-1])], device=device)
+        counts = torch.tensor(self.lengths, device=device)
+        total = sum(self.lengths)
+        self.row = torch.arange(len(self.lengths), device=device).repeat_interleave(counts, output_size=total)
+        """(T,): the number of each token's row."""
+        self.positions = torch.arange(total, device=device) - starts[self.row]
+        self.last = starts + counts - 1
+        """(R,): where each row ends."""
+        self._groups, self._found = _groups(tuple(self.lengths), device)
+
+    def attend(
+        self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, dropout: float
+    ) -> torch.Tensor:
+        """Rows of like lengths at once, padded at their ends to the longest, where causal attention never looks."""
+        if self.memory is not None:
+            self.memory.fill(block, k, v, self)
+        made = []
+        for places in self._groups:
+            shape = (*places.shape, *q.shape[1:])
+            # Rows of one length are laid out already.
+            q_g, k_g, v_g = (
+                (x if self._found is None else x.index_select(0, places.flatten())).view(shape).transpose(1, 2)
+                for x in (q, k, v)
+            )
+            length = shape[1]
+            near = window and length > window
+            mask = (
+                torch.ones(length, length, dtype=torch.bool, device=q.device).tril().triu(1 - window) if near else None
+            )
+            seen = scaled_dot_product_attention(q_g, k_g, v_g, mask, dropout, is_causal=mask is None)
+            made.append(seen.transpose(1, 2).flatten(0, 1))
+        return made[0] if self._found is None else torch.cat(made).index_select(0, self._found)
+
+
+class Step:
+    """One more token for each of `rows` of a memory. Call `done` when all blocks have seen it."""
+
+    def __init__(self, memory: Memory, rows: torch.Tensor):
+        self.memory, self.rows = memory, rows
+        self.positions = memory.used[rows]
+
+    def attend(
+        self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, dropout: float
+    ) -> torch.Tensor:
+        keys, values = self.memory.add(block, self.rows, k, v)
+        place = torch.arange(keys.shape[2], device=q.device)
+        mask = place <= self.positions[:, None]
+        if window:
+            mask = mask & (place > self.positions[:, None] - window)
+        return scaled_dot_product_attention(q[:, :, None], keys, values, mask[:, None, None])[:, :, 0]
+
+    def done(self) -> None:
+        self.memory.used = self.memory.used.index_add(0, self.rows, torch.ones_like(self.rows))
+
+
+def turned(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Turn the two halves of each head of x (T, H, D) against each other by its position; in float32."""
+    half = x.shape[-1] // 2
+    speeds = BASE ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+    angles = positions[:, None, None].float() * speeds
+    first, second = x.float().split(half, dim=-1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).to(x.dtype)
+
+
+def _groups(lengths: tuple[int, ...], device: torch.device) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    """Places (rows, L) of the rows that are computed together, none less than half as long as another, and where each token is
+    found among the results; None for rows of one length, whose results are in order."""
+    starts = [0, *accumulate(lengths)]
+    if len(set(lengths)) == 1:
+        return [torch.arange(starts[-1], device=device).view(len(lengths), -1)], None
+    left = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    groups, found, laid = [], [0] * starts[-1], 0
+    while left:
+        longest = lengths[left[0]]
+        alike = [i for i in left if 2 * lengths[i] > longest or longest <= 32]
+        left = left[len(alike) :]
+        places = []
+        for i in alike:
+            places.append([min(starts[i] + t, starts[i + 1] - 1) for t in range(longest)])
+            found[starts[i] : starts[i + 1]] = range(laid, laid + lengths[i])
+            laid += longest
+        groups.append(torch.tensor(places, device=device))
+    return groups, torch.tensor(found, device=device)

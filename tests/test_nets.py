@@ -1,0 +1,204 @@
+"""Networks over bytes: what comes later changes nothing earlier, rows do not see each other, a byte at a time equals all at once."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer
+from endonym.models.nets.chunks import BACK, KINDS, Cut, by_rule, ratio_loss, smoothed, straight
+from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
+from endonym.models.nets.ngrams import FACTOR, PRIME, hashed, history
+from endonym.models.render import IGNORE, Example
+from endonym.train.attention import register_attention
+from endonym.train.batches import pack
+from endonym.train.losses import next_token
+
+TEXTS = ("ሰላም፡ ነህ? I see, hm", "ab", "አማርኛ ቋንቋ is it. No", "Ya jk'an. क 🌍")
+
+
+def ids_of(text: str) -> list[int]:
+    return [OFFSET + byte for byte in text.encode()]
+
+
+def tiny(kind: str, **other) -> HierarchicalForCausalLM:
+    """A network whose weights are so large that every byte counts."""
+    torch.manual_seed(3)
+    shape = {"hidden_size": 32, "head_size": 16, "before": 1, "trunk": 1, "after": 1, "trunk_size": 48, "ngram_rows": 64,
+             "chunk_bytes": 3.0, "window": 8}  # fmt: skip
+    model = HierarchicalForCausalLM(HierarchicalConfig(chunks=kind, **{**shape, **other})).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and "residual" not in name:
+                weight.mul_(8)
+        if kind == "dynamic":
+            model.model.router.query.weight.normal_()
+    return model
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def model(request) -> HierarchicalForCausalLM:
+    return tiny(request.param)
+
+
+def logits(model, ids: list[int]) -> torch.Tensor:
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0]
+
+
+def test_the_tokenizer_is_the_bytes_of_the_text_and_is_loaded_by_any_transformers(tmp_path):
+    tokenizer = byte_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for text in (*TEXTS, "".join(map(chr, range(0x300))), "\r\n \t"):
+        for one in (tokenizer, again):
+            assert one.encode(text, add_special_tokens=False) == ids_of(text)
+            assert one.decode(ids_of(text), skip_special_tokens=False, clean_up_tokenization_spaces=False) == text
+    chat = [{"role": "user", "content": "ሀ"}]
+    text = again.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert again.encode(text, add_special_tokens=False) == [5, *ids_of("ሀ"), 3, 6]
+
+
+@settings(max_examples=12, deadline=None)
+@given(text=st.text(min_size=2, max_size=12), at=st.floats(0, 0.99), other=st.binary(min_size=1, max_size=6))
+def test_no_byte_changes_a_chunk_or_a_prediction_before_it(model, text, at, other):
+    ids = ids_of(text)
+    place = 1 + int(at * (len(ids) - 1))
+    changed = ids[:place] + [OFFSET + byte for byte in other]
+    whole, cut = logits(model, ids), model.model.cut
+    begun = None if cut is None else cut.begins[:place]
+    found, cut = logits(model, changed), model.model.cut
+    assert torch.allclose(whole[:place], found[:place], atol=1e-4)
+    assert begun is None or cut.begins[:place].equal(begun)
+
+
+def test_padding_on_either_side_and_other_rows_change_nothing(model):
+    rows = [ids_of(text) for text in TEXTS]
+    longest = max(map(len, rows))
+    for front in (True, False):
+        pads = [[0] * (longest - len(row)) for row in rows]
+        ids = [pad + row if front else row + pad for pad, row in zip(pads, rows, strict=True)]
+        mask = [
+            [0] * len(p) + [1] * len(r) if front else [1] * len(r) + [0] * len(p)
+            for p, r in zip(pads, rows, strict=True)
+        ]
+        with torch.no_grad():
+            found = model(torch.tensor(ids), attention_mask=torch.tensor(mask)).logits
+        for row, kept, own in zip(found, mask, rows, strict=True):
+            assert torch.allclose(row[torch.tensor(kept).bool()], logits(model, own), atol=1e-4)
+
+
+def test_rows_of_a_pack_have_the_loss_they_have_alone(model):
+    """A beginning that two rows share is computed for both."""
+    register_attention()
+    start = ids_of("the same beginning ")
+    rows = [Example(start + ids, [IGNORE] * len(start) + ids) for ids in map(ids_of, TEXTS)]
+    with torch.no_grad():
+        together = next_token(model, pack(rows, torch.device("cpu")))
+    alone = sum(
+        torch.nn.functional.cross_entropy(logits(model, row.ids)[:-1], torch.tensor(row.labels[1:]), reduction="sum")
+        for row in rows
+    )
+    assert float(together) == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_a_byte_at_a_time_equals_all_at_once(model):
+    """Also when rows end, and when one goes on in two ways."""
+    rows = [ids_of(text) for text in TEXTS]
+    dice = torch.Generator().manual_seed(1)
+    with torch.inference_mode():
+        growing = model.decoding(rows)
+        for step in range(30):
+            whole = torch.stack([logits(model, row)[-1] for row in rows])
+            assert torch.allclose(growing.logits, whole, atol=1e-4)
+            assert growing.logits.argmax(-1).equal(whole.argmax(-1))
+            new = torch.randint(OFFSET, OFFSET + 256, (len(rows),), generator=dice) if step % 3 else whole.argmax(-1)
+            growing.feed(new)
+            rows = [[*row, int(byte)] for row, byte in zip(rows, new, strict=True)]
+            if step == 15:
+                growing.choose(torch.tensor([3, 1, 1]))
+                rows = [list(rows[i]) for i in (3, 1, 1)]
+
+
+def test_saved_and_loaded_it_computes_the_same_bits(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, use_safetensors=True).eval()
+    assert logits(again, ids_of(TEXTS[0])).equal(logits(model, ids_of(TEXTS[0])))
+    made = again.generate(torch.tensor([ids_of("ab")]), max_new_tokens=3, do_sample=False)
+    assert made[0, 2] == logits(model, ids_of("ab"))[-1].argmax()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "begins"),
+    [
+        ("space", "ab, cd ef", [0, 2, 6]),
+        ("space", "ሰላም፡ነህ", [0, 11]),
+        ("space", "ሰ። ላ", [0, 5]),
+        ("space", "jk'an it", [0, 5]),
+        ("space", "क। ख", [0, 5]),
+        ("char", "aሰ🌍b", [0, 1, 4, 8]),
+        ("fixed", "abcdefg", [0, 3, 6]),
+    ],
+)
+def test_chunks_begin_where_the_rule_says(kind, text, begins):
+    ids = torch.tensor(ids_of(text))
+    positions = torch.arange(len(ids))
+    assert by_rule(kind, history(ids, positions, BACK), positions, 3).nonzero()[:, 0].tolist() == begins
+
+
+def test_a_mark_of_a_conversation_begins_a_chunk():
+    ids = torch.tensor([5, *ids_of("ab"), 3, 6])
+    positions = torch.arange(5)
+    assert by_rule("space", history(ids, positions, BACK), positions, 3).tolist() == [True, False, False, True, True]
+
+
+def test_the_hash_of_an_n_gram_is_the_one_of_whole_numbers():
+    """Computed with numbers of any size; in 63 bits nothing may overflow on the way."""
+    ids = [263] * 9 + [OFFSET, 3, 200]
+    recent = history(torch.tensor(ids), torch.arange(len(ids)), 8)
+    for length in (2, 3, 4, 6, 8):
+        for place in range(len(ids)):
+            number = 0
+            for back in range(length - 1, -1, -1):
+                number = (number * FACTOR + (ids[place - back] if place >= back else 0) + 1) % PRIME
+            assert int(hashed(recent, length, 8192)[place]) == number % 8192
+    assert (PRIME - 1) * FACTOR + 264 < 2**63
+
+
+def test_smoothing_is_the_running_mean_of_each_row():
+    p = torch.tensor([1.0, 0.7, 0.5, 1.0, 0.25], requires_grad=True)
+    z = torch.tensor([[1.0], [2.0], [4.0], [8.0], [16.0]])
+    row, place = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 0, 1])
+    found = smoothed(z, p, row, place, (2, 3))
+    second = 0.7 * 2 + 0.3 * 1
+    expected = torch.tensor([1.0, second, 0.5 * 4 + 0.5 * second, 8.0, 0.25 * 16 + 0.75 * 8])
+    assert torch.allclose(found[:, 0], expected)
+    found.sum().backward()
+    assert p.grad is not None and p.grad[1] == pytest.approx(1 + 0.5)  # 2 - 1, and half of it in the next
+
+
+def test_the_router_learns_through_a_factor_of_one():
+    p = torch.tensor([0.9, 0.2], requires_grad=True)
+    factor = straight(p, torch.tensor([True, False]))
+    factor.sum().backward()
+    assert factor.tolist() == [1.0, 1.0] and p.grad.tolist() == [1.0, -1.0]
+
+
+def test_the_ratio_loss_is_the_one_of_the_paper():
+    """Four bytes a chunk are wanted: a row of two in four, and one of one in four at the target."""
+    begins = torch.tensor([1, 0, 1, 0, 1, 0, 0, 0]).bool()
+    p = torch.tensor([1.0, 0.2, 0.6, 0.2, 0.25, 0.25, 0.25, 0.25], requires_grad=True)
+    cut = Cut(begins, p, torch.tensor([0] * 4 + [1] * 4), 2)
+    first = 4 / 3 * (3 * 0.5 * 0.5 + 0.5 * 0.5)
+    value = ratio_loss(cut, 4.0, torch.tensor([2.0, 3.0]))
+    assert value.item() == pytest.approx(2 * first + 3 * 1.0)
+    value.backward()
+    # Too many chunks: the probabilities fall. At the target nothing moves.
+    assert p.grad[:4].tolist() == pytest.approx([2 * 4 / 3 * (3 * 0.5 - 0.5) / 4] * 4) and math.isclose(
+        p.grad[4], 0, abs_tol=1e-7
+    )
