@@ -42,12 +42,13 @@ def trained(project: Project, recipe: str, **settings) -> tuple[int, Path]:
     return row.id, project.output(row.id)
 
 
-@pytest.mark.parametrize("chunks", ["none", "dynamic"])
-def test_a_model_over_bytes_is_trained_and_answers(project, chunks):
-    job, folder = trained(project, "hierarchical", chunks=chunks)
+@pytest.mark.parametrize("recipe", ["hierarchical", "bytelatent"])
+def test_a_model_over_bytes_is_trained_and_answers(project, recipe):
+    own = {"chunks": "dynamic"} if recipe == "hierarchical" else {"patcher_width": 32, "patcher_layers": 1}
+    job, folder = trained(project, recipe, **own)
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert about["base_name"] == "" and about["bytes_per_token"]["loss"] == pytest.approx(1, abs=0.1)
-    assert bool(events.curve(project.db, job, "bytes_per_chunk")) == (chunks == "dynamic")
+    assert events.curve(project.db, job, "bytes_per_chunk")
     loaded = load_artifact(folder, "float32")
     chats = [c for c in Dataset(project.newest("chats"), "train").records("valid") if isinstance(c, Chat)][:3]
     prompts = [loaded.renderer.prompt_ids(chat.prompt) for chat in chats]

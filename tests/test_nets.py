@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, BltConfig, BltForCausalLM
 
 from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer
-from endonym.models.nets.chunks import BACK, KINDS, Cut, by_rule, ratio_loss, smoothed, straight
+from endonym.models.nets.bytelatent import ByteLatentConfig, ByteLatentForCausalLM
+from endonym.models.nets.chunks import BACK, KINDS, Cut, by_rule, completes, ratio_loss, smoothed, straight
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
 from endonym.models.nets.ngrams import FACTOR, PRIME, hashed, history
 from endonym.models.render import IGNORE, Example
@@ -41,9 +44,29 @@ def tiny(kind: str, **other) -> HierarchicalForCausalLM:
     return model
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def model(request) -> HierarchicalForCausalLM:
-    return tiny(request.param)
+def latent(kind: str) -> ByteLatentForCausalLM:
+    """A small Byte Latent Transformer; its patcher, where it has one, finds every other byte surprising."""
+    torch.manual_seed(2)
+    small = {"num_attention_heads": 2, "intermediate_size": 48}
+    local = {"vocab_size": 264, "hidden_size": 32, "hidden_size_global": 64, "cross_attn_k": 2, **small}
+    config = ByteLatentConfig(
+        vocab_size=264, use_cache=False, patch_in_forward=kind == "entropy", patching_mode=kind, patch_size=3,
+        patching_threshold=5.1, local_attention_window_len=None, encoder_hash_byte_group_vocab=64,
+        encoder_hash_byte_group_size=[2, 3, 4], cross_attn_k=2, max_position_embeddings=512,
+        patcher_config={"vocab_size": 264, "hidden_size": 32, "num_hidden_layers": 1, "sliding_window": None, **small},
+        encoder_config={**local, "num_hidden_layers": 1, "cross_attn_all_layers": False},
+        decoder_config={**local, "num_hidden_layers": 2}, global_config={"hidden_size": 64, "num_hidden_layers": 2, **small},
+    )  # fmt: skip
+    return ByteLatentForCausalLM(config).eval()
+
+
+LATENT = ("entropy", "space", "char", "fixed")
+
+
+@pytest.fixture(scope="module", params=[*KINDS, *(f"latent {kind}" for kind in LATENT)])
+def model(request) -> Any:
+    family, _, kind = request.param.rpartition(" ")
+    return latent(kind) if family else tiny(kind)
 
 
 def logits(model, ids: list[int]) -> torch.Tensor:
@@ -131,6 +154,34 @@ def test_saved_and_loaded_it_computes_the_same_bits(model, tmp_path):
     assert logits(again, ids_of(TEXTS[0])).equal(logits(model, ids_of(TEXTS[0])))
     made = again.generate(torch.tensor([ids_of("ab")]), max_new_tokens=3, do_sample=False)
     assert made[0, 2] == logits(model, ids_of("ab"))[-1].argmax()
+
+
+@pytest.mark.parametrize("kind", LATENT)
+def test_a_byte_latent_transformer_computes_what_transformers_does(kind):
+    """With the same weights and n-grams, told where the patches are; the last one is the place of the byte to come."""
+    own = latent(kind)
+    theirs = BltForCausalLM(BltConfig(**{k: v for k, v in own.config.to_dict().items() if k != "model_type"})).eval()
+    theirs.load_state_dict(own.state_dict())
+    ids = torch.tensor(ids_of(TEXTS[2]))
+    found = logits(own, ids.tolist())
+    starts = [0, *(1 + own.model.cut.begins.nonzero()[:, 0]).tolist()]
+    lengths = [after - start for start, after in itertools.pairwise([*starts, len(ids) + 1])]
+    assert lengths[0] == 1 and len(set(lengths)) > 1 and sum(lengths) == len(ids) + 1
+    states = own.model.local_encoder.embed_tokens(ids)
+    recent = history(ids, torch.arange(len(ids)), 4)
+    for number, length in enumerate((2, 3, 4)):
+        states = states + own.model.encoder_hash_tok_embedding(hashed(recent, length, 64) + number * 64)
+    with torch.no_grad():
+        expected = theirs(inputs_embeds=states[None], patch_lengths=torch.tensor([lengths]), use_cache=False).logits[0]
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"), [("aሰb", [0, 3, 4]), ("🌍é", [3, 5]), ("\u00e9".encode()[1:], [0]), ("ሰ".encode()[:2], [])]
+)
+def test_a_character_is_complete_at_its_last_byte(text, ends):
+    ids = torch.tensor([OFFSET + byte for byte in (text.encode() if isinstance(text, str) else text)])
+    assert completes(history(ids, torch.arange(len(ids)), BACK)).nonzero()[:, 0].tolist() == ends
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,20 @@ def by_rule(kind: str, recent: torch.Tensor, positions: torch.Tensor, stride: in
     return (positions == 0) | mark | (separates & ~before.gather(1, (length - 1)[:, None])[:, 0])
 
 
+def completes(recent: torch.Tensor) -> torch.Tensor:
+    """Which bytes end a character, (T,); a stray byte and a mark of a conversation do. `recent` as for `by_rule`."""
+    value = recent[:, :4] - OFFSET
+    going_on = value & 0xC0 == 0x80
+    needed = 1 + sum((value >= least).long() for least in (0xC0, 0xE0, 0xF0))
+    ends = torch.ones_like(going_on[:, 0])
+    inside = torch.ones_like(ends)
+    for back in range(4):
+        # The byte at which the character began, if all since go on.
+        ends = torch.where(inside & ~going_on[:, back], needed[:, back] <= back + 1, ends)
+        inside = inside & going_on[:, back]
+    return ends
+
+
 def _separates(value: torch.Tensor, back: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Whether the byte `back` before ends a character that stands between words, and how many bytes that character has (1 to 3)."""
     last, second, third = (value[:, back + i].clamp(min=0) for i in range(3))

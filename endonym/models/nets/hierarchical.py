@@ -320,11 +320,6 @@ class Decoding:
         self.recent, self.logits, self.kept = self.recent[rows], self.logits[rows], tuple(x[rows] for x in self.kept)
 
 
-def register() -> None:
-    """Make the network known to transformers' Auto classes."""
-    AutoConfig.register(HierarchicalConfig.model_type, HierarchicalConfig, exist_ok=True)
-    AutoModel.register(HierarchicalConfig, Hierarchical, exist_ok=True)
-    AutoModelForCausalLM.register(HierarchicalConfig, HierarchicalForCausalLM, exist_ok=True)
-
-
-register()
+AutoConfig.register(HierarchicalConfig.model_type, HierarchicalConfig, exist_ok=True)
+AutoModel.register(HierarchicalConfig, Hierarchical, exist_ok=True)
+AutoModelForCausalLM.register(HierarchicalConfig, HierarchicalForCausalLM, exist_ok=True)
