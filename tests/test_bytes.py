@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,13 @@ import pytest
 import torch
 
 from endonym.data.dataset import Dataset
-from endonym.errors import JobError
+from endonym.errors import JobError, UsageError
+from endonym.export.formats import gguf, merged
+from endonym.export.parity import certify
+from endonym.export.source import Source
 from endonym.jobs.submit import submit
 from endonym.models.generate import Sampling, answer_nll, generate_batch, stream, whole_characters
-from endonym.models.load import load_artifact
+from endonym.models.load import load_artifact, on_bytes
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
 from endonym.models.render import IGNORE, Example
 from endonym.project import Project
@@ -21,8 +25,11 @@ from endonym.store import events
 from endonym.train.attention import register_attention
 from endonym.train.batches import pack
 from endonym.train.chunked import Chunked
+from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
-from endonym.types import Chat
+from endonym.train.network import ready
+from endonym.train.recipes import bytelatent, hierarchical
+from endonym.types import Chat, Message
 
 FEW = {
     "steps": 6, "batch_size": 8, "evaluate_every": 3, "save_every": 3, "valid_rows": 8, "samples": 1, "width": 32, "layers": 3,
@@ -96,3 +103,84 @@ def test_chunks_of_a_wrong_length_are_told_and_end_a_run_that_is_not_young():
     chunked.loss(network, batch)
     with pytest.raises(JobError, match="the router makes chunks of"):
         chunked.watch(300)
+
+
+@pytest.mark.parametrize("dies_at", [2, 4])
+@pytest.mark.parametrize("recipe", [hierarchical, bytelatent])
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, recipe, dies_at):
+    """With dropout and a router, or with a patcher that learned first."""
+    own = (
+        {"chunks": "dynamic"}
+        if recipe is hierarchical
+        else {"patcher_width": 16, "patcher_layers": 1, "patcher_steps": 3}
+    )
+    cfg = recipe.Config(**{**FEW, **own, "width": 32, "save_every": 1, "evaluate_every": 1, "batch_size": 3})
+    dice = torch.Generator().manual_seed(5)
+    rows = [torch.randint(8, 264, (length,), generator=dice).tolist() for length in (9, 30, 14, 22, 17)]
+    examples = [Example(ids, [IGNORE, *ids[1:]]) for ids in rows]
+
+    def run(folder: Path, dies: int = -1) -> dict[str, torch.Tensor]:
+        def sample(step: int) -> None:
+            if step == dies:
+                raise KeyboardInterrupt
+
+        nothing = lambda *args, **more: None  # noqa: E731
+        job = SimpleNamespace(
+            folder=folder,
+            output=folder,
+            log=nothing,
+            tick=nothing,
+            metric=nothing,
+            event=nothing,
+            cancelled=lambda: False,
+        )
+        loaded = on_bytes(folder)
+        model = recipe.network(cfg)(loaded)
+        ready(loaded, model)
+        data = Rows(examples, [1.0] * 5, [""] * 5, [""] * 5)
+        loss = Chunked(cfg.chunk_bytes if recipe is hierarchical else 4, 0.03, 6, job).loss
+        if recipe is bytelatent:
+            bytelatent.learn_patches(
+                model, lambda own, part: fit(model, data, examples, loss, own, job, part=part), cfg, (data, (), ()), job
+            )
+        fit(model, data, examples, loss, cfg, job, sample)
+        return {**model.state_dict(), "threshold": torch.tensor(getattr(model.config, "patching_threshold", 0.0))}
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", dies_at)
+    again = run(tmp_path / "broken")
+    assert all(tensor.equal(again[name]) for name, tensor in whole.items())
+
+
+def test_the_threshold_gives_patches_of_the_wanted_length():
+    model = bytelatent.network(bytelatent.Config(**{**FEW, "patcher_width": 16}))(on_bytes(Path()))
+    dice = torch.Generator().manual_seed(5)
+    rows = [torch.randint(8, 264, (90,), generator=dice).tolist() for _ in range(9)]
+    for wanted in (2.0, 5.0):
+        threshold, length = bytelatent.calibrate(model, rows, wanted)
+        model.config.patching_threshold = threshold
+        model(torch.tensor(rows))
+        begins = model.model.cut.begins.view(9, 90)
+        assert begins[:, 0].all() and length == pytest.approx(wanted, rel=0.02)
+        assert float(begins[:, 1:].float().mean()) == pytest.approx(1 / wanted, rel=0.02)
+
+
+def test_an_export_of_a_model_over_bytes_answers_as_it_does(tmp_path):
+    """Reloaded in a process that knows the network by the name in its settings alone."""
+    loaded = on_bytes(tmp_path)
+    model = hierarchical.network(hierarchical.Config(**{**FEW, "chunks": "dynamic", "dropout": 0.0}))(loaded).eval()
+    (tmp_path / "model.json").write_text('{"renderer": "", "base_name": "", "recipe": "hierarchical"}')
+    source = Source(replace(loaded, model=model), tmp_path, "tiny")
+    (out := tmp_path / "out").mkdir()
+    merged.export(source, merged.Config(), out)
+    chats = [
+        Chat(str(n), (Message("user", text), Message("assistant", "ሰላም ነው")), "", "translate")
+        for n, text in enumerate("ab")
+    ]
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "trained from nothing (hierarchical)" in card and "import endonym.models.nets.hierarchical" in card
+    found = certify(source.loaded, out, "transformers", merged.tolerance(merged.Config()), chats, 6)
+    assert found["max_logit_gap"] == 0.0 and found["text"]["identical"] == 2
+    with pytest.raises(UsageError, match="GGUF export knows the Llama family"):
+        gguf.export(source, gguf.Config(), tmp_path)

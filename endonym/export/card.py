@@ -58,6 +58,8 @@ def _results(scores: Any) -> list[dict[str, Any]]:
 def _summary(model: Source, base: str) -> str:
     recipe = model.about.get("recipe", "")
     taught = f" for the language `{model.language}`, through `{model.pivot}`" if model.language else ""
+    if model.from_nothing:
+        return f"A model over bytes, trained from nothing ({recipe}) with Endonym {__version__}{taught}."
     return f"`{base}`, trained further{f' ({recipe})' if recipe else ''} with Endonym {__version__}{taught}."
 
 
@@ -76,7 +78,8 @@ def _scores(scores: Any) -> str:
 
 def _provenance(model: Source, base: str) -> str:
     about, origin = model.about, model.base
-    lines = [f"- base model: `{base}`" + (f", from {origin['source']}" if origin.get("source") else "")]
+    found = f"`{base}`" + (f", from {origin['source']}" if origin.get("source") else "")
+    lines = [f"- base model: {'none' if model.from_nothing else found}"]
     if origin.get("source_sha256"):
         lines.append(f"- SHA-256 of the base file: `{origin['source_sha256']}`")
     if origin.get("note"):

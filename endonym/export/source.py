@@ -45,6 +45,11 @@ class Source:
         return dict(json.loads((self.folder / "model.json").read_text(encoding="utf-8")))
 
     @property
+    def from_nothing(self) -> bool:
+        """Whether no other model is in it, not even its tokenizer."""
+        return self.about.get("base_name") == ""
+
+    @property
     def base(self) -> dict[str, Any]:
         """Where the base weights came from: the manifest `endonym models get` wrote, empty for a folder of the user's own."""
         path = self.loaded.base / MANIFEST

@@ -29,6 +29,8 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
+    from endonym.models.load import OURS
+
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[cfg.dtype]
     tied = model.is_tied()
     weights = {}
@@ -40,7 +42,9 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     (out / "model.safetensors").chmod(0o644)
     model.save_config(out, dtype=cfg.dtype, tie_word_embeddings=tied)
     model.save_tokenizer(out)
-    write_card(model, out, "transformers", USE)
+    kind = str(model.loaded.model.config.model_type)
+    known = f"import endonym.models.nets.{kind.removeprefix(OURS)}  # makes the network known to transformers\n"
+    write_card(model, out, "transformers", USE.replace("IMPORT", known if kind.startswith(OURS) else ""))
     return out
 
 
@@ -52,7 +56,7 @@ def tolerance(cfg: Config) -> Tolerance:
 
 
 USE = """```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
+IMPORTfrom transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 model = AutoModelForCausalLM.from_pretrained("FOLDER")
