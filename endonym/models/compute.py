@@ -14,6 +14,8 @@ from endonym.models.packed import num_weights
 def flops_per_token(model: Any) -> float:
     """Floating point operations of one trained token: six a weight that multiplies it; attention's own products are left out.
 
+    Of a bank of modules only those count that take part in a token.
+
     Rows of tokens and of positions are only looked up; the output layer multiplies, whether it is tied to them or not
     (Kaplan and others, Scaling Laws for Neural Language Models, 2020). A network whose weights do not all see every token says
     itself what one takes.
@@ -23,7 +25,8 @@ def flops_per_token(model: Any) -> float:
         return float(own())
     looked_up = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
     looked_up.discard(id(model.get_output_embeddings().weight))
-    return 6.0 * sum(number for weight, number in num_weights(model).items() if weight not in looked_up)
+    idle = model.bank.idle_weights if hasattr(model, "bank") else 0
+    return 6.0 * (sum(number for weight, number in num_weights(model).items() if weight not in looked_up) - idle)
 
 
 def known_flops(run: Path) -> float | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -236,3 +238,18 @@ def decoder(model: torch.nn.Module) -> torch.nn.Module:
 def layers_name(network: torch.nn.Module) -> str:
     """Under which name a decoder keeps its layers: `layers`, or `h` in GPT-2."""
     return "layers" if hasattr(network, "layers") else "h"
+
+
+@contextmanager
+def lowest(network: torch.nn.Module, depth: int) -> Iterator[list[torch.Tensor]]:
+    """Run the first `depth` layers alone; the list inside gets what the last of them makes."""
+    inner: Any = decoder(network)
+    name, found = layers_name(inner), []
+    layers = getattr(inner, name)
+    hook = layers[depth - 1].register_forward_hook(lambda module, given, made: found.append(made))
+    setattr(inner, name, layers[:depth])
+    try:
+        yield found
+    finally:
+        setattr(inner, name, layers)
+        hook.remove()

@@ -18,6 +18,7 @@ import torch
 from endonym.errors import ConfigError, MissingError, ParityError
 from endonym.models import packed
 from endonym.models.adapters import speed_up
+from endonym.models.nets import banked
 from endonym.models.render import Renderer
 from endonym.models.weights import get
 
@@ -60,6 +61,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     folder = get(str(base))
+    banked.make_known(folder)
     chosen_device = device()
     chosen = number_format(dtype, chosen_device)
     rounding = packed.rounding_of(adapter) if adapter is not None else None
@@ -158,6 +160,7 @@ def lay_out(base: str | Path, dtype: str = "auto") -> Loaded:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     loaded = load_tokenizer(base)
+    banked.make_known(loaded.base)
     chosen = number_format(dtype, loaded.device)
     with torch.device("meta"), _exchangeable():
         model = AutoModelForCausalLM.from_config(

@@ -37,6 +37,8 @@ class Example:
     labels: list[int]
     goes_on: bool = False
     """Whether its text goes on in another example, so that nothing ends here."""
+    domain: int = -1
+    """Number of the module that it is to teach, where a network has such; -1 is none."""
 
     @property
     def num_learned(self) -> int:

@@ -47,6 +47,8 @@ class Piece:
     end: int
     before: range = range(0)
     """Where in the pack the tokens stand that come before it in its row."""
+    domain: int = -1
+    """As that of its example."""
 
     @property
     def keys(self) -> list[int]:
@@ -200,7 +202,7 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         ids.extend(example.ids[first:last])
         labels.extend(example.labels[first:last])
         positions.extend(range(first, last))
-        pieces.append(Piece(start, len(ids), before))
+        pieces.append(Piece(start, len(ids), before, example.domain))
         laid.append((None if filling else example, first, last))
         return range(start, len(ids))
 
@@ -227,7 +229,8 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
 def together(examples: Sequence[Example]) -> list[tuple[list[Example], int]]:
     """The rows in groups with the length of the beginning each group shares, so that as few tokens as can be stand twice.
 
-    Nothing is shared from the last token before the first learned one on: what follows it differs, and it predicts that.
+    Nothing is shared from the last token before the first learned one on: what follows it differs, and it predicts that. Rows that
+    teach different modules share nothing.
     """
     free = [max(0, next((i for i, label in enumerate(e.labels) if label != IGNORE), len(e.ids)) - 1) for e in examples]
     found: list[tuple[list[Example], int]] = []
@@ -251,6 +254,7 @@ def together(examples: Sequence[Example]) -> list[tuple[list[Example], int]]:
             return saved, [group for _, groups in divided for group in groups]
         return whole, [(rows, same if whole else 0)]
 
-    if examples:
-        found = [([examples[i] for i in rows], shared) for rows, shared in divide(list(range(len(examples))))[1]]
+    for domain in dict.fromkeys(e.domain for e in examples):
+        own = [i for i, e in enumerate(examples) if e.domain == domain]
+        found += [([examples[i] for i in rows], shared) for rows, shared in divide(own)[1]]
     return found

@@ -6,15 +6,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from endonym.models.generate import decoder
+from endonym.models.generate import decoder, lowest
 from endonym.models.render import Example
 from endonym.store.files import write_json
 from endonym.train.batches import Packed, micro_batches, pack
@@ -80,7 +79,7 @@ class Features:
         where = next(network.parameters()).device
         was_training = network.training
         network.eval()
-        with torch.no_grad(), _only(network, self.depth) as found:
+        with torch.no_grad(), lowest(network, self.depth) as found:
             for rows in micro_batches(list(self.rows.values()), batch_tokens):
                 batch = pack(rows, where)
                 with computing(network):
@@ -155,7 +154,10 @@ def frozen_depth(network: Any) -> int:
     layers = getattr(inner, "layers", None)
     if layers is None or any(p.requires_grad for p in network.get_input_embeddings().parameters()):
         return 0
-    depth = next((n for n, layer in enumerate(layers) if any(p.requires_grad for p in layer.parameters())), 0)
+    # A bank's modules are no part of the layers they change, and its router reads what the first of these is given.
+    bound = network.bank.shape.router_layer if hasattr(network, "bank") else 0
+    depth = next((n for n, layer in enumerate(layers) if any(p.requires_grad for p in layer.parameters())), bound)
+    depth = min(depth, bound) if hasattr(network, "bank") else depth
     chance = (m for layer in layers[:depth] for m in layer.modules())
     drops = any(getattr(m, "attention_dropout", 0.0) or (isinstance(m, torch.nn.Dropout) and m.p) for m in chance)
     return 0 if drops else depth
@@ -168,17 +170,3 @@ def _skipped(
     if lower is None:
         return compute(hidden, *more, **rest)
     return lower if last else hidden
-
-
-@contextmanager
-def _only(network: Any, depth: int) -> Iterator[list[torch.Tensor]]:
-    """Run the first `depth` layers alone; the list inside gets what the last of them makes."""
-    inner = decoder(network)
-    layers, found = inner.layers, []
-    hook = layers[depth - 1].register_forward_hook(lambda module, given, made: found.append(made))
-    inner.layers = layers[:depth]
-    try:
-        yield found
-    finally:
-        inner.layers = layers
-        hook.remove()

@@ -1,0 +1,135 @@
+"""A router that needs no training: ridge regression from what a frozen base makes of a text to the module it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+TEMPERATURES = tuple(2.0**k for k in range(-8, 3))
+SMALLEST = 1e-6
+"""Standard deviation below which a feature counts as constant."""
+
+
+class Evidence(torch.nn.Module):
+    """What the router knows of one module: mean and covariance of its texts' features, and some texts that were kept apart.
+
+    That is all the regression needs, so a module can be added or taken out without the texts of any other, and the router is then
+    exactly what it would be had it been fitted without it.
+    """
+
+    mean: torch.Tensor
+    covariance: torch.Tensor
+    held: torch.Tensor
+
+    def __init__(self, width: int, num_held: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float32))
+        self.register_buffer("covariance", torch.zeros(width, width, dtype=torch.float32))
+        self.register_buffer("held", torch.zeros(num_held, width, dtype=torch.float32))
+
+    def learn(self, features: torch.Tensor, held: torch.Tensor) -> None:
+        """Take `features` (texts, D) of the module's texts to learn from, and `held` (texts, D) to calibrate by."""
+        wide = features.double()
+        mean = wide.mean(0)
+        self.mean.copy_(mean)
+        self.covariance.copy_((wide - mean).T @ (wide - mean) / len(wide))
+        self.held = held.float().to(self.mean.device)
+
+
+class Router(torch.nn.Module):
+    """Scores of N modules from features (..., D): linear in the standardised features, 1 for what is of a module and 0 for what is not."""
+
+    weight: torch.nn.Parameter
+    bias: torch.nn.Parameter
+    mean: torch.Tensor
+    scale: torch.Tensor
+    temperature: torch.Tensor
+    threshold: torch.Tensor
+
+    def __init__(self, number: int, width: int):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(number, width, dtype=torch.float32), requires_grad=False)
+        self.bias = torch.nn.Parameter(torch.zeros(number, dtype=torch.float32), requires_grad=False)
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float32))
+        self.register_buffer("scale", torch.ones(width, dtype=torch.float32))
+        self.register_buffer("temperature", torch.ones((), dtype=torch.float32))
+        self.register_buffer("threshold", torch.zeros((), dtype=torch.float32))
+
+    def scores(self, features: torch.Tensor) -> torch.Tensor:
+        """Scores (..., N) of features (..., D), in float32 whatever the arithmetic around it."""
+        with torch.autocast(features.device.type, enabled=False):
+            standard = (features.float() - self.mean) / self.scale
+            return torch.nn.functional.linear(standard, self.weight, self.bias)
+
+    def gates(self, scores: torch.Tensor, top_k: int, known: torch.Tensor) -> torch.Tensor:
+        """How strongly each module takes part, (..., N): the `top_k` best share 1, and none does where the best is below the threshold.
+
+        `known` (N,) says which modules there are to choose from.
+        """
+        scores = scores.masked_fill(~known, -torch.inf)
+        best, which = scores.topk(min(top_k, int(known.sum())), dim=-1)
+        shares = torch.softmax(best / self.temperature, dim=-1)
+        shares = torch.where(best[..., :1] >= self.threshold, shares, 0.0)
+        return torch.zeros_like(scores).scatter(-1, which, shares)
+
+    @torch.no_grad()
+    def solve(self, evidence: Sequence[Evidence], ridge: float, unknown: float) -> None:
+        """Fit by (C + ridge I)⁻¹ over standardised features, each module counting alike; one row for each of `evidence`.
+
+        Then the temperature is the one under which held texts are least surprising, and `unknown` of them fall below the threshold.
+        Ridge regression on one-hot labels: Hoerl and Kennard 1970; as a router without training: DUME, arXiv 2603.29765.
+        """
+        number = len(evidence)
+        self.weight.data = self.weight.new_zeros(number, len(self.mean))
+        self.bias.data = self.bias.new_full((number,), 1 / max(1, number))
+        self.threshold.fill_(-torch.inf)
+        if number < 2:
+            return
+        means = torch.stack([e.mean for e in evidence]).double()
+        centre = means.mean(0)
+        away = means - centre
+        covariance = torch.stack([e.covariance for e in evidence]).double().mean(0) + away.T @ away / number
+        scale = covariance.diagonal().sqrt().clamp_min(SMALLEST)
+        away = away / scale
+        correlation = covariance / scale / scale[:, None]
+        correlation.diagonal().add_(ridge)
+        self.weight.data = torch.linalg.solve(correlation, away.T / number).T.float().contiguous()
+        self.mean.copy_(centre)
+        self.scale.copy_(scale)
+        self._calibrate(evidence, unknown)
+
+    def _calibrate(self, evidence: Sequence[Evidence], unknown: float) -> None:
+        held = [self.scores(e.held) for e in evidence if len(e.held)]
+        if not held:
+            return
+        scores = torch.cat(held)
+        labels = torch.cat([torch.full((len(e.held),), n, device=scores.device) for n, e in enumerate(evidence)])
+        losses = [float(torch.nn.functional.cross_entropy(scores / t, labels)) for t in TEMPERATURES]
+        self.temperature.fill_(TEMPERATURES[losses.index(min(losses))])
+        if unknown:
+            self.threshold.fill_(float(scores.amax(-1).double().quantile(unknown)))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a router is judged by, each summed over tokens."""
+
+    alignment: torch.Tensor
+    """Cross-entropy in nats against the module that a token's text belongs to; tokens without one count nothing."""
+    balance: torch.Tensor
+    """N Σ fᵢ Pᵢ (Fedus and others, Switch Transformers, 2021), f the share of all texts that a module gets, P what a token is given."""
+    z: torch.Tensor
+    """Square of the logarithm of Σ exp (Zoph and others, ST-MoE, 2022), which keeps scores small."""
+
+
+def terms(logits: torch.Tensor, labels: torch.Tensor, shares: torch.Tensor) -> Terms:
+    """The terms of tokens with `logits` (T, N) and `labels` (T,), -1 where none is known; `shares` (N,) sum to 1.
+
+    The shares are those of the whole of the training texts and stand still, so that a sum over tokens is the same however they are packed.
+    """
+    alignment = torch.nn.functional.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    balance = logits.shape[-1] * (torch.softmax(logits, dim=-1) * shares).sum()
+    z = torch.logsumexp(logits, dim=-1).square().sum()
+    return Terms(alignment, balance, z)

@@ -1,0 +1,306 @@
+"""Domain modules: adding and removing leaves no trace, the router is exact, what is frozen stays, and a run is used like every model."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from endonym.data.dataset import Dataset
+from endonym.errors import EndonymError
+from endonym.jobs.submit import submit
+from endonym.models.generate import Sampling, answer_nll, generate_batch
+from endonym.models.load import Loaded, load_artifact, load_model
+from endonym.models.nets.banked import attach, hash_of, load_module, save_module
+from endonym.models.nets.domain_bank import About, DomainBank, Shape
+from endonym.models.nets.router import Evidence, Router, terms
+from endonym.models.weights import weights_hash
+from endonym.project import Project
+from endonym.store import events
+from endonym.store import jobs as rows
+from endonym.train.domains import declared, label
+from endonym.train.forecast import planned
+from endonym.train.recipes import modules
+from endonym.types import Chat, Message
+
+NAMES = ("law", "river", "song")
+IDS = torch.randint(512, (3, 19), generator=torch.Generator().manual_seed(3))
+
+
+def banked(folder: Path, names=NAMES, trained: bool = True) -> Loaded:
+    """The tiny model with a bank of modules that change something, each made of its name alone."""
+    loaded = load_model(folder, dtype="float32")
+    bank = attach(loaded.model, Shape(router_layer=1, base_hash="x", unknown=0.0))
+    for name in names:
+        dice = torch.Generator().manual_seed(sum(map(ord, name)))
+        member = bank.add(About(name=name, layers=[1], rank=4))
+        texts = torch.randn(60, bank.width, generator=dice) * 0.1 + torch.randn(bank.width, generator=dice) * 0.1
+        member.evidence.learn(texts[10:], texts[:10])
+        bank.note(name, held=10)
+        for p in member.b.parameters() if trained else ():
+            p.data.normal_(0, 0.3, generator=dice)
+    bank.solve()
+    loaded.model.eval()
+    loaded.model.requires_grad_(False)
+    return loaded
+
+
+def logits(loaded: Loaded, ids: torch.Tensor = IDS) -> torch.Tensor:
+    return loaded.model(input_ids=ids).logits
+
+
+def test_new_modules_change_nothing_and_trained_ones_do(tiny_model):
+    base = logits(load_model(tiny_model, dtype="float32"))
+    assert torch.equal(logits(banked(tiny_model, trained=False)), base)
+    loaded = banked(tiny_model)
+    assert not torch.equal(logits(loaded), base)
+    with loaded.model.bank.without(*NAMES):
+        assert torch.equal(logits(loaded), base)
+
+
+def test_a_module_that_is_off_or_removed_never_was(tiny_model):
+    """Router included: it is solved anew from what is known of the modules that are left."""
+    never = logits(banked(tiny_model, ("law", "song")))
+    loaded = banked(tiny_model)
+    bank: DomainBank = loaded.model.bank
+    before = logits(loaded)
+    with bank.without("river"):
+        assert torch.equal(logits(loaded), never)
+    assert torch.equal(logits(loaded), before) and not torch.equal(before, never)
+    bank.remove("river")
+    bank.solve()
+    assert torch.equal(logits(loaded), never)
+
+
+def test_modules_may_come_in_any_order(tiny_model):
+    assert torch.equal(logits(banked(tiny_model, NAMES[::-1])), logits(banked(tiny_model)))
+
+
+def test_saved_and_loaded_it_computes_bit_for_bit_the_same(tiny_model, tmp_path):
+    loaded = banked(tiny_model)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    again = load_model(tmp_path, dtype="float32")
+    assert torch.equal(logits(again), logits(loaded)) and again.model.bank.shape == loaded.model.bank.shape
+    narrow = load_model(tmp_path, dtype="bfloat16").model.bank
+    assert {narrow.router.weight.dtype, narrow.member("law").evidence.mean.dtype} == {torch.float32}
+    prompts = [[5, 6, 7, 8, 9], [7, 8], [9, 3, 4]]
+    together = generate_batch(again, prompts, Sampling(max_new_tokens=8), batch_size=3)
+    assert together == [generate_batch(again, [p], Sampling(max_new_tokens=8))[0] for p in prompts]
+
+
+def test_token_by_token_the_router_sees_what_it_sees_at_once(tiny_model):
+    """The mean of what was read goes with the cache of attention, also where rows are padded, repeated and picked."""
+    from transformers import DynamicCache
+
+    loaded = banked(tiny_model)
+    model, whole = loaded.model, logits(loaded)
+    cache = DynamicCache(config=model.config)
+    parts = [model(input_ids=IDS[:, :7], past_key_values=cache, use_cache=True).logits]
+    cache.batch_select_indices(torch.tensor([2, 0]))
+    rows = IDS[[2, 0]]
+    later = [model(input_ids=rows[:, t : t + 1], past_key_values=cache, use_cache=True).logits for t in range(7, 19)]
+    assert torch.allclose(parts[0], whole[:, :7], atol=1e-5)
+    assert torch.allclose(torch.cat(later, 1), whole[[2, 0], 7:], atol=1e-5)
+
+
+def test_the_router_never_looks_ahead(tiny_model):
+    loaded = banked(tiny_model)
+    other = IDS.clone()
+    other[:, 12:] = 1
+    assert torch.allclose(logits(loaded, other)[:, :12], logits(loaded)[:, :12], atol=1e-5)
+
+
+def test_ridge_regression_by_hand():
+    """Two modules on one feature: means 1 and -1, variance 1 inside, so 2 in all; standardised means ±1/√2, correlation 1 + ridge."""
+    texts = torch.tensor([[0.0], [2.0]])
+    evidence = []
+    for sign in (1.0, -1.0):
+        made = Evidence(1, 0)
+        made.learn(sign * texts, sign * texts)
+        evidence.append(made)
+    router = Router(2, 1)
+    router.solve(evidence, ridge=1.0, unknown=0.0)
+    weight = (1 / math.sqrt(2)) / 2 / (1 + 1)
+    assert router.weight[:, 0].tolist() == pytest.approx([weight, -weight])
+    assert router.scores(torch.tensor([[2.0]]))[0].tolist() == pytest.approx(
+        [0.5 + weight * 2**0.5, 0.5 - weight * 2**0.5]
+    )
+    router.solve(evidence, ridge=1.0, unknown=0.5)
+    gates = router.gates(router.scores(torch.tensor([[2.0], [0.0]])), 1, torch.ones(2, dtype=torch.bool))
+    assert gates.tolist() == [[1.0, 0.0], [0.0, 0.0]]  # in the middle between both it is of neither
+
+
+def test_several_modules_share_a_token_as_their_scores_say():
+    router = Router(3, 1)
+    gates = router.gates(torch.tensor([[0.0, math.log(3), -9.0]]), 2, torch.tensor([True, True, True]))
+    assert gates[0].tolist() == pytest.approx([0.25, 0.75, 0.0])
+    gates = router.gates(torch.tensor([[0.0, math.log(3), -9.0]]), 2, torch.tensor([True, False, True]))
+    assert gates[0, 1] == 0 and gates[0].sum() == 1
+
+
+def test_the_terms_of_the_router_by_hand():
+    logits = torch.tensor([[math.log(3), 0.0], [0.0, 0.0], [0.0, math.log(3)]])
+    found = terms(logits, torch.tensor([0, -1, 0]), torch.tensor([0.75, 0.25]))
+    assert float(found.alignment) == pytest.approx(-math.log(3 / 4) - math.log(1 / 4))
+    # Given to the first 3/4, 1/2 and 1/4 and to the second the rest: 2 (0.75 (3/2) + 0.25 (3/2)).
+    assert float(found.balance) == pytest.approx(3.0)
+    assert float(found.z) == pytest.approx(2 * math.log(4) ** 2 + math.log(2) ** 2)
+    skewed = terms(logits[:1], torch.tensor([0]), torch.tensor([0.75, 0.25]))
+    assert float(skewed.balance) == pytest.approx(2 * (0.75 * 0.75 + 0.25 * 0.25))
+
+
+def test_balance_punishes_a_router_that_gives_all_to_a_large_module():
+    shares = torch.tensor([0.8, 0.2])
+    weight = torch.zeros(2, requires_grad=True)
+    terms(weight[None], torch.tensor([-1]), shares).balance.backward()
+    assert weight.grad[0] > 0 > weight.grad[1]
+
+
+def test_a_module_as_a_file_of_its_own(tiny_model, tmp_path):
+    loaded = banked(tiny_model)
+    bank: DomainBank = loaded.model.bank
+    whole, before = logits(loaded), hash_of(bank.member("river"))
+    save_module(bank, "river", tmp_path / "river.safetensors")
+    other = banked(tiny_model, ("law", "song"))
+    load_module(other.model.bank, tmp_path / "river.safetensors")
+    other.model.bank.solve()
+    assert torch.equal(logits(other), whole) and hash_of(other.model.bank.member("river")) == before
+    with pytest.raises(EndonymError, match="'river' already"):
+        load_module(other.model.bank, tmp_path / "river.safetensors")
+    stranger = load_model(tiny_model, dtype="float32")
+    strange = attach(stranger.model, Shape(router_layer=1, base_hash="y"))
+    with pytest.raises(EndonymError, match="another base: x"):
+        load_module(strange, tmp_path / "river.safetensors")
+    with pytest.raises(EndonymError, match="Did you mean 'river'"):
+        bank.member("rivr")
+
+
+def chat(text: str, origin: str) -> Chat:
+    return Chat(f"{origin} {text}", (Message("assistant", text),), origin)
+
+
+def test_texts_are_labelled_by_source_then_by_keywords(tmp_path):
+    (tmp_path / "modules.toml").write_text(
+        '[[module]]\nname = "law"\nsources = ["raw/law*.txt"]\nkeywords = ["court", "judge"]\n'
+        '[[module]]\nname = "river"\nkeywords = ["water", "boat"]\n[[module]]\nname = "trade"\nsources = ["raw/law2.txt"]\nkeywords = ["boat"]\n',
+        encoding="utf-8",
+    )
+    found = declared(["modules.toml"], tmp_path)
+    texts = [
+        chat("the boat", "raw/law1.txt:3"), chat("The Courts and the boat", "raw/law2.txt:1"), chat("waterfalls", "a.txt:1"),
+        chat("the boat", "a.txt:2"), chat("underwater", "a.txt:3"),
+    ]  # fmt: skip
+    found = label(texts, found)
+    # The second is claimed by two, and the words of both say nothing; the fourth has a keyword of two; the last has one inside a word.
+    assert [found.module.get(t.id) for t in texts] == ["law", None, "river", None, None]
+    assert found.counted() == "1 by keywords, 1 by source"
+    (tmp_path / "bad.toml").write_text(
+        '[[module]]\nname = "a b"\nkeyword = ["x"]\n[[module]]\nname = "c"\n', encoding="utf-8"
+    )
+    with pytest.raises(EndonymError) as error:
+        declared(["bad.toml"], tmp_path)
+    assert all(words in str(error.value) for words in ("unknown setting 'keyword'", "neither sources nor keywords"))
+
+
+DECLARED = """
+[[module]]
+name = "law"
+group = "texts"
+sources = ["raw/udhr*"]
+rank = 4
+
+[[module]]
+name = "sentences"
+sources = ["raw/examples.csv"]
+rank = 4
+
+[[module]]
+name = "words"
+sources = ["raw/entries.csv", "raw/senses.csv"]
+rank = 2
+layers = [1, 1]
+"""
+FEW = {
+    "steps": 8,
+    "batch_size": 8,
+    "evaluate_every": 4,
+    "save_every": 4,
+    "valid_rows": 8,
+    "samples": 1,
+    "learning_rate": 1e-2,
+}
+
+
+@pytest.fixture(scope="module")
+def project(composed, copied, tmp_path_factory) -> Project:
+    found = Project(copied(composed, tmp_path_factory.mktemp("modules") / "project"))
+    (found.path / "modules.toml").write_text(DECLARED, encoding="utf-8")
+    return found
+
+
+@pytest.fixture(scope="module")
+def foundation(project) -> Path:
+    """Output of a run that trained two of the three modules."""
+    (project.path / "two.toml").write_text("[[module]]".join(DECLARED.split("[[module]]")[:3]), encoding="utf-8")
+    row = submit(project, "train", "modules", {**FEW, "router_layer": 0, "declared": ["two.toml"]}, wait=True)
+    return project.output(row.id)
+
+
+def told(project: Project, text: str) -> bool:
+    row = max(row.id for row in rows.listing(project.db))
+    return any(text in e.data["text"] for e in events.since(project.db, row) if e.kind == "log")
+
+
+def test_a_run_trains_modules_on_a_base_that_stays_as_it_is(project, foundation, tiny_model):
+    loaded, base = load_artifact(foundation, "float32"), load_model(tiny_model, dtype="float32")
+    bank: DomainBank = loaded.model.bank
+    assert bank.names == ["law", "sentences"] and hash_of(loaded.model) == hash_of(base.model)
+    chats = [c for c in Dataset(project.newest("chats"), "train").records("valid") if c.answer][:9]
+    whole, without = answer_nll(loaded, chats), answer_nll(base, chats)
+    assert sum(n for n, _ in whole) < sum(n for n, _ in without)
+    with bank.without(*bank.names):
+        assert answer_nll(loaded, chats) == without
+    about = json.loads((foundation / "model.json").read_text(encoding="utf-8"))
+    assert about["trained_parameters"] == bank.num_weights == 2 * 2 * 4 * sum(map(sum, bank.sizes.values()))
+    assert about["recipe"] == "modules" and bank.shape.base_hash == weights_hash(tiny_model)
+    found = json.loads((foundation / "modules.json").read_text(encoding="utf-8"))
+    assert found["bits_per_byte"] < found["bits_per_byte_without_modules"]
+    assert {m["name"]: m["verdict"] for m in found["modules"]}["sentences"] == "earns"
+
+
+def test_a_module_is_added_to_a_trained_model_and_the_others_stay(project, foundation):
+    row = submit(project, "train", "modules", {**FEW, "model": str(foundation)}, wait=True)
+    assert told(project, "unchanged, by their hashes: law, sentences, the base")
+    before, after = load_artifact(foundation, "float32").model, load_artifact(project.output(row.id), "float32").model
+    assert after.bank.names == ["law", "sentences", "words"]
+    assert all(hash_of(after.bank.member(n)) == hash_of(before.bank.member(n)) for n in before.bank.names)
+    after.bank.remove("words")
+    after.bank.solve()
+    assert torch.equal(after(input_ids=IDS).logits, before(input_ids=IDS).logits)
+    ledger = [json.loads(line) for line in (project.output(row.id) / "ledger.jsonl").read_text().splitlines()]
+    assert {line["detail"] for line in ledger} >= {"of the module sentences, which does not learn"}
+
+
+def test_a_module_alone_and_a_tuned_router(project, foundation):
+    """A module begins alike and has the same texts whoever else learns; every term of the loss is told."""
+    own = {**FEW, "declared": ["two.toml"], "router_layer": 0, "only": ["sentences"], "tune_router": True}
+    row = submit(project, "train", "modules", own, wait=True)
+    for name in ("language", "alignment", "balance", "z"):
+        assert [step for step, _ in events.curve(project.db, row.id, f"{name}_loss")] == [4, 8]
+    before, after = (load_artifact(f, "float32").model.bank for f in (foundation, project.output(row.id)))
+    assert not any(p.any() for p in after.member("law").b.parameters())
+    assert any(p.any() for p in after.member("sentences").b.parameters())
+    assert after.member("sentences").about == before.member("sentences").about
+    assert after.shape.router == "tuned" and not torch.equal(after.router.weight, before.router.weight)
+    with pytest.raises(EndonymError, match="no module 'sung' to train"):
+        submit(project, "train", "modules", {**own, "only": ["sung"]}, wait=True)
+
+
+def test_what_a_run_needs_is_told_before_it_starts(project):
+    data = Dataset(project.newest("chats"), "train")
+    found, _ = planned("modules", modules, modules.Config(**FEW, router_layer=0), data, project, {})
+    assert found.memory.activations > 0 and found.checkpoint_bytes > 0
