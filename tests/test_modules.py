@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 import torch
 
+from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.errors import EndonymError
 from endonym.jobs.submit import submit
@@ -304,3 +307,36 @@ def test_what_a_run_needs_is_told_before_it_starts(project):
     data = Dataset(project.newest("chats"), "train")
     found, _ = planned("modules", modules, modules.Config(**FEW, router_layer=0), data, project, {})
     assert found.memory.activations > 0 and found.checkpoint_bytes > 0
+
+
+def command(*words: str) -> dict:
+    """What `endonym modules` prints as JSON."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main(["modules", *words, "--json"]) == 0
+    return json.loads(said.getvalue())
+
+
+def refused(*words: str) -> str:
+    """What `endonym modules` says when it refuses."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main(["modules", *words, "--json"]) != 0
+    return json.loads(said.getvalue())["error"]["message"]
+
+
+def test_a_module_leaves_a_model_and_comes_back_worth_what_it_was(project, foundation, tmp_path):
+    where = ("--project", str(project.path))
+    assert [m["name"] for m in command("ls", "--model", str(foundation), *where)["modules"]] == ["law", "sentences"]
+    command("export", "sentences", "--model", str(foundation), "--to", str(tmp_path / "files"), *where)
+    command("remove", "sentences", "--model", str(foundation), "--to", str(tmp_path / "less"), *where)
+    file = str(tmp_path / "files" / "sentences.safetensors")
+    command("import", file, "--model", str(tmp_path / "less"), "--to", str(tmp_path / "again"), *where)
+    found = [command("ablate", "--model", str(folder), *where) for folder in (foundation, tmp_path / "again")]
+    written = json.loads((foundation / "modules.json").read_text(encoding="utf-8"))
+    assert found[0]["modules"] == found[1]["modules"] and found[0]["routing"] == found[1]["routing"]
+    assert found[0]["modules"][1]["worth"]["value"] == pytest.approx(written["modules"][1]["worth"]["value"], abs=1e-4)
+    assert "there already" in refused(
+        "remove", "law", "--model", str(foundation), "--to", str(tmp_path / "less"), *where
+    )
+    assert "no model with modules" in refused("ls", "--model", str(tmp_path), *where)

@@ -30,7 +30,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "export",
         ),
     ),
-    ("Look around", ("data", "plan", "preview", "jobs", "sources", "models", "plugins", "doctor")),
+    ("Look around", ("data", "plan", "preview", "jobs", "sources", "models", "modules", "plugins", "doctor")),
 )
 
 
