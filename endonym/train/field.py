@@ -24,6 +24,7 @@ from endonym.train.growth import folder_of
 from endonym.train.judged import Judged
 from endonym.train.recipe import Prepared
 from endonym.train.rows import chats_of, evenly, prepare
+from endonym.types import Chat
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -132,8 +133,17 @@ def assemble(cfg: Config, loaded: Loaded, data: Dataset, job: Job) -> Assembled:
     if not cfg.train_base:
         kept[""] = hash_of(model)
     judged = Judged(cfg.alignment, cfg.balance, cfg.z, shares, cfg.tune_router)
-    texts = [Text(chat, labels.module.get(chat.id, "")) for chat in held]
-    return Assembled((rows, valid, shown), judged, texts, kept)
+    return Assembled((rows, valid, shown), judged, _to_measure(held, labels, cfg.measured), kept)
+
+
+def _to_measure(held: Sequence[Chat], labels: Labels, number: int) -> list[Text]:
+    """At most `number` validation texts, in turn from each module and from those that are of none, in a fixed order."""
+    groups: dict[str, list[Chat]] = {}
+    for chat in sorted(held, key=lambda c: c.id):
+        groups.setdefault(labels.module.get(chat.id, ""), []).append(chat)
+    longest = max(map(len, groups.values()), default=0)
+    turns = [Text(group[n], name) for n in range(longest) for name, group in sorted(groups.items()) if n < len(group)]
+    return turns[:number]
 
 
 def _fit_router(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, modules: Sequence[Declared]) -> torch.Tensor:

@@ -43,6 +43,11 @@ class Config(FitConfig):
         0.05, ge=0, lt=1, description="Share of the modules' own texts that may count as of an unknown domain."
     )
     router_rows: int = Field(200, ge=2, description="Texts of each module that the router is fitted to, at most.")
+    measured: int = Field(
+        400,
+        ge=1,
+        description="Validation texts on which it is measured what the modules are worth, as many of each as can be.",
+    )
     tune_router: bool = Field(False, description="Train the router's weights too, from the closed form on.")
     alignment: float = Field(1.0, ge=0, description="Weight of the alignment loss, when the router is tuned.")
     balance: float = Field(0.01, ge=0, description="Weight of the balance loss, when the router is tuned.")
