@@ -21,6 +21,7 @@ from endonym.export.observe import Row, Seen
 from endonym.export.parity import measure
 from endonym.export.source import Source
 from endonym.models.load import Loaded, load_artifact, load_model, load_tokenizer
+from endonym.models.render import Renderer
 from endonym.types import Chat, Message
 
 
@@ -228,14 +229,15 @@ def test_modelfile_and_card_say_what_is_true(tmp_path, trained, chats):
 
 
 def test_a_template_with_its_own_system_message_gives_it_to_ollama(tiny_model):
-    loaded = load_model(tiny_model, dtype="float32")
-    source = Source(loaded, tiny_model, "x")
-    plain = loaded.renderer.template
+    def said(template: str) -> str | None:
+        loaded = load_model(tiny_model, dtype="float32")
+        loaded.tokenizer.chat_template = template
+        return chatml_system(Source(replace(loaded, renderer=Renderer(loaded.tokenizer)), tiny_model, "x"))
+
+    plain = load_tokenizer(tiny_model).renderer.template
     first = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind<|im_end|>\n' }}{% endif %}"
-    loaded.renderer.template = first + plain
-    assert chatml_system(source) == "Be kind"
-    loaded.renderer.template = plain.replace("<|im_end|>", "</s>")
-    assert chatml_system(source) is None
+    assert said(first + plain) == "Be kind"
+    assert said(plain.replace("<|im_end|>", "</s>")) is None
 
 
 def with_config(base: Path, tmp_path: Path, **changes: Any) -> Path:

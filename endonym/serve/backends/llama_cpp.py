@@ -57,7 +57,7 @@ class LlamaCppEngine:
             [m for m in asked if isinstance(m, Message)] if not isinstance(asked, str) else asked
         )
         answer = Answer((), len(prompt))
-        # What chooses the token is what does in the other backend; llama.cpp's own further samplers are off.
+        # What chooses the token is what does in the other backend, in its order; llama.cpp's own further samplers are off.
         settings: dict[str, Any] = {
             "n_predict": params.max_tokens,
             "temperature": params.temperature,
@@ -68,7 +68,7 @@ class LlamaCppEngine:
             "repeat_last_n": 64,
         }
         settings |= {"seed": params.seed, "cache_prompt": True}
-        settings["samplers"] = ["penalties", "top_k", "top_p", "min_p", "temperature"]
+        settings["samplers"] = ["penalties", "temperature", "min_p", "top_p", "top_k"]
 
         def pieces() -> Iterator[str]:
             for event in self.engine.complete(prompt, **settings):
