@@ -64,7 +64,7 @@ def chats(path: str) -> list[Chat]:
 
 def put(project: Project, kind: str, splits: dict[str, list[Chat]]) -> int:
     """Lay a finished artifact into the project, as a stage would; returns its job's number."""
-    row = store.create(project.db, "compose" if kind == "chats" else kind, "", kind, {}, {})
+    row = store.find_or_create(project.db, "compose" if kind == "chats" else kind, "", kind, {}, {})
     folder = project.runs / row.folder / "output"
     with DatasetWriter(folder) as out:
         for name, records in splits.items():
