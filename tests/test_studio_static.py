@@ -13,6 +13,7 @@ import pytest
 
 import endonym.web
 from endonym.data import languages
+from endonym.teach.told import sentences
 
 WEB = Path(endonym.web.__file__).parent
 STATIC, STRINGS = WEB / "static", WEB / "strings"
@@ -29,7 +30,8 @@ def flat(words: dict, path: str = "") -> dict[str, str]:
 
 
 def words(lang: str) -> dict[str, str]:
-    return flat(json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8")))
+    own = json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8"))
+    return flat(own | ({"said": sentences()} if lang == "en" else {}))
 
 
 def test_vendored_files_are_those_that_were_published():

@@ -28,6 +28,7 @@ from endonym.teach import apart
 from endonym.teach.checklist import NAMES, Checklist, Skip, Stopped
 from endonym.teach.mapping import Machine, in_parts, mapped
 from endonym.teach.settings import Config, presets
+from endonym.teach.told import Told
 
 CPU = Machine("cpu", False, 1024)
 TINY = {
@@ -181,6 +182,22 @@ def test_a_step_tells_its_states_and_is_not_done_twice(tmp_path):
         again.run(2, lambda: pytest.fail("it was to stop"))
 
 
+def test_a_sentence_is_english_and_parts_for_other_languages(tmp_path):
+    done = Told.of(
+        ("trained", {"steps": 12, "tokens": 34567, "parameters": 1000}),
+        "",
+        ("trained_loss", {"first": 2.5, "last": 1.25}),
+        "end",
+    )
+    assert done == "12 steps over 34,567 tokens; 1,000 parameters learned, the loss went from 2.5 to 1.25."
+    found = Checklist(FakeJob(tmp_path))
+    found.run(4, lambda: (done, {}))
+    assert found.steps[4].said[1:] == [["trained_loss", {"first": 2.5, "last": 1.25}], ["end", {}]]
+    assert Checklist(FakeJob(tmp_path)).steps[4] == found.steps[4]
+    found.run(5, lambda: ("As it is.", {}))
+    assert (found.steps[5].sentence, found.steps[5].said) == ("As it is.", [])
+
+
 def test_what_a_step_recovered_from_is_told_while_it_runs(tmp_path):
     found = Checklist(FakeJob(tmp_path))
 
@@ -240,7 +257,9 @@ def test_nine_steps_with_evidence(taught):
     steps = latest(project, row.id)
     assert [s["name"] for _, s in sorted(steps.items())] == list(NAMES)
     assert {s["state"] for s in steps.values()} == {"completed"}
-    assert all(s["sentence"].endswith(".") and s["evidence"] and s["seconds"] >= 0 for s in steps.values())
+    assert all(
+        s["sentence"].endswith(".") and s["said"] and s["evidence"] and s["seconds"] >= 0 for s in steps.values()
+    )
     evidence = {n: s["evidence"] for n, s in steps.items()}
     assert evidence[1]["chats_hash"] and evidence[1]["kept"] > 0
     assert evidence[3]["settings"]["steps"] == 10 and evidence[3]["memory_bytes"] > 0

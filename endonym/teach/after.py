@@ -14,7 +14,8 @@ from endonym.store import jobs as rows
 from endonym.store.files import file_hash, hash_folder
 from endonym.teach.before import Done, grades_of
 from endonym.teach.checklist import Skip
-from endonym.teach.lesson import Lesson, means, parameters
+from endonym.teach.lesson import Lesson, means
+from endonym.teach.told import Part, Told
 
 
 def train(lesson: Lesson) -> Done:
@@ -31,12 +32,9 @@ def train(lesson: Lesson) -> Done:
         "trained_parameters": about["trained_parameters"], "training_seconds": round(about["seconds"], 2),
         "rows_passed_over": row.summary.get("rows_passed_over"),
     }  # fmt: skip
-    sentence = (
-        f"{about['steps']} steps over {about['tokens']:,} tokens; {parameters(about['trained_parameters'])} learned"
-    )
-    if len(curve) > 1:
-        sentence += f", the loss went from {curve[0][1]:.2f} to {curve[-1][1]:.2f}"
-    return sentence + ".", evidence
+    done = {"steps": about["steps"], "tokens": about["tokens"], "parameters": about["trained_parameters"]}
+    fell = ("trained_loss", {"first": round(curve[0][1], 2), "last": round(curve[-1][1], 2)}) if len(curve) > 1 else ""
+    return Told.of(("trained", done), fell, "end"), evidence
 
 
 def _model(lesson: Lesson) -> dict[str, Any]:
@@ -64,9 +62,8 @@ def save(lesson: Lesson) -> Done:
         evidence["exports"][name] = {"job": row.id, "files": len(certificate["files"]), **short}
         exports.append({"job": row.id, "format": name, "parity": short | {"result": certificate["result"]}})
     lesson.list.kept["exports"] = exports
-    shipped = ", ".join(lesson.cfg.exports)
-    words = f"; exported and certified in a fresh process: {shipped}" if exports else "; nothing was to be exported"
-    return f"The trained weights are whole{words}.", evidence
+    shipped = ("saved_exported", {"formats": ", ".join(lesson.cfg.exports)}) if exports else "saved_alone"
+    return Told.of("saved", shipped), evidence
 
 
 def verified(lesson: Lesson) -> str:
@@ -102,21 +99,15 @@ def validate(lesson: Lesson) -> Done:
         "improved": bool(about["best_step"]), "checks": checks,
     }  # fmt: skip
     if not about["best_step"]:
-        return (
-            "On validation rows, which it never learned from, the model did not get better than the base: its best is step 0.",
-            evidence,
-        )
-    return (
-        f"On validation rows, which it never learned from, the loss went from {first:.3f} to {best:.3f} at step {about['best_step']}, "
-        "the step that was chosen by it.",
-        evidence,
-    )
+        return Told.of("validated_no_better"), evidence
+    went = {"first": round(first or 0.0, 3), "best": round(best, 3), "step": about["best_step"]}
+    return Told.of(("validated", went)), evidence
 
 
 def test(lesson: Lesson) -> Done:
     """Step 7: base, tuned model and baselines on the sealed test."""
     if not Dataset(lesson.output("split"), "teach").count("test"):
-        raise Skip("The material was too little to seal a test.")
+        raise Skip(Told.of("tested_nothing"))
     cfg, made = lesson.cfg, lesson.made
     asked = {"max_items": cfg.test_items, "samples": cfg.test_samples}
     settings = {name: value for name, value in asked.items() if value is not None}
@@ -133,11 +124,9 @@ def test(lesson: Lesson) -> Done:
         for r in chief
     ]
     evidence = {"items": found["items"], "data_hash": found["data_hash"], "models": found["models"], "scores": shown}
-    told = [f"{r['direction']} {r['system']} {r['value']:.1f}" for r in chief if r["task"] == "translate"]
-    return (
-        f"{found['items']} questions of the sealed test were asked; chrF {', '.join(told) or 'was not measured'}.",
-        evidence,
-    )
+    told = ", ".join(f"{r['direction']} {r['system']} {r['value']:.1f}" for r in chief if r["task"] == "translate")
+    chrf = ("tested_chrf", {"scores": told}) if told else "tested_no_chrf"
+    return Told.of(("tested", {"items": found["items"]}), chrf), evidence
 
 
 def scores_of(lesson: Lesson) -> dict[str, Any]:
@@ -169,7 +158,7 @@ def capture(lesson: Lesson) -> Done:
         "before": means(found["before"]), "after": means(found["after"]), "improvements": found["improvements"],
         "report": report,
     }  # fmt: skip
-    return f"Asked the same {len(later)} questions again. {_said(total)}", evidence
+    return Told.of(("again", {"n": len(later)}), *_said(total)), evidence
 
 
 def before_rows(lesson: Lesson) -> list[dict[str, Any]]:
@@ -184,13 +173,13 @@ def _report(lesson: Lesson) -> int | None:
     return row.id if row else None
 
 
-def _said(total: dict[str, Any]) -> str:
+def _said(total: dict[str, Any]) -> list[str | Part]:
     """The change of the weighted total in words that do not say more than its interval."""
     if not total["n"]:
-        return "No answer could be marked on both sides."
-    change = f"{total['points']:+.1f} points"
+        return ["again_unmarked"]
+    went = {"before": round(total["before"], 1), "after": round(total["after"], 1), "points": f"{total['points']:+.1f}"}
+    said: list[str | Part] = [("again_total", went)]
     if total["unit"] == "percent":
-        change += f" ({total['percent']:+.0f} %, between {total['low']:+.0f} and {total['high']:+.0f} %)"
+        said.append(("again_percent", {key: f"{total[key]:+.0f}" for key in ("percent", "low", "high")}))
     sure = total["low"] > 0 or total["high"] < 0
-    words = "" if sure else "; the difference may be chance"
-    return f"The weighted total went from {total['before']:.1f} to {total['after']:.1f}, {change}{words}."
+    return [*said, "end"] if sure else [*said, "again_chance", "end"]

@@ -15,12 +15,13 @@ from endonym.jobs.submit import resolve_job
 from endonym.models import weights
 from endonym.store.files import hash_folder
 from endonym.teach import apart
-from endonym.teach.lesson import Lesson, means, parameters
+from endonym.teach.lesson import Lesson, means
 from endonym.teach.mapping import composing
+from endonym.teach.told import Part, Told
 
 REFINING = ("ingest", "clean", "align", "split", "augment", "compose")
 
-Done = tuple[str, dict[str, Any]]
+Done = tuple[Told, dict[str, Any]]
 """The sentence of a step and its evidence."""
 
 
@@ -33,11 +34,8 @@ def capture(lesson: Lesson) -> Done:
         "questions_hash": found["questions_hash"], "model_hash": found["model_hash"], "seed": lesson.cfg.seed,
         **means(found["summary"]),
     }  # fmt: skip
-    marked = "no question could be marked" if total is None else f"its weighted total is {total:.1f} of 100"
-    return (
-        f"The base answered {found['summary']['questions']} questions before it learned anything; {marked}.",
-        evidence,
-    )
+    marked = "asked_unmarked" if total is None else ("asked_total", {"total": round(total, 1)})
+    return Told.of(("asked", {"n": found["summary"]["questions"]}), marked), evidence
 
 
 def grades_of(lesson: Lesson, name: str) -> dict[str, Any]:
@@ -75,12 +73,9 @@ def refine(lesson: Lesson) -> Done:
         "splits": {name: part["records"] for name, part in split["files"].items()},
         "chats": counts, "chats_hash": chats["hash"],
     }  # fmt: skip
-    quality = "" if earned.quality is None else f", of mean quality {earned.quality:.0f} of 100"
-    sentence = (
-        f"{evidence['read']} records were read and {earned.items} kept{quality}; "
-        f"{counts.get('train', 0)} questions and answers to learn from were made of them, and the test is sealed."
-    )
-    return sentence, evidence
+    quality = "" if earned.quality is None else ("refined_quality", {"quality": round(earned.quality)})
+    kept = ("refined", {"read": evidence["read"], "kept": earned.items})
+    return Told.of(kept, quality, ("refined_chats", {"train": counts.get("train", 0)})), evidence
 
 
 def repairs(lesson: Lesson) -> dict[str, Any]:
@@ -113,21 +108,17 @@ def prepare(lesson: Lesson) -> Done:
         "context": config.get("max_position_embeddings"),
         "tokenizer": told,
     }  # fmt: skip
-    words = ""
+    asked: str | Part = ""
+    verdict = told.get("verdict")
     if lesson.cfg.language_questions and Dataset(lesson.output("compose"), "teach").count("valid"):
         settings, chats = lesson.grading("base", ["language"]), {"chats": lesson.made["compose"]}
         lesson.child(2, "before_language", "grade", settings=settings, inputs=chats)
         found = grades_of(lesson, "before_language")
         evidence["language"] = {"questions_hash": found["questions_hash"], **means(found["summary"])}
-        words = f"; it was asked {found['summary']['questions']} questions in the languages it will learn"
-    return (
-        f"{Path(lesson.project.base).name} is whole, with {parameters(evidence['parameters'])}{_cost(told)}{words}.",
-        evidence,
-    )
-
-
-def _cost(summary: dict[str, Any]) -> str:
-    return f"; its tokenizer is {summary['verdict']}" if isinstance(summary.get("verdict"), str) else ""
+        asked = ("prepared_asked", {"n": found["summary"]["questions"]})
+    whole = ("prepared", {"base": Path(lesson.project.base).name, "parameters": evidence["parameters"]})
+    cost = ("prepared_tokenizer", {"verdict": verdict}) if isinstance(verdict, str) else ""
+    return Told.of(whole, cost, asked, "end"), evidence
 
 
 def checked_base(lesson: Lesson) -> tuple[Path, str]:
@@ -165,15 +156,10 @@ def configure(lesson: Lesson) -> Done:
     evidence = {
         "recipe": chosen["recipe"], "settings": settings, "rows": round(asked["rows"], 2), "notes": notes, **needed,
     }  # fmt: skip
-    fits = {
-        True: "which fits",
-        False: "which does not fit as it stands: it will be made lighter",
-        None: "as far as can be told",
-    }
-    sentence = (
-        f"{settings['steps']} steps of {settings['batch_size']} rows with {chosen['recipe']}; about "
-        f"{needed['seconds'] / 60:.1f} minutes and {needed['memory_bytes'] / 1e9:.1f} GB on {needed['device']}, {fits[needed['fits']]}."
-    )
-    if notes:
-        sentence += f" {len(notes)} setting{'s' * (len(notes) > 1)} could not be honoured as given."
-    return sentence, evidence
+    fits = {True: "configured_fits", False: "configured_too_large", None: "configured_unknown"}[needed["fits"]]
+    planned = {
+        "steps": settings["steps"], "rows": settings["batch_size"], "recipe": chosen["recipe"], "device": needed["device"],
+        "minutes": round(needed["seconds"] / 60, 1), "gigabytes": round(needed["memory_bytes"] / 1e9, 1),
+    }  # fmt: skip
+    noted = ("configured_notes", {"n": len(notes)}) if notes else ""
+    return Told.of(("configured", planned), fits, noted), evidence

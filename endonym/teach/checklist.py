@@ -15,6 +15,7 @@ from typing import Any
 from endonym.errors import EndonymError
 from endonym.jobs.job import Job
 from endonym.store.files import write_json
+from endonym.teach.told import Told
 
 NAMES = (
     "Capture before metrics", "Load and refine data", "Prepare the model", "Configure training", "Train",
@@ -31,10 +32,16 @@ class Step:
     name: str
     state: str = "pending"
     sentence: str = ""
+    said: list[Any] = field(default_factory=list)
+    """The sentence as parts, `[key, values]` each, where it can be said in other languages (teach/told.py)."""
     evidence: dict[str, Any] = field(default_factory=dict)
     job: int | None = None
     """The job it started last, where it started one."""
     seconds: float = 0.0
+
+    def say(self, sentence: str) -> None:
+        """Take a sentence, and its parts where it has some."""
+        self.sentence, self.said = str(sentence), [list(part) for part in getattr(sentence, "parts", ())]
 
 
 class Skip(Exception):  # noqa: N818
@@ -65,18 +72,23 @@ class Checklist:
         if self.job.cancelled():
             raise Stopped
         began, before = time.monotonic(), step.seconds
-        step.state, step.sentence, step.evidence = "active", "", {}
+        step.state, step.evidence = "active", {}
+        step.say("")
         self._tell(step)
         try:
-            step.sentence, step.evidence = work()
+            sentence, step.evidence = work()
             step.state = "completed"
+            step.say(sentence)
         except Skip as skipped:
-            step.state, step.sentence = "skipped", str(skipped)
+            step.state = "skipped"
+            step.say(skipped.args[0])
         except Stopped:
-            step.state, step.sentence = "pending", "It was interrupted, and goes on when the job does."
+            step.state = "pending"
+            step.say(Told.of("interrupted"))
             raise
         except BaseException as error:
-            step.state, step.sentence = "failed", _first_line(error)
+            step.state = "failed"
+            step.say(_first_line(error))
             step.evidence = {"error": str(getattr(error, "message", error)), "hint": str(getattr(error, "hint", ""))}
             raise
         finally:
@@ -90,7 +102,7 @@ class Checklist:
         if job is not None:
             step.job = job
         if recovery:
-            step.sentence = recovery
+            step.say(recovery)
             step.evidence = {**step.evidence, "recovery": [*step.evidence.get("recovery", ()), recovery]}
         self._tell(step)
 

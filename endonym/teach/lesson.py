@@ -85,8 +85,3 @@ def means(found: Mapping[str, Any]) -> dict[str, Any]:
         "total": found["total"]["value"],
         "seconds_per_answer": found["speed"]["seconds_per_answer"],
     }
-
-
-def parameters(count: int) -> str:
-    """So many weights, in words."""
-    return f"{count / 1e6:.1f} million parameters" if count >= 1e6 else f"{count:,} parameters"

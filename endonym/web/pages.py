@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from endonym.data import languages
+from endonym.teach.told import sentences
 from endonym.web.errors import answer
 from endonym.web.guard import ENTER
 from endonym.web.session import COOKIE, SESSION_SECONDS
@@ -112,7 +113,7 @@ def _languages() -> dict[str, str]:
 def strings(lang: str) -> dict[str, Any]:
     """The interface's words in a language, in English what it lacks."""
     own: dict[str, Any] = json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8"))
-    return own if lang == "en" else {**strings("en"), **own}
+    return {**own, "said": sentences()} if lang == "en" else {**strings("en"), **own}
 
 
 def _as_script(data: Any) -> Markup:

@@ -31,6 +31,13 @@ export const way = (direction) => { const [from, to] = (direction ?? "").split("
 // A sentence if there is one for what the program calls `name`, else the name itself.
 export const called = (group, name) => { const said = find(`${group}.${name}`); return typeof said === "string" ? said : name; };
 
+// A sentence that came as parts, `[key, values]` each, in the language of the page; as it came in English where a part is not known.
+export function put(parts, plain) {
+  if (!parts?.length || !parts.every(([key]) => typeof find(`said.${key}`) === "string")) return plain;
+  const written = (value) => typeof value === "number" ? number(value, String(value).split(".")[1]?.length ?? 0) : value;
+  return parts.map(([key, values]) => t(`said.${key}`, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, written(value)])))).join("");
+}
+
 export const number = (value, digits = 0) => value === null || value === undefined ? "–" : new Intl.NumberFormat(lang, { maximumFractionDigits: digits, minimumFractionDigits: Number.isInteger(value) ? 0 : digits }).format(value);
 export const percent = (share, digits = 0) => new Intl.NumberFormat(lang, { style: "percent", maximumFractionDigits: digits }).format(share);
 export const signed = (value, digits = 1) => new Intl.NumberFormat(lang, { maximumFractionDigits: digits, minimumFractionDigits: digits, signDisplay: "exceptZero" }).format(value);

@@ -4,7 +4,7 @@ import { call, get, here, home, job as id, useAddress } from "../lib/api.js";
 import { change, interval, tone } from "../lib/grades.js";
 import { follow } from "../lib/stream.js";
 import { Card, Choose, Copy, Facts, Head, Icon, Meter, State, Text, Trouble, Wait, html, useDeed } from "../lib/ui.js";
-import { bytes, called, duration, moment, number, signed, t, tag } from "../lib/words.js";
+import { put, bytes, called, duration, moment, number, signed, t, tag } from "../lib/words.js";
 
 const POINTS = 2000, LINES = 500, AT_ONCE = 500, SHOWN = ["log", "sample", "check", "warning", "recovered", "waiting", "state"], OVER = ["succeeded", "failed", "cancelled"];
 // What the other facts say already.
@@ -96,7 +96,7 @@ const SIGN = { completed: "check", failed: "cross", skipped: "dash" };
 function Steps({ steps }) {
   return html`<ol class="steps">${steps.map((step) => html`<li class=${step.state} key=${step.n} data-step=${step.n} data-state=${step.state} aria-current=${step.state === "active" ? "step" : undefined}>
     <span class="dot" aria-hidden="true">${SIGN[step.state] ? html`<${Icon} name=${SIGN[step.state]} />` : step.n}</span>
-    <div><h3>${step.n} · ${called("steps", String(step.n))} <span class="sr">${t(`states.${step.state}`)}</span></h3>${step.sentence && step.state !== "pending" && html`<p class="small" dir="auto">${step.sentence}</p>`}
+    <div><h3>${step.n} · ${called("steps", String(step.n))} <span class="sr">${t(`states.${step.state}`)}</span></h3>${step.sentence && step.state !== "pending" && html`<p class="small" dir="auto">${put(step.said, step.sentence)}</p>`}
       ${step.evidence && Object.keys(step.evidence).length > 0 && html`<details open=${step.state === "failed"}><summary class="small">${t("job.evidence", { n: Object.keys(step.evidence).length })}</summary><dl class="evidence">${Object.entries(step.evidence).map(([key, one]) => html`<div><dt>${called("evidence", key).replaceAll("_", " ")}</dt><dd dir="auto">${value(one)}</dd></div>`)}</dl></details>`}
       ${step.job && html`<a class="small" href=${`${home}/jobs/${step.job}`}>${t("job.child", { n: step.job })}</a>`}</div>
     <span class="n small quiet">${step.seconds ? duration(step.seconds) : ""}</span></li>`)}</ol>`;
