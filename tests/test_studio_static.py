@@ -13,7 +13,7 @@ import pytest
 
 import endonym.web
 from endonym.data import languages
-from endonym.teach.told import sentences
+from endonym.web.pages import strings
 
 WEB = Path(endonym.web.__file__).parent
 STATIC, STRINGS = WEB / "static", WEB / "strings"
@@ -30,8 +30,7 @@ def flat(words: dict, path: str = "") -> dict[str, str]:
 
 
 def words(lang: str) -> dict[str, str]:
-    own = json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8"))
-    return flat(own | ({"said": sentences()} if lang == "en" else {}))
+    return flat(strings("en") if lang == "en" else json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8")))
 
 
 def test_vendored_files_are_those_that_were_published():

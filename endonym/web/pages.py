@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from endonym.data import languages
+from endonym.teach.settings import Config
 from endonym.teach.told import sentences
 from endonym.web.errors import answer
 from endonym.web.guard import ENTER
@@ -113,7 +114,13 @@ def _languages() -> dict[str, str]:
 def strings(lang: str) -> dict[str, Any]:
     """The interface's words in a language, in English what it lacks."""
     own: dict[str, Any] = json.loads((STRINGS / f"{lang}.json").read_text(encoding="utf-8"))
-    return {**own, "said": sentences()} if lang == "en" else {**strings("en"), **own}
+    return own | _of_the_program() if lang == "en" else {**strings("en"), **own}
+
+
+def _of_the_program() -> dict[str, Any]:
+    """What the program itself says in English: the parts of the steps' sentences, and what the settings of `teach` are for."""
+    fields = Config.model_fields.items()
+    return {"said": sentences(), "help_teach": {field.alias or name: field.description for name, field in fields}}
 
 
 def _as_script(data: Any) -> Markup:

@@ -87,7 +87,9 @@ function Form({ recipe }) {
     set({ ...defaults(), ...Object.fromEntries(Object.entries(one.settings).map(([key, value]) => [key, typeof value === "boolean" ? value : shown(value)])) });
   };
   const first = names.filter((name) => FIRST.includes(name) && about[name].kind !== "object").sort((a, b) => FIRST.indexOf(a) - FIRST.indexOf(b)), rest = names.filter((name) => !first.includes(name) && about[name].kind !== "object");
-  const fields = (list) => html`<div class="form">${list.map((name) => html`<${Setting} key=${name} name=${name} property=${properties[name]} about=${about[name]} value=${values[name]} problem=${wrong[name]} change=${(value) => change(name, value)} />`)}</div>`;
+  // What a setting of the nine steps is for stands in the page's language; of recipes, as their authors wrote it.
+  const helped = (name) => recipe.verb === "teach" && called("help_teach", name) !== name ? { ...properties[name], description: called("help_teach", name) } : properties[name];
+  const fields = (list) => html`<div class="form">${list.map((name) => html`<${Setting} key=${name} name=${name} property=${helped(name)} about=${about[name]} value=${values[name]} problem=${wrong[name]} change=${(value) => change(name, value)} />`)}</div>`;
   return html`<div class="split"><form class="stack" onSubmit=${(event) => { event.preventDefault(); if (sound) go.run(); }}>
     ${recipe.presets?.length > 0 && html`<${Card} title=${t("train.presets")}><${Choose} label=${t("train.presets")} value=${preset} change=${choose} options=${recipe.presets.map((one) => [one.name, called("presets", one.name) === one.name ? one.label ?? one.name : called("presets", one.name)])} />
       ${preset && html`<p class="small quiet">${called("presets_text", preset) === preset ? recipe.presets.find((one) => one.name === preset)?.help : called("presets_text", preset)}</p>`}<//>`}
