@@ -827,6 +827,14 @@ def test_a_chat_template_cannot_waste_time_or_memory(monkeypatch, name: str):
     assert made.render(one, True, {}) == ""
 
 
+def test_a_chat_template_that_is_nested_without_end_is_refused():
+    from endonym.errors import ConfigError
+    from endonym.models.template import Template
+
+    with pytest.raises(ConfigError, match="nested"):
+        Template("{{ " + "(" * 50_000 + "1" + ")" * 50_000 + " }}")
+
+
 def test_a_chat_template_within_limits_is_rendered_as_transformers_does(tiny_model: Path):
     from transformers import AutoTokenizer
 

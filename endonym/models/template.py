@@ -257,12 +257,18 @@ def _filter(node: nodes.Expr, name: str) -> nodes.Filter:
 
 
 class Template:
-    """A chat template, compiled once: `render(messages, add_generation_prompt, special)` as transformers' `apply_chat_template` does."""
+    """A chat template, compiled once: `render(messages, add_generation_prompt, special)` as transformers' `apply_chat_template` does.
+
+    Raises ConfigError for one that cannot be compiled because it is nested too deeply.
+    """
 
     def __init__(self, source: str):
         self._environment, self._tools = _like_transformers()
         self._environment.begin()
-        self._compiled = self._environment.from_string(source)
+        try:
+            self._compiled = self._environment.from_string(source)
+        except RecursionError as error:
+            raise refusal("is nested deeper than any needs") from error
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool, special: Mapping[str, Any]) -> str:
         """The text; `special` are the tokenizer's special tokens by name. Raises ConfigError for a template that goes too far."""
