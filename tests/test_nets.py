@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, BltConfig, BltForCausalLM
 
-from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer
+from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer, may_follow
+from endonym.models.generate import Sampling, choose, generate_batch, stream, whole_characters
+from endonym.models.load import on_bytes
 from endonym.models.nets.bytelatent import ByteLatentConfig, ByteLatentForCausalLM
 from endonym.models.nets.chunks import BACK, KINDS, Cut, by_rule, completes, ratio_loss, smoothed, straight
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
@@ -253,3 +257,60 @@ def test_the_ratio_loss_is_the_one_of_the_paper():
     assert p.grad[:4].tolist() == pytest.approx([2 * 4 / 3 * (3 * 0.5 - 0.5) / 4] * 4) and math.isclose(
         p.grad[4], 0, abs_tol=1e-7
     )
+
+
+def test_what_may_follow_is_what_python_decodes():
+    """A byte may follow where some bytes after it make it text."""
+
+    def decodes(data: bytes) -> bool:
+        try:
+            return bool(data.decode())
+        except UnicodeDecodeError:
+            return False
+
+    ends = [b"", *(bytes([last]) * number for last in (0x80, 0x90, 0xA0) for number in (1, 2, 3))]
+
+    starts = [
+        b"",
+        b"a",
+        b"\xc3",
+        b"\xe0",
+        b"\xe1",
+        b"\xed",
+        b"\xef",
+        b"\xf0",
+        b"\xf3",
+        b"\xf4",
+        b"\xe1\x88",
+        b"\xf0\x9f",
+        b"\xf0\x9f\x8c",
+    ]
+    for start in (*starts, "ሰ🌍é".encode()):
+        allowed = may_follow([OFFSET + byte for byte in start])
+        assert [any(decodes(start + bytes([b]) + end) for end in ends) for b in range(256)] == allowed[OFFSET:].tolist()
+        inside = not start.decode(errors="ignore") and bool(start)
+        assert allowed[:OFFSET].tolist() == [not inside] * OFFSET
+
+
+def test_a_model_over_bytes_writes_whole_characters_alone():
+    """Sampled from a network that knows nothing, in a batch and in a stream."""
+    loaded = replace(on_bytes(Path()), model=tiny("char"))
+    sampling = Sampling(60, 1.5, 0.95, seed=4, top_k=200, min_p=1e-4, repetition_penalty=1.2)
+    for text in (
+        "".join(whole_characters(stream(loaded, [1], sampling), loaded.renderer)),
+        *generate_batch(loaded, [[1], [1, 200]], sampling)[0],
+    ):
+        assert len(text) > 5 and "\ufffd" not in text[:-1]
+
+
+def test_each_setting_leaves_the_tokens_it_says():
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+
+    def drawn(**settings) -> set[int]:
+        generator = torch.Generator().manual_seed(0)
+        return {int(choose(logits, Sampling(temperature=1.0, **settings), generator, [[0]])[0]) for _ in range(200)}
+
+    assert drawn() == {0, 1, 2, 3} and drawn(top_k=2) == {0, 1} and drawn(top_p=0.9) == {0, 1, 2}
+    assert drawn(min_p=0.4) == {0, 1} and drawn(top_k=3, min_p=0.5) == {0, 1}
+    # 0 was there before: log(0.5) doubled is log(0.25), below 0.3.
+    assert int(choose(logits, Sampling(repetition_penalty=2.0), torch.Generator(), [[0]])[0]) == 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerFast
 
 MARKS = ("<|pad|>", "<|begin|>", "<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|spare|>")
@@ -33,6 +36,36 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer, pad_token=MARKS[0], bos_token=MARKS[1], eos_token=MARKS[2], chat_template=TEMPLATE,
         clean_up_tokenization_spaces=False,
     )  # fmt: skip
+
+
+def may_follow(ids: Sequence[int]) -> torch.Tensor:
+    """Which ids may come after `ids` so that the text is well-formed UTF-8 (RFC 3629); shape (`VOCABULARY`,), bool.
+
+    Inside a character only what goes on with it, else the beginning of one, or a mark. What is ill-formed already binds nothing.
+    """
+    tail = [i - OFFSET for i in ids[-3:]]
+    for back in range(1, len(tail) + 1):
+        lead = tail[-back]
+        if not 0x80 <= lead < 0xC0:
+            size = 1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0)
+            return _mask(lead if back == 1 else 0x80) if size > back else _mask(0)
+    return _mask(0)
+
+
+@lru_cache
+def _mask(lead: int) -> torch.Tensor:
+    """What may come at the beginning of a character (0), or after its first byte `lead`; 0x80 stands for any later byte."""
+    import torch
+
+    mask = torch.zeros(VOCABULARY, dtype=torch.bool)
+    if not lead:
+        mask[:OFFSET] = mask[OFFSET : OFFSET + 0x80] = mask[OFFSET + 0xC2 : OFFSET + 0xF5] = True
+        return mask
+    least, most = {0xE0: (0xA0, 0xC0), 0xED: (0x80, 0xA0), 0xF0: (0x90, 0xC0), 0xF4: (0x80, 0x90)}.get(
+        lead, (0x80, 0xC0)
+    )
+    mask[OFFSET + least : OFFSET + most] = True
+    return mask
 
 
 def _letter(byte: int) -> str:

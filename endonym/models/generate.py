@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from endonym.models.byte_tokenizer import may_follow
 from endonym.models.decoding import begin
 from endonym.models.load import Loaded
 from endonym.models.render import IGNORE, Renderer
@@ -94,10 +95,11 @@ def _run(loaded: Loaded, prompts: list[list[int]], sampling: Sampling, num_answe
     live = list(range(len(made)))
     for step in range(sampling.max_new_tokens):
         recent = [(prompts[row // num_answers] + made[row])[-PENALISED:] for row in live]
-        chosen = choose(rows.logits, sampling, generator, recent)
+        logits = well_formed(loaded, rows.logits, recent)
+        chosen = choose(logits, sampling, generator, recent)
         if sampling.greedy_first:
             first = torch.tensor([row % num_answers == 0 for row in live], device=chosen.device)
-            chosen = torch.where(first, rows.logits.argmax(-1), chosen)
+            chosen = torch.where(first, logits.argmax(-1), chosen)
         going = []
         for row, token in enumerate(chosen.tolist()):
             if token in stops:
@@ -144,6 +146,14 @@ def choose(
     return torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(logits.device)
 
 
+def well_formed(loaded: Loaded, logits: torch.Tensor, recent: Sequence[Sequence[int]]) -> torch.Tensor:
+    """`logits` (rows, vocabulary) of a network over bytes without what would make its text no UTF-8; of others as they are."""
+    if not getattr(loaded.model, "over_bytes", False):
+        return logits
+    allowed = torch.stack([may_follow(ids) for ids in recent]).to(logits.device)
+    return logits.masked_fill(~allowed, -math.inf)
+
+
 @torch.inference_mode()
 def stream(
     loaded: Loaded, prompt: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool] | None = None
@@ -158,7 +168,8 @@ def stream(
             row = begin(loaded.model, [prompt])
         else:
             row.feed(torch.tensor(ids[-1:], device=loaded.device))
-        token = int(choose(row.logits, sampling, generator, [ids[-PENALISED:]])[0])
+        recent = [ids[-PENALISED:]]
+        token = int(choose(well_formed(loaded, row.logits, recent), sampling, generator, recent)[0])
         if token in loaded.renderer.stop_ids:
             return
         yield token

@@ -199,6 +199,7 @@ class ByteLatentForCausalLM(BltForCausalLM):
     """The network with its output layer."""
 
     config_class = ByteLatentConfig
+    over_bytes = True
     _supports_attention_backend = True
     _keep_in_fp32_modules_strict = ("patcher",)
     # The patcher has an embedding and an output layer of its own.

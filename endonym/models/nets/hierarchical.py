@@ -205,7 +205,8 @@ class Hierarchical(HierarchicalPreTrained):
 
     def inner(self, x: torch.Tensor, places: Places) -> torch.Tensor:
         """What the trunk makes of the states at which chunks begin; shapes (M, D)."""
-        z = self.up(self.chunk_norm(x))
+        # Sums over blocks stay in the format of the embeddings, also where products are computed in bf16.
+        z = self.up(self.chunk_norm(x)).to(x.dtype)
         for block in self.layers[self.config.before + self.config.after :]:
             z = block(z, places)
         made: torch.Tensor = self.down(self.trunk_norm(z))
@@ -223,6 +224,8 @@ class Hierarchical(HierarchicalPreTrained):
 
 class HierarchicalForCausalLM(HierarchicalPreTrained, GenerationMixin):
     """The network with its output layer."""
+
+    over_bytes = True
 
     def __init__(self, config: HierarchicalConfig):
         super().__init__(config)
