@@ -133,15 +133,22 @@ def test_ridge_regression_by_hand():
         [0.5 + weight * 2**0.5, 0.5 - weight * 2**0.5]
     )
     router.solve(evidence, ridge=1.0, unknown=0.5)
-    gates = router.gates(router.scores(torch.tensor([[2.0], [0.0]])), 1, torch.ones(2, dtype=torch.bool))
+    both = torch.ones(2, dtype=torch.bool)
+    gates = router.gates(torch.tensor([[2.0], [0.0]]), 1, both)
     assert gates.tolist() == [[1.0, 0.0], [0.0, 0.0]]  # in the middle between both it is of neither
+    general = Evidence(1, 0)
+    general.learn(9 * texts, texts)
+    router.solve(evidence, ridge=1.0, unknown=0.0, general=general)
+    assert router.gates(torch.tensor([[18.0], [-2.0]]), 1, both).tolist() == [[0.0, 0.0], [0.0, 1.0]]
 
 
 def test_several_modules_share_a_token_as_their_scores_say():
     router = Router(3, 1)
-    gates = router.gates(torch.tensor([[0.0, math.log(3), -9.0]]), 2, torch.tensor([True, True, True]))
+    router.bias.data = torch.tensor([0.0, math.log(3), -9.0])
+    router.threshold.fill_(-9)
+    gates = router.gates(torch.zeros(1, 1), 2, torch.tensor([True, True, True]))
     assert gates[0].tolist() == pytest.approx([0.25, 0.75, 0.0])
-    gates = router.gates(torch.tensor([[0.0, math.log(3), -9.0]]), 2, torch.tensor([True, False, True]))
+    gates = router.gates(torch.zeros(1, 1), 2, torch.tensor([True, False, True]))
     assert gates[0, 1] == 0 and gates[0].sum() == 1
 
 
@@ -290,14 +297,23 @@ def test_a_module_is_added_to_a_trained_model_and_the_others_stay(project, found
 
 def test_a_module_alone_and_a_tuned_router(project, foundation):
     """A module begins alike and has the same texts whoever else learns; every term of the loss is told."""
-    own = {**FEW, "declared": ["two.toml"], "router_layer": 0, "only": ["sentences"], "tune_router": True}
+    (project.path / "general.txt").write_text("The river is long.\nWater is cold.\nWho sings?\n", encoding="utf-8")
+    own = {
+        **FEW,
+        "declared": ["two.toml"],
+        "router_layer": 0,
+        "general": ["general.txt"],
+        "only": ["sentences"],
+        "tune_router": True,
+    }
     row = submit(project, "train", "modules", own, wait=True)
     for name in ("language", "alignment", "balance", "z"):
         assert [step for step, _ in events.curve(project.db, row.id, f"{name}_loss")] == [4, 8]
     before, after = (load_artifact(f, "float32").model.bank for f in (foundation, project.output(row.id)))
     assert not any(p.any() for p in after.member("law").b.parameters())
     assert any(p.any() for p in after.member("sentences").b.parameters())
-    assert after.member("sentences").about == before.member("sentences").about
+    assert hash_of(after.member("sentences").evidence) == hash_of(before.member("sentences").evidence)
+    assert after.shape.general > 0 == before.shape.general
     assert after.shape.router == "tuned" and not torch.equal(after.router.weight, before.router.weight)
     with pytest.raises(EndonymError, match="no module 'sung' to train"):
         submit(project, "train", "modules", {**own, "only": ["sung"]}, wait=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.config import Layer, raise_problems, read_toml, validate
-from endonym.errors import DataError, Problem
+from endonym.errors import DataError, MissingError, Problem
 from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
@@ -133,17 +133,49 @@ def shown(whole: torch.Tensor) -> torch.Tensor:
     return whole[sorted({min(end - 1, last) for end in ENDS} | {last})]
 
 
-def learn_router(bank: DomainBank, name: str, texts: Sequence[torch.Tensor]) -> None:
-    """Give the module's evidence what the router is given of its texts; one of `HELD` is kept apart. Raises DataError for fewer than two."""
+def lines_of(names: Iterable[str], folder: Path) -> list[str]:
+    """The lines of text files named from `folder` on; raises MissingError for one that is not there."""
+    found: list[str] = []
+    for name in names:
+        path = folder / Path(name).expanduser()
+        if not path.is_file():
+            raise MissingError(
+                f"the general text {path} is not there", "Name text files, from the project's folder on."
+            )
+        found += [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    return found
+
+
+def plain(text: str) -> Chat:
+    """A text with nothing around it."""
+    return Chat("", (Message("assistant", text),), "")
+
+
+def divided(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the router is shown of texts, to learn from and to calibrate by: one text of `HELD` is kept apart, at least one of two."""
     import torch
 
+    apart = {n for n in range(len(texts)) if n % HELD == HELD - 1} or {len(texts) - 1}
+    learned = [shown(t) for n, t in enumerate(texts) if n not in apart]
+    return torch.cat(learned), torch.cat([shown(texts[n]) for n in sorted(apart)])
+
+
+def learn_router(bank: DomainBank, name: str, texts: Sequence[torch.Tensor]) -> None:
+    """Give the module's evidence what the router is given of its texts. Raises DataError for fewer than two."""
     if len(texts) < 2:
         repair = "name more sources, keywords or seeds for it, or take it out"
+        raise DataError(Problem("the modules", 0, name, f"{len(texts)} training texts are of it", repair))
+    learned, held = divided(texts)
+    bank.member(name).evidence.learn(learned, held)
+    bank.note(name, held=len(held))
+
+
+def learn_general(bank: DomainBank, texts: Sequence[torch.Tensor]) -> None:
+    """Show the router texts that are of no module. Raises DataError for fewer than two."""
+    if len(texts) < 2:
         raise DataError(
-            Problem("the modules", 0, name, f"{len(texts)} training texts are of the module '{name}'", repair)
+            Problem("the general texts", 0, "", f"there are {len(texts)} of them", "name files with more lines")
         )
-    held = [shown(t) for n, t in enumerate(texts) if n % HELD == HELD - 1] or [shown(texts[-1])]
-    learned = [shown(t) for n, t in enumerate(texts) if n % HELD != HELD - 1][: None if len(texts) >= HELD else -1]
-    member = bank.member(name)
-    member.evidence.learn(torch.cat(learned), torch.cat(held))
-    bank.note(name, held=len(member.evidence.held))
+    learned, held = divided(texts)
+    bank.general.learn(learned, held)
+    bank.shape = bank.shape.model_copy(update={"general": len(held)})

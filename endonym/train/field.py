@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,7 +19,18 @@ from endonym.models.nets.domain_bank import About, DomainBank, Shape
 from endonym.models.nets.worth import Text, measure, read, tables
 from endonym.models.weights import weights_hash
 from endonym.store.files import write_json
-from endonym.train.domains import Declared, Labels, data_hash, declared, label, learn_router, seeds_of
+from endonym.train.domains import (
+    Declared,
+    Labels,
+    data_hash,
+    declared,
+    label,
+    learn_general,
+    learn_router,
+    lines_of,
+    plain,
+    seeds_of,
+)
 from endonym.train.fit import Rows
 from endonym.train.growth import folder_of
 from endonym.train.judged import Judged
@@ -118,7 +130,7 @@ def assemble(cfg: Config, loaded: Loaded, data: Dataset, job: Job) -> Assembled:
     job.log(f"labels of {len(learned)} training and {len(held)} validation texts: {labels.counted()}")
     own = [c for c in held if labels.module.get(c.id) in names] or held
     rows, valid, shown = prepare(learned, own, loaded.renderer, cfg, job)
-    shares = _fit_router(cfg, loaded, rows, labels, modules)
+    shares = _fit_router(cfg, loaded, rows, labels, modules, job.project.path)
     job.log(f"the router is fitted; where it reads layer {bank.shape.router_layer}, what scores below "
             f"{float(bank.router.threshold):.3f} is of no module")  # fmt: skip
     labels = _guess(cfg, loaded, rows, labels, job)
@@ -146,7 +158,9 @@ def _to_measure(held: Sequence[Chat], labels: Labels, number: int) -> list[Text]
     return turns[:number]
 
 
-def _fit_router(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, modules: Sequence[Declared]) -> torch.Tensor:
+def _fit_router(
+    cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, modules: Sequence[Declared], folder: Path
+) -> torch.Tensor:
     """Give the modules that are new their evidence and solve; returns the share of the labelled rows that each module has, (N,).
 
     A module that was there keeps what it knows, so that adding one needs no text of the others.
@@ -160,6 +174,10 @@ def _fit_router(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, modules
         own = evenly([e for e, module in zip(rows.examples, of, strict=True) if module == name], cfg.router_rows)
         seeds = [loaded.renderer.example(c) for m in modules if m.name == name for c in seeds_of(m)]
         learn_router(bank, name, read(loaded, [e.ids for e in [*own, *seeds]], cfg.batch_tokens))
+    if cfg.general and not bank.shape.general:
+        texts = evenly(lines_of(cfg.general, folder), cfg.router_rows)
+        examples = [e for t in texts if len((e := loaded.renderer.example(plain(t))).ids) <= cfg.max_length]
+        learn_general(bank, read(loaded, [e.ids for e in examples], cfg.batch_tokens))
     bank.solve()
     counts = Counter(of)
     return torch.tensor([counts[name] for name in bank.names]) / max(1, sum(counts[name] for name in bank.names))
@@ -173,7 +191,7 @@ def _guess(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, job: Job) ->
     open_rows = [(e, chat) for e, chat in zip(rows.examples, rows.chats, strict=True) if chat not in labels.module]
     known = torch.ones(len(bank.names), dtype=torch.bool)
     for (_, chat), whole in zip(open_rows, read(loaded, [e.ids for e, _ in open_rows], cfg.batch_tokens), strict=True):
-        gates = bank.router.gates(bank.router.scores(whole[-1].to(loaded.device)), 1, known.to(loaded.device))
+        gates = bank.router.gates(whole[-1].to(loaded.device), 1, known.to(loaded.device))
         if gates.any():
             module[chat], found[chat] = bank.names[int(gates.argmax())], "router"
     if open_rows:

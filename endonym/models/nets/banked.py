@@ -46,7 +46,9 @@ def classes(model_type: str) -> tuple[type[Any], type[Any]]:
 
     own = {"__init__": begin, "save_pretrained": save, "config_class": settings}
     banked = type(
-        f"DomainBank{network.__name__}", (network,), {**own, "_keep_in_fp32_modules_strict": {"router", "evidence"}}
+        f"DomainBank{network.__name__}",
+        (network,),
+        {**own, "_keep_in_fp32_modules_strict": {"router", "evidence", "general"}},
     )
     AutoConfig.register(PREFIX + model_type, settings)
     AutoModelForCausalLM.register(settings, banked)

@@ -49,6 +49,9 @@ class Shape(BaseModel):
     top_k: int = Field(1, ge=1, description="Modules that may take part in one token.")
     ridge: float = Field(0.1, gt=0, description="Ridge of the router's regression.")
     unknown: float = Field(0.05, ge=0, lt=1, description="Share of the modules' own texts that may count as of none.")
+    general: int = Field(
+        0, ge=0, description="How many held features of general texts there are; 0 where the router was shown none."
+    )
     router: Literal["closed form", "tuned"] = Field("closed form", description="Where the router's weights come from.")
     modules: list[About] = Field([], description="The modules.")
 
@@ -105,6 +108,7 @@ class DomainBank(torch.nn.Module):
         self.sizes = self._sizes()
         self.members = torch.nn.ModuleDict({a.name: Member(a, self.sizes, self.width) for a in in_order(shape.modules)})
         self.router = Router(len(self.members), self.width)
+        self.general = Evidence(self.width, shape.general)
         self.off: frozenset[str] = frozenset()
         self.fresh: set[str] = set()
         """Names of the modules that have not learned yet."""
@@ -199,7 +203,8 @@ class DomainBank(torch.nn.Module):
         if self.shape.router == "tuned":
             return
         here = [n for n in self.names if n not in self.off]
-        self.router.solve([self.member(n).evidence for n in here], self.shape.ridge, self.shape.unknown)
+        general = self.general if self.shape.general else None
+        self.router.solve([self.member(n).evidence for n in here], self.shape.ridge, self.shape.unknown, general)
         for name in ("weight", "bias"):
             own: torch.Tensor = getattr(self.router, name).data
             whole = own.new_zeros(len(self.names), *own.shape[1:])
@@ -242,7 +247,7 @@ class DomainBank(torch.nn.Module):
         self._plan = []
         here = torch.tensor([name not in self.off for name in self.names], dtype=torch.bool, device=flat.device)
         if here.any():
-            gates = self.router.gates(self.router.scores(flat), self.shape.top_k, here)
+            gates = self.router.gates(flat, self.shape.top_k, here)
             self.seen = flat, gates
             self._plan = self._routed(gates)
 

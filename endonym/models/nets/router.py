@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 
 TEMPERATURES = tuple(2.0**k for k in range(-8, 3))
+NEVER = -1e9
+"""Score that nothing is below."""
 SMALLEST = 1e-6
 """Standard deviation below which a feature counts as constant."""
 
@@ -39,7 +41,10 @@ class Evidence(torch.nn.Module):
 
 
 class Router(torch.nn.Module):
-    """Scores of N modules from features (..., D): linear in the standardised features, 1 for what is of a module and 0 for what is not."""
+    """Scores of N modules from features (..., D): linear in the standardised features, 1 for what is of a module and 0 for what is not.
+
+    Where general texts were shown to it, they are one class more, which has no module.
+    """
 
     weight: torch.nn.Parameter
     bias: torch.nn.Parameter
@@ -47,6 +52,8 @@ class Router(torch.nn.Module):
     scale: torch.Tensor
     temperature: torch.Tensor
     threshold: torch.Tensor
+    general_weight: torch.Tensor
+    general_bias: torch.Tensor
 
     def __init__(self, number: int, width: int):
         super().__init__()
@@ -56,6 +63,8 @@ class Router(torch.nn.Module):
         self.register_buffer("scale", torch.ones(width, dtype=torch.float32))
         self.register_buffer("temperature", torch.ones((), dtype=torch.float32))
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float32))
+        self.register_buffer("general_weight", torch.zeros(width, dtype=torch.float32))
+        self.register_buffer("general_bias", torch.full((), NEVER, dtype=torch.float32))
 
     def scores(self, features: torch.Tensor) -> torch.Tensor:
         """Scores (..., N) of features (..., D), in float32 whatever the arithmetic around it."""
@@ -63,39 +72,53 @@ class Router(torch.nn.Module):
             standard = (features.float() - self.mean) / self.scale
             return torch.nn.functional.linear(standard, self.weight, self.bias)
 
-    def gates(self, scores: torch.Tensor, top_k: int, known: torch.Tensor) -> torch.Tensor:
-        """How strongly each module takes part, (..., N): the `top_k` best share 1, and none does where the best is below the threshold.
+    def floor(self, features: torch.Tensor) -> torch.Tensor:
+        """What a module must score at least to take part, (...,): the threshold, or what general text scores if that is more."""
+        with torch.autocast(features.device.type, enabled=False):
+            standard = (features.float() - self.mean) / self.scale
+            return (standard @ self.general_weight + self.general_bias).clamp(min=self.threshold)
+
+    def gates(self, features: torch.Tensor, top_k: int, known: torch.Tensor) -> torch.Tensor:
+        """How strongly each module takes part, (..., N): the `top_k` best share 1, and none does where the best is below the `floor`.
 
         `known` (N,) says which modules there are to choose from.
         """
-        scores = scores.masked_fill(~known, -torch.inf)
+        scores = self.scores(features).masked_fill(~known, -torch.inf)
         best, which = scores.topk(min(top_k, int(known.sum())), dim=-1)
         shares = torch.softmax(best / self.temperature, dim=-1)
-        shares = torch.where(best[..., :1] >= self.threshold, shares, 0.0)
+        shares = torch.where(best[..., :1] >= self.floor(features)[..., None], shares, 0.0)
         return torch.zeros_like(scores).scatter(-1, which, shares)
 
     @torch.no_grad()
-    def solve(self, evidence: Sequence[Evidence], ridge: float, unknown: float) -> None:
+    def solve(
+        self, evidence: Sequence[Evidence], ridge: float, unknown: float, general: Evidence | None = None
+    ) -> None:
         """Fit by (C + ridge I)⁻¹ over standardised features, each module counting alike; one row for each of `evidence`.
 
         Then the temperature is the one under which held texts are least surprising, and `unknown` of them fall below the threshold.
         Ridge regression on one-hot labels: Hoerl and Kennard 1970; as a router without training: DUME, arXiv 2603.29765.
         """
-        number = len(evidence)
-        self.weight.data = self.weight.new_zeros(number, len(self.mean))
-        self.bias.data = self.bias.new_full((number,), 1 / max(1, number))
-        self.threshold.fill_(-torch.inf)
-        if number < 2:
+        classes = [*evidence, *([general] if general is not None else [])]
+        number = len(classes)
+        self.weight.data = self.weight.new_zeros(len(evidence), len(self.mean))
+        self.bias.data = self.bias.new_full((len(evidence),), 1 / max(1, number))
+        self.threshold.fill_(NEVER)
+        self.general_bias.fill_(NEVER)
+        if number < 2 or not evidence:
             return
-        means = torch.stack([e.mean for e in evidence]).double()
+        means = torch.stack([e.mean for e in classes]).double()
         centre = means.mean(0)
         away = means - centre
-        covariance = torch.stack([e.covariance for e in evidence]).double().mean(0) + away.T @ away / number
+        covariance = torch.stack([e.covariance for e in classes]).double().mean(0) + away.T @ away / number
         scale = covariance.diagonal().sqrt().clamp_min(SMALLEST)
         away = away / scale
         correlation = covariance / scale / scale[:, None]
         correlation.diagonal().add_(ridge)
-        self.weight.data = torch.linalg.solve(correlation, away.T / number).T.float().contiguous()
+        weight = torch.linalg.solve(correlation, away.T / number).T.float().contiguous()
+        self.weight.data = weight[: len(evidence)].clone()
+        if general is not None:
+            self.general_weight.copy_(weight[-1])
+            self.general_bias.fill_(1 / number)
         self.mean.copy_(centre)
         self.scale.copy_(scale)
         self._calibrate(evidence, unknown)

@@ -94,7 +94,7 @@ def _gates(bank: DomainBank, features: Sequence[torch.Tensor]) -> list[torch.Ten
     here = torch.tensor([name not in bank.off for name in bank.names], device=bank.router.weight.device)
     if not here.any():
         return [torch.zeros(len(f), len(bank.names)) for f in features]
-    return [bank.router.gates(bank.router.scores(f), bank.shape.top_k, here) for f in features]
+    return [bank.router.gates(f, bank.shape.top_k, here) for f in features]
 
 
 def _of(values: Any, texts: Sequence[Text], module: str) -> Any:
@@ -172,7 +172,7 @@ def _routing(
 def _choice(bank: DomainBank, feature: torch.Tensor) -> int:
     """Number of the module that a feature (D,) is sent to, -1 for none."""
     scores = bank.router.scores(feature)
-    return int(scores.argmax()) if float(scores.max()) >= float(bank.router.threshold) else -1
+    return int(scores.argmax()) if float(scores.max()) >= float(bank.router.floor(feature)) else -1
 
 
 def tables(found: dict[str, Any]) -> list[dict[str, Any]]:

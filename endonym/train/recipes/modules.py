@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
-READS = ("declared", "model")
+READS = ("declared", "model", "general")
 
 
 class Config(FitConfig):
@@ -41,6 +41,10 @@ class Config(FitConfig):
     ridge: float = Field(0.1, gt=0, description="Ridge of the router's regression.")
     unknown: float = Field(
         0.05, ge=0, lt=1, description="Share of the modules' own texts that may count as of an unknown domain."
+    )
+    general: list[str] = Field(
+        [],
+        description="Text files of what is of no module, a text a line; the base alone then answers what is like them.",
     )
     router_rows: int = Field(200, ge=2, description="Texts of each module that the router is fitted to, at most.")
     measured: int = Field(
