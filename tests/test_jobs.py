@@ -375,3 +375,13 @@ def test_a_database_that_is_busy_for_long_fails_no_job(project, monkeypatch):
 
     patiently(write, give_up=lambda: True)
     assert next(tries) == 3 and agree(project, row.id)
+
+
+def test_a_job_whose_folder_was_deleted_is_done_again(project):
+    row = new(project)
+    jobs.claim(project.db, row.id, ME)
+    jobs.finish(project.db, row.id, "succeeded", {}, {}, {"kind": "raw", "hash": "hash", "parents": []})
+    assert new(project).id == jobs.newest_artifact(project.db, "raw") == row.id
+    shutil.rmtree(project.runs / row.folder)
+    assert jobs.newest_artifact(project.db, "raw") is None
+    assert new(project).id == row.id + 1

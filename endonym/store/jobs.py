@@ -99,11 +99,9 @@ def children(db: sqlite3.Connection, job: int) -> list[JobRow]:
 
 
 def done_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
-    """The newest job with this key that succeeded, if any."""
-    row = db.execute(
-        "SELECT * FROM jobs WHERE key = ? AND state = 'succeeded' ORDER BY id DESC LIMIT 1", (key,)
-    ).fetchone()
-    return from_row(row) if row else None
+    """The newest job with this key that succeeded and whose run folder is there; one that was deleted is done again."""
+    found = db.execute("SELECT * FROM jobs WHERE key = ? AND state = 'succeeded' ORDER BY id DESC", (key,))
+    return next((from_row(row) for row in found if (runs_of(db) / row["folder"]).is_dir()), None)
 
 
 def open_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
@@ -116,15 +114,17 @@ def open_with_key(db: sqlite3.Connection, key: str) -> JobRow | None:
 
 def newest_artifact(db: sqlite3.Connection, kind: str) -> int | None:
     """Job id of the newest artifact of `kind`."""
-    row = db.execute("SELECT job FROM artifacts WHERE kind = ? ORDER BY job DESC LIMIT 1", (kind,)).fetchone()
-    return int(row["job"]) if row else None
+    there = artifacts(db, kind)
+    return int(there[-1]["job"]) if there else None
 
 
 def artifacts(db: sqlite3.Connection, kind: str | None = None) -> list[sqlite3.Row]:
-    """Artifact rows (job, kind, hash, parents, created), oldest first."""
-    if kind is None:
-        return db.execute("SELECT * FROM artifacts ORDER BY job").fetchall()
-    return db.execute("SELECT * FROM artifacts WHERE kind = ? ORDER BY job", (kind,)).fetchall()
+    """Artifact rows (job, kind, hash, parents, created), oldest first; none whose run folder was deleted."""
+    found = db.execute(
+        "SELECT artifacts.*, jobs.folder FROM artifacts JOIN jobs ON jobs.id = artifacts.job WHERE ?1 IS NULL OR kind = ?1"
+        " ORDER BY job", (kind,),
+    )  # fmt: skip
+    return [row for row in found if (runs_of(db) / row["folder"]).is_dir()]
 
 
 def artifact_hash(db: sqlite3.Connection, job: int) -> str:
