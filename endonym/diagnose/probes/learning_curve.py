@@ -85,6 +85,8 @@ def probe(subject: Subject, cfg: Config) -> Finding:
         told = "the gain does not become smaller, so no end can be foretold: at least 4 times as much text would help"
     else:
         told = f"the curve asks for {more:.0f} times as much text until a doubling gains less than {cfg.worth:.0%}"
+    if subject.about.get("best_step") and subject.about["best_step"] == subject.about.get("steps"):
+        told += "; the run ended while it was still learning, and may not have used the text it has"
     signs = [Sign("too little", f"{text}; {told}")] if last.low > cfg.worth * points[0].value else []
     return Finding(f"{text}; {told}", [*points, *gains], signs, {"times_as_much": more})
 
@@ -120,7 +122,8 @@ def _like(subject: Subject, share: float) -> Path | None:
         settings = about.get("settings", {})
         same = all(about.get(name) == subject.about[name] for name in ("recipe", "base_hash"))
         same = same and math.isclose(_share_of(settings), wanted["data_share"])
-        same = same and {**settings, "data_share": 0} == {**wanted, "data_share": 0}
+        # A setting that one of them does not name came with a later version, in which it was left as it was.
+        same = same and all(settings.get(k, v) == v for k, v in wanted.items() if k != "data_share")
         if same and subject.job.project.ancestry(path.parent).get("chats") == own:
             return path.parent
     return None
