@@ -351,3 +351,33 @@ def test_a_run_that_hardly_learned_is_not_flagged_and_the_benchmark_says_so(tmp_
         "by_heart": 1, "flagged": 0, "once": 1, "falsely": 0,
     }  # fmt: skip
     assert {"bits/byte, train", "repeated, held out", "copied, samples"} <= report["trials"][0]["measures"].keys()
+
+
+def test_models_over_bytes_are_measured_on_documents_that_none_has_read(tmp_path, capsys):
+    import bytes as benchmark
+
+    documents = [f"{n} ሰላም ነህ። hello there, {n}. " * 12 for n in range(80)]
+    parts = benchmark.divided(documents)
+    assert sum(map(len, parts.values())) == 80 == len({text for texts in parts.values() for text in texts}) and all(
+        parts.values()
+    )
+    cut = benchmark.windows(documents)
+    assert "".join(cut) == "".join(documents) and 254 <= max(len(text.encode()) for text in cut) <= 256
+    assert benchmark.dropped(documents[0], 1) != documents[0]
+    (tmp_path / "texts.txt").write_text("\n".join(documents), encoding="utf-8")
+    settings = [f"--set={one}" for one in ("width=32", "layers=3", "trunk_width=32", "ngram_rows=64")]
+    asked = [
+        str(tmp_path / "texts.txt"),
+        "--seconds",
+        "1.5",
+        "--held",
+        "3",
+        "--only",
+        "PPMd-8",
+        "hierarchical, dynamic",
+        "--json",
+    ]
+    assert benchmark.main([*asked, *settings]) == 0
+    compressor, model = json.loads(capsys.readouterr().out)["rows"]
+    assert 0 < compressor["bits"] < 1 and 0 < model["bits"] < 8.1 and model["steps"] >= 1
+    assert model["bytes_per_chunk"] >= 1 and model["generated_bytes_per_second"] > 0
