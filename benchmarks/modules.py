@@ -133,9 +133,9 @@ def domains(number: int, epochs: int, seed: int) -> dict[str, Any]:
     model: Any = loaded.model
     bank = attach(model, Shape(router_layer=1))
     names = [f"d{n:02}" for n in range(number + 1)]
-    learned = {name: kind.texts(100, n) for n, (name, kind) in enumerate(zip(names, kinds, strict=True))}
-    held = {name: kind.texts(40, n) for n, (name, kind) in enumerate(zip(names, kinds, strict=True))}
-    unseen = general.texts(400)
+    learned = {name: kind.texts(60, n) for n, (name, kind) in enumerate(zip(names, kinds, strict=True))}
+    held = {name: kind.texts(20, n) for n, (name, kind) in enumerate(zip(names, kinds, strict=True))}
+    unseen = general.texts(200)
     found: dict[str, Any] = {}
 
     began = time.process_time()
@@ -164,7 +164,7 @@ def domains(number: int, epochs: int, seed: int) -> dict[str, Any]:
     found["texts of no domain get worse by"] = nats(loaded, unseen) / plain - 1
     ratios, earning = [], 0
     for name in names[:-1]:
-        with bank.without(name):
+        with bank.without(name, refit=False):
             lost = {n: nats(loaded, held[n]) - after[n] for n in names[:-1]}
         elsewhere = mean(lost[n] for n in names[:-1] if n != name)
         earning += lost[name] > 0

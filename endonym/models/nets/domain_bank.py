@@ -212,13 +212,15 @@ class DomainBank(torch.nn.Module):
             getattr(self.router, name).data = whole
 
     @contextmanager
-    def without(self, *names: str) -> Iterator[None]:
-        """Switch modules off inside the block: the network is the one that never had them."""
+    def without(self, *names: str, refit: bool = True) -> Iterator[None]:
+        """Switch modules off inside the block: the network is the one that never had them, or, without `refit`, its router stays as it
+        is and chooses among the others."""
         for name in names:
             self.member(name)
         before, numbers = self.off, {key: value.clone() for key, value in self.router.state_dict().items()}
         self.off = self.off | set(names)
-        self.solve()
+        if refit:
+            self.solve()
         try:
             yield
         finally:

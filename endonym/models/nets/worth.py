@@ -63,8 +63,8 @@ def read(loaded: Loaded, rows: Sequence[Sequence[int]], batch_tokens: int = 4096
 def measure(loaded: Loaded, texts: Sequence[Text]) -> dict[str, Any]:
     """Gates, routing and worth of every module on `texts`, as plain data; see `tables` for what is in it.
 
-    Worth is what is lost in bits a UTF-8 byte of the answers when a module is switched off, the router then being the one that never
-    knew it; 95 % bootstrap intervals over texts.
+    Worth is what is lost in bits a UTF-8 byte of the answers when a module is switched off and the router, as it is, chooses among the
+    others; 95 % bootstrap intervals over texts.
     """
     network: Any = loaded.model
     bank: DomainBank = network.bank
@@ -73,7 +73,7 @@ def measure(loaded: Loaded, texts: Sequence[Text]) -> dict[str, Any]:
     features = read(loaded, rows)
     gates = _gates(bank, features)
     nats = answer_nll(loaded, [t.chat for t in texts])
-    with bank.without(*bank.names):
+    with bank.without(*bank.names, refit=False):
         plain = answer_nll(loaded, [t.chat for t in texts])
     sizes = np.array([size for _, size in nats], dtype=np.float64)
     bits = np.array([n for n, _ in nats]) / math.log(2)
@@ -106,7 +106,7 @@ def _worth(
     gates: Sequence[torch.Tensor], bits: Any, sizes: Any, shares: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """What is lost without the module `name`; texts whose gates stay as they were are not computed again."""
-    with bank.without(name):
+    with bank.without(name, refit=False):
         other = _gates(bank, features)
         changed = [i for i, (a, b) in enumerate(zip(gates, other, strict=True)) if not a.equal(b)]
         off = answer_nll(loaded, [texts[i].chat for i in changed])
