@@ -259,7 +259,7 @@ def report(made: Assembled, loaded: Loaded, job: Job) -> None:
     job.log(f"unchanged, by their hashes: {', '.join(same) or 'nothing was frozen'}")
     found = measure(loaded, made.held)
     write_json(job.output / "modules.json", found)
-    idle = [m["name"] for m in found["modules"] if m["verdict"] != "earns"]
+    idle = [m["name"] for m in found["modules"] if m["verdict"] == "earns nothing"]
     if idle:
         job.event("warning", text=f"modules that earn nothing on validation texts: {', '.join(idle)}")
     job.summary(tables=tables(found), top1=found["routing"]["labelled"]["top1"], earn_nothing=idle)

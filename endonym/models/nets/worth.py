@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SHORT = 8
 """Tokens of a short prompt."""
+FEW = 5
+"""Texts of its own below which nothing is said of a module: an interval over so few is none."""
 DEAD = 0.1
 """A module that gets less than this part of an equal share of all tokens is dead."""
 
@@ -127,8 +129,8 @@ def _worth(
 
 def _verdict(texts: int, worth: dict[str, float]) -> str:
     """Whether a module earns its place: more is lost without it than chance would have."""
-    if not texts:
-        return "not measured: no text is its own"
+    if texts < FEW:
+        return f"not told: {texts} texts are its own"
     return "earns" if worth["low"] > 0 else "earns nothing"
 
 
