@@ -41,13 +41,19 @@ def trace(model: Source) -> torch.export.ExportedProgram:
     place = torch.arange(length, length + 3).expand(rows, 3).contiguous()
     any_size = torch.export.Dim.AUTO
     both = {0: any_size, 1: any_size}
-    with torch.no_grad():
-        return torch.export.export(
-            WithCache().eval(),
-            (ids, torch.ones((rows, length + 3), dtype=torch.long), place, past),
-            dynamic_shapes=(both, both, both, [{0: any_size, 2: any_size}] * len(past)),
-            strict=False,
-        )
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                WithCache().eval(),
+                (ids, torch.ones((rows, length + 3), dtype=torch.long), place, past),
+                dynamic_shapes=(both, both, both, [{0: any_size, 2: any_size}] * len(past)),
+                strict=False,
+            )
+    except Exception as error:  # of many kinds; what cannot be traced is a property of the network
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"a '{network.config.model_type}' cannot be written as one graph: {said}", "Use: endonym export merged"
+        ) from error
 
 
 def plain(model: Source) -> Any:
