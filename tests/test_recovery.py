@@ -87,7 +87,7 @@ def test_the_kernels_kill_counts_as_out_of_memory(shaky, undisturbed, monkeypatc
         with (folder / "log.txt").open("ab") as log:
             subprocess.Popen([sys.executable, "-c", code, str(home.path), str(row.id)], stdout=log, stderr=log)
 
-    monkeypatch.setattr(submitting, "_launch", launch)
+    monkeypatch.setattr(submitting, "start", launch)
     _, found, told = run(shaky, fault="killed", at=DICE.randrange(3, 12), limit=800)
     assert any("the system ended the process: out of memory" in text for text in told)
     assert same(found, undisturbed)
@@ -195,7 +195,7 @@ def test_a_worker_that_cannot_start_fails_its_job(shaky, monkeypatch):
         code = "import sys, endonym.worker as w; w.main = lambda *_: 1 / 0; w.guarded(sys.argv[1:])"
         subprocess.Popen([sys.executable, "-c", code, str(home.path), str(row.id)], stderr=subprocess.DEVNULL)
 
-    monkeypatch.setattr(submitting, "_launch", launch)
+    monkeypatch.setattr(submitting, "start", launch)
     with pytest.raises(JobError, match="could not start"):
         submit(shaky, "train", "faulty", {**FEW, "steps": 3}, wait=True)
 

@@ -22,16 +22,19 @@ class Config(lora.Config):
 
 def train(cfg: Config, data, job) -> Path:
     """Train like `lora`, with the accident."""
+    from functools import partial
+
     import torch
 
     from endonym.train import checkpoint, kept, recipe, recovery
+    from endonym.train.losses import next_token
 
     seen = {"packs": 0, "files": 0}
     happened = job.folder / "happened"
-    right, save = recipe.next_token, checkpoint.save_file
+    save = checkpoint.save_file
 
     def loss(model, batch):
-        value = right(model, batch)
+        value = next_token(model, batch)
         if not model.training or type(value) is not torch.Tensor:
             return value  # an evaluation, or the forecast, which computes nothing
         seen["packs"] += 1
@@ -55,7 +58,8 @@ def train(cfg: Config, data, job) -> Path:
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, path)
 
-    recipe.next_token, checkpoint.save_file, kept.save_file = loss, full_disk, full_disk
+    recipe.run = partial(recipe.run, loss=loss)
+    checkpoint.save_file = kept.save_file = full_disk
     from endonym.store import room
 
     room.RETRY_SECONDS = 0.05
