@@ -23,7 +23,7 @@ from endonym.train.kept import Kept
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import Shared, gathered, world
-from endonym.train.step import RECENT, adamw, mean_loss, take
+from endonym.train.step import RECENT, Taken, adamw, mean_loss, take
 
 if TYPE_CHECKING:
     from endonym.jobs.job import Job
@@ -121,18 +121,7 @@ def fit(
         state = run.state
         rows = [train.examples[i] for i in chosen]
         began = time.monotonic()
-        taken = take(
-            run.model,
-            rows,
-            run.loss,
-            run.optimizer,
-            run.weights,
-            state.step,
-            state.recent,
-            cfg,
-            bound.look,
-            state.scale,
-        )
+        taken = run.take(rows, bound.look)
         if not taken.fine and state.cursor in suspects:
             _skip(state, cursor, taken.loss, [train.origins[i] for i in chosen], job)
             continue
@@ -141,9 +130,7 @@ def fit(
             run.go_back(taken.loss)
             source = steps(rows_of, cfg.batch_size, run.state.cursor)
             continue
-        state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
-        state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + time.monotonic() - began
-        state.recent, state.scale = [*state.recent, taken.loss][-RECENT:], taken.scale
+        run.went(taken, cursor, time.monotonic() - began)
         run.report(taken.loss, total, pace.add(taken.seen))
         last, ended = state.step >= total, course.ends.get(state.step)
         if state.step % cfg.evaluate_every == 0 or last or ended:
@@ -256,6 +243,21 @@ class _Run:
         dice = torch.get_rng_state()
         self.sample(self.state.step)
         torch.set_rng_state(dice)
+
+    def take(self, rows: Sequence[Example], after_pack: Callable[[], object]) -> Taken:
+        """Take the next step on `rows`, or none where it is not credible (`step.take`)."""
+        state = self.state
+        return take(
+            self.model, rows, self.loss, self.optimizer, self.weights, state.step, state.recent, self.cfg, after_pack,
+            state.scale,
+        )  # fmt: skip
+
+    def went(self, taken: Taken, cursor: Cursor, seconds: float) -> None:
+        """Count a step that was taken, up to `cursor`."""
+        state = self.state
+        state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
+        state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + seconds
+        state.recent, state.scale = [*state.recent, taken.loss][-RECENT:], taken.scale
 
     def report(self, loss: float, total: int, rate: float) -> None:
         """Put a step into the curve and the progress."""

@@ -76,3 +76,19 @@ class FitConfig(BaseModel):
     def last_step(self) -> int:
         """The step at which a run ends that nothing stops early."""
         return min(self.steps, self.max_steps or self.steps)
+
+
+class ByteConfig(FitConfig):
+    """Settings of training a network over bytes from nothing, whatever the network is."""
+
+    ngram_rows: int = Field(8192, ge=16, description="Embeddings for the byte n-grams of each length.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of activations dropped in training.")
+    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
+    weight_decay: float = Field(
+        0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
+    )
+    max_length: int = Field(2048, ge=16, description="Longest row in bytes; a longer one goes to the ledger.")
+    batch_tokens: int = Field(
+        4096, ge=64, description="Bytes computed at once; smaller needs less memory, same result."
+    )
+    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")

@@ -13,11 +13,12 @@ from typing import Any, ClassVar
 
 import torch
 from transformers import AttentionInterface, AutoConfig, AutoModel, AutoModelForCausalLM, BltConfig, BltForCausalLM
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.blt.modeling_blt import BltModel
 
 from endonym.models.nets.chunks import BACK, Cut, by_rule, completes, counted
 from endonym.models.nets.ngrams import hashed, history
+from endonym.models.nets.over_bytes import OverBytes
 from endonym.models.nets.rows import Laid, Memory, Places, Step, rows_of
 
 INSIDE = "endonym_inside_rows"
@@ -195,11 +196,10 @@ def _cross(cross: Any, asking: torch.Tensor, asked: torch.Tensor) -> tuple[torch
     return q, k, v
 
 
-class ByteLatentForCausalLM(BltForCausalLM):
+class ByteLatentForCausalLM(OverBytes, BltForCausalLM):
     """The network with its output layer."""
 
     config_class = ByteLatentConfig
-    over_bytes = True
     _supports_attention_backend = True
     _keep_in_fp32_modules_strict = ("patcher",)
     # The patcher has an embedding and an output layer of its own.
@@ -210,36 +210,11 @@ class ByteLatentForCausalLM(BltForCausalLM):
         self.model = ByteLatent(config)
         self.post_init()
 
-    def get_decoder(self) -> ByteLatent:
-        return self.model
-
     def get_output_embeddings(self) -> torch.nn.Linear:
         return self.model.patcher.lm_head if self.model.learns_patches else self.lm_head
 
     def set_attn_implementation(self, *args: Any, **other: Any) -> None:
         """Nothing: rows never see each other here, in training and after."""
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        logits_to_keep: int = 0,
-        **other: Any,
-    ) -> CausalLMOutput:
-        """Logits (B, S, V), of the last `logits_to_keep` places alone if that is not 0; with `labels` (B, S) the mean loss as well."""
-        hidden = self.model(input_ids, attention_mask, **other).last_hidden_state
-        logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
-        loss = None
-        if labels is not None:
-            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
-        return CausalLMOutput(loss=loss, logits=logits)
-
-    def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **unused: Any
-    ) -> dict[str, Any]:
-        """All bytes again: transformers' own `generate` knows no memory for this network, `decoding` does."""
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def flops_per_token(self) -> float:
         """Floating point operations of one trained byte: six a weight that multiplies it, the inner ones' once a patch; two for the patcher's."""

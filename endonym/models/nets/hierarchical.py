@@ -15,11 +15,12 @@ from torch.nn.functional import silu
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.modeling_outputs import BaseModelOutput
 
 from endonym.models.byte_tokenizer import VOCABULARY
 from endonym.models.nets.chunks import BACK, KINDS, SURE, Cut, Router, by_rule, counted, smoothed, straight
 from endonym.models.nets.ngrams import Bytes, history
+from endonym.models.nets.over_bytes import OverBytes
 from endonym.models.nets.rows import Laid, Memory, Places, Step, rows_of, turned
 
 
@@ -222,10 +223,8 @@ class Hierarchical(HierarchicalPreTrained):
         return normed
 
 
-class HierarchicalForCausalLM(HierarchicalPreTrained, GenerationMixin):
+class HierarchicalForCausalLM(OverBytes, HierarchicalPreTrained, GenerationMixin):
     """The network with its output layer."""
-
-    over_bytes = True
 
     def __init__(self, config: HierarchicalConfig):
         super().__init__(config)
@@ -233,36 +232,11 @@ class HierarchicalForCausalLM(HierarchicalPreTrained, GenerationMixin):
         self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
-    def get_decoder(self) -> Hierarchical:
-        return self.model
-
     def get_input_embeddings(self) -> torch.nn.Module:
         return self.model.get_input_embeddings()
 
     def get_output_embeddings(self) -> Linear:
         return self.lm_head
-
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        logits_to_keep: int = 0,
-        **other: Any,
-    ) -> CausalLMOutput:
-        """Logits (B, S, V), of the last `logits_to_keep` places alone if that is not 0; with `labels` (B, S) the mean loss as well."""
-        hidden = self.model(input_ids, attention_mask, **other).last_hidden_state
-        logits = self.lm_head(hidden[:, -logits_to_keep:] if logits_to_keep else hidden)
-        loss = None
-        if labels is not None:
-            loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
-        return CausalLMOutput(loss=loss, logits=logits)
-
-    def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **unused: Any
-    ) -> dict[str, Any]:
-        """All bytes again: transformers' own `generate` knows no memory for this network, `decoding` does."""
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
 
     def flops_per_token(self) -> float:
         """Floating point operations of one trained byte: six a weight that multiplies it, the trunk's once a chunk."""

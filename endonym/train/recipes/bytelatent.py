@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from endonym.train.settings import FitConfig
+from endonym.train.settings import ByteConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
@@ -24,7 +24,7 @@ CALIBRATED_ON = 200
 """Training rows on which the threshold is set at most."""
 
 
-class Config(FitConfig):
+class Config(ByteConfig):
     """Settings of a Byte Latent Transformer from nothing."""
 
     patches: Literal["entropy", "space", "char", "fixed"] = Field(
@@ -41,24 +41,11 @@ class Config(FitConfig):
     ngrams: list[int] = Field(
         [2, 3, 4, 6], min_length=1, description="Lengths of byte n-grams that have embeddings of their own."
     )
-    ngram_rows: int = Field(8192, ge=16, description="Embeddings for each of these lengths.")
     patcher_width: int = Field(128, ge=16, multiple_of=16, description="Width of the patcher.")
     patcher_layers: int = Field(2, ge=1, description="Layers of the patcher.")
     patcher_steps: int = Field(
         0, ge=0, description="Optimiser steps of the patcher, which come first; 0 for a quarter of the others."
     )
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="Share of embeddings and attention weights dropped in training."
-    )
-    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
-    weight_decay: float = Field(
-        0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
-    )
-    max_length: int = Field(2048, ge=16, description="Longest row in bytes; a longer one goes to the ledger.")
-    batch_tokens: int = Field(
-        4096, ge=64, description="Bytes computed at once; smaller needs less memory, same result."
-    )
-    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
 
     @property
     def first_steps(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from endonym.train.settings import FitConfig
+from endonym.train.settings import ByteConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
@@ -21,7 +21,7 @@ REQUIRES = {"torch": "train", "transformers": "train"}
 LOADS = "tokenizer"
 
 
-class Config(FitConfig):
+class Config(ByteConfig):
     """Settings of training on bytes from nothing."""
 
     chunks: Literal["none", "space", "char", "fixed", "dynamic"] = Field(
@@ -40,19 +40,8 @@ class Config(FitConfig):
     ngrams: list[int] = Field(
         [2, 3, 4, 6], description="Lengths of byte n-grams that have embeddings of their own; none with []."
     )
-    ngram_rows: int = Field(8192, ge=16, description="Embeddings for each of these lengths.")
     window: int = Field(0, ge=0, description="Bytes that the layers on bytes look back, 0 for all of a row.")
     ratio_weight: float = Field(0.03, ge=0, description="Weight of the loss that holds dynamic chunks to their length.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of activations dropped in training.")
-    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
-    weight_decay: float = Field(
-        0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
-    )
-    max_length: int = Field(2048, ge=16, description="Longest row in bytes; a longer one goes to the ledger.")
-    batch_tokens: int = Field(
-        4096, ge=64, description="Bytes computed at once; smaller needs less memory, same result."
-    )
-    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
 
 
 def train(cfg: Config, data: Dataset, job: Job) -> Path:
