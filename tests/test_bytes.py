@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError, UsageError
 from endonym.export.formats import gguf, merged
 from endonym.export.parity import certify
 from endonym.export.source import Source
 from endonym.jobs.submit import submit
+from endonym.models import dialogue
 from endonym.models.generate import Sampling, answer_nll, generate_batch, stream, whole_characters
 from endonym.models.load import load_artifact, on_bytes
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
@@ -64,6 +66,26 @@ def test_a_model_over_bytes_is_trained_and_answers(project, recipe):
     assert answers[1] == [streamed.strip()]
     for (nats, size), chat in zip(answer_nll(loaded, chats), chats, strict=True):
         assert size == len(chat.answer.encode()) and 0 < nats < 8 * size
+
+
+def test_a_talk_in_the_terminal_goes_on_where_it_was(project, tmp_path, capsys, monkeypatch):
+    """Through the model that was trained last; what it has read of the conversation is not read again."""
+    monkeypatch.chdir(project.path)
+    talk = tmp_path / "talk.jsonl"
+    read: list[int] = []
+    whole = dialogue.begin
+    monkeypatch.setattr(dialogue, "begin", lambda model, prompts: read.append(len(prompts[0])) or whole(model, prompts))
+    for text in ("ba'ay", "k'op"):
+        assert main(["chat", "--keep", str(talk), "--once", text, "--max-tokens", "5", "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out.rpartition("\n{")[2].join(("{", "")))["prompt"]
+    said = [json.loads(line) for line in talk.read_text(encoding="utf-8").splitlines()]
+    assert [one["role"] for one in said] == ["user", "assistant"] * 2
+    assert asked == said[:3]
+    assert len(read) == 1
+    with talk.open("a", encoding="utf-8") as file:
+        file.write('{"role": "wizard", "content": ""}\n')
+    assert main(["chat", "--keep", str(talk), "--once", "x"]) == 4
+    assert "talk.jsonl:5" in capsys.readouterr().err
 
 
 def test_chunks_of_a_wrong_length_are_told_and_end_a_run_that_is_not_young():

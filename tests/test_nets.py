@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, BltConfig, BltForCausalLM
 
 from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer, may_follow
@@ -150,6 +151,25 @@ def test_a_byte_at_a_time_equals_all_at_once(model):
             if step == 15:
                 growing.choose(torch.tensor([3, 1, 1]))
                 rows = [list(rows[i]) for i in (3, 1, 1)]
+
+
+def test_what_was_kept_of_a_conversation_goes_on_in_another_process(model, tmp_path):
+    """Bytes that come by the handful, by one and from a file give the logits of all at once."""
+    dice = torch.Generator().manual_seed(4)
+    with torch.inference_mode():
+        ids = ids_of(TEXTS[0])[:3]
+        row = model.decoding([ids])
+        for several in (1, 7, 2, 1, 40, 3, 1, 1, 12):
+            new = torch.randint(OFFSET, OFFSET + 256, (several,), generator=dice)
+            if several == 7:
+                new = torch.tensor(ids_of("ab, cd "))
+            row.feed(new) if several == 1 else row.extend(new)
+            ids = [*ids, *new.tolist()]
+            whole = logits(model, ids)[-1]
+            assert torch.allclose(row.logits[0], whole, atol=1e-4)
+            save_file({k: v.contiguous() for k, v in row.state().items()}, tmp_path / "row.safetensors")
+            row = model.restored(load_file(tmp_path / "row.safetensors"))
+            assert row.logits[0].argmax() == whole.argmax()
 
 
 def test_saved_and_loaded_it_computes_the_same_bits(model, tmp_path):

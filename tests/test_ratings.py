@@ -58,6 +58,12 @@ def rate_all(ratings: Ratings, better: str, rater: str = "Ana") -> list[tuple[st
     return sides
 
 
+def test_what_was_shown_may_hold_any_character(ratings: Ratings):
+    item = Item("x:1", "x", {"source": "s"}, "ask\u2028more", {"base": "b\u0085", "7": "t\u2029\x0b"})
+    shown = ratings.show("ab", "Ana", item, ("base", "7"))
+    assert Ratings.read(ratings.path).shown[shown.id].texts == ("b\u0085", "t\u2029\x0b")
+
+
 def test_sides_are_drawn_items_are_repeated_and_the_rest_follows(ratings: Ratings):
     sides = Counter(rate_all(ratings, "7"))
     assert min(sides.values()) > 8

@@ -233,10 +233,12 @@ def test_only_conversations_beyond_the_most_make_room(tmp_path: Path, monkeypatc
     folder.mkdir(parents=True)
     for number in range(there):
         (folder / f"{number:032x}.jsonl").touch()
+        (folder / f"{number:032x}.base.safetensors").touch()
         os.utime(folder / f"{number:032x}.jsonl", (number, number))
     new = conversations.Conversation.begin(tmp_path)
-    left = sorted(path.stem for path in folder.iterdir() if path.stem != new.id)
-    assert left == [f"{number:032x}" for number in range(max(0, there - 9), there)]
+    for kind in (".jsonl", ".base.safetensors"):
+        left = sorted(path.name.removesuffix(kind) for path in folder.glob(f"*{kind}") if path.stem != new.id)
+        assert left == [f"{number:032x}" for number in range(max(0, there - 9), there)]
 
 
 def test_a_conversation_is_kept_for_whoever_comes_back(studio: Studio, tiny_model: Path):
@@ -244,11 +246,11 @@ def test_a_conversation_is_kept_for_whoever_comes_back(studio: Studio, tiny_mode
         client.post("/api/v1/projects", json={"name": "talk", "language": "tzh", "base": str(tiny_model)})
         client.base_url = f"{studio.base}/api/v1/projects/talk"
         ident = client.post("/conversations").json()["id"]
-        asked = {"systems": ["base", "999"], "messages": [{"role": "user", "content": "agua"}], "max_tokens": 4,
+        asked = {"systems": ["base", "999"], "messages": [{"role": "user", "content": "agua\u2028"}], "max_tokens": 4,
                  "conversation": ident}  # fmt: skip
         told = {name: data for name, data in sse(client, "POST", "/chat", json=asked) if name in ("done", "error")}
         (turn,) = client.get(f"/conversations/{ident}").json()["turns"]
-        assert (turn["text"], turn["task"], turn["systems"]) == ("agua", "", ["base", "999"])
+        assert (turn["text"], turn["task"], turn["systems"]) == ("agua\u2028", "", ["base", "999"])
         assert {"system": "base", **turn["answers"]["base"]} == told["done"]
         assert turn["answers"]["base"]["seconds"] >= 0
         assert turn["answers"]["999"]["message"] == told["error"]["message"]

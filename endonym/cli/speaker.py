@@ -15,6 +15,7 @@ from endonym.errors import MissingError, UsageError
 from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
+    from endonym.models.dialogue import Dialogues
     from endonym.models.load import Loaded
     from endonym.project import Project
     from endonym.retrieve.context import Context
@@ -53,6 +54,7 @@ class Speaker:
     context: Context
     job: int
     sampling: Any
+    dialogues: Dialogues
 
     @classmethod
     def open(cls, project: Project, args: argparse.Namespace, console: Console) -> Speaker:
@@ -61,6 +63,7 @@ class Speaker:
         console.say("loading the model ...")
         # What libraries announce to their developers is nothing that the person who talks here can act on.
         warnings.simplefilter("ignore", FutureWarning)
+        from endonym.models.dialogue import Dialogues
         from endonym.models.generate import Sampling
         from endonym.models.load import load_artifact
         from endonym.retrieve.context import Context
@@ -71,7 +74,8 @@ class Speaker:
         context = Context.load(chats, project.path)
         context.without_hints = args.no_hints
         sampling = Sampling(max_new_tokens=args.max_tokens, temperature=args.temperature, top_p=0.95, seed=args.seed)
-        return cls(load_artifact(folder), context, job, sampling)
+        loaded = load_artifact(folder)
+        return cls(loaded, context, job, sampling, Dialogues(loaded.model))
 
     def best(self, chat: Chat, num_samples: int, temperature: float, draft_votes: int) -> str:
         """The most agreed with of the greedy answer, `num_samples` others and the draft; see `models.consensus`."""
@@ -82,12 +86,17 @@ class Speaker:
         votes, rows = [draft_of(chat) * draft_votes], 1 + num_samples
         return answer_batch(self.loaded, [ids], self.sampling, num_samples, temperature, rows, further=votes)[0]
 
-    def answer(self, messages: Sequence[Message]) -> Iterator[str]:
-        """Stream the answer to `messages` in pieces of whole characters."""
+    def answer(self, messages: Sequence[Message], state: Path | None = None) -> Iterator[str]:
+        """Stream the answer to `messages` in pieces of whole characters; what a model over bytes has read is kept in the file `state`."""
         from endonym.models.generate import stream, whole_characters
 
         ids = self.loaded.renderer.prompt_ids(messages)
-        yield from whole_characters(stream(self.loaded, ids, self.sampling), self.loaded.renderer)
+        room = int(getattr(self.loaded.model.config, "max_position_embeddings", 2048))
+        if len(ids) >= room:
+            raise UsageError(f"the conversation has {len(ids)} tokens, the model takes {room}", "Begin anew: /new")
+        yield from whole_characters(
+            stream(self.loaded, ids, self.sampling, dialogues=self.dialogues, file=state), self.loaded.renderer
+        )
 
 
 def measured_samples(project: Project, job: int) -> tuple[int, float, int]:

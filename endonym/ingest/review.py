@@ -93,7 +93,7 @@ class Decisions:
         self.of: dict[str, dict[Place, Decision]] = defaultdict(dict)
         path = project / FILE
         if path.is_file():
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
                 if line.strip():
                     decision = _parsed(line, number)
                     self.of[decision.hash][decision.place] = decision

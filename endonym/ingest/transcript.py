@@ -202,7 +202,7 @@ def _filled(placed: Sequence[Said], passages: Sequence[Passage]) -> list[Said]:
 
 def _row(table: Path, name: str) -> tuple[int, str, str] | None:
     """(line, text, language) of a recording in a table with the columns `file` and `text`, and perhaps `lang`."""
-    rows = csv.reader(_text(table).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.reader(_text(table).split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [cell.strip().lower() for cell in next(rows, [])]
     if "file" not in header or "text" not in header:
         return None

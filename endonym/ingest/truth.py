@@ -48,7 +48,7 @@ def lines(path: Path) -> list[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise DataError(Problem(path.name, 0, "", "not UTF-8", "save the typed text as UTF-8")) from error
     if path.suffix == ".tsv":
-        rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = csv.reader(text.split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE)
         return [(number, "\t".join(row)) for number, row in enumerate(rows, 1) if number > 1 and row]
     return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
 

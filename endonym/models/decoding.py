@@ -18,6 +18,9 @@ class Decoding(Protocol):
     def feed(self, tokens: torch.Tensor) -> None:
         """Add one token to each row; shape (R,)."""
 
+    def extend(self, tokens: torch.Tensor) -> None:
+        """Add several tokens, shape (T,), to the one row there is, all at once."""
+
     def choose(self, rows: torch.Tensor) -> None:
         """Go on with `rows` alone, in their order; one may come several times."""
 
@@ -45,11 +48,17 @@ class _Cached:
             input_ids=ids, attention_mask=self._mask, position_ids=self._positions, past_key_values=self._cache,
             use_cache=True, logits_to_keep=1,
         ).logits[:, -1]  # fmt: skip
-        self._positions = self._positions[:, -1:] + 1
 
     def feed(self, tokens: torch.Tensor) -> None:
-        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], dim=1)
-        self._compute(tokens[:, None])
+        self._grow(tokens[:, None])
+
+    def extend(self, tokens: torch.Tensor) -> None:
+        self._grow(tokens[None])
+
+    def _grow(self, ids: torch.Tensor) -> None:
+        self._mask = torch.cat([self._mask, torch.ones_like(ids)], dim=1)
+        self._positions = self._positions[:, -1:] + 1 + torch.arange(ids.shape[1], device=ids.device)
+        self._compute(ids)
 
     def choose(self, rows: torch.Tensor) -> None:
         self._cache.batch_select_indices(rows)

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from endonym.models.byte_tokenizer import may_follow
 from endonym.models.decoding import begin
+from endonym.models.dialogue import Dialogues
 from endonym.models.load import Loaded
 from endonym.models.render import IGNORE, Renderer
 from endonym.types import Chat
@@ -156,24 +158,38 @@ def well_formed(loaded: Loaded, logits: torch.Tensor, recent: Sequence[Sequence[
 
 @torch.inference_mode()
 def stream(
-    loaded: Loaded, prompt: Sequence[int], sampling: Sampling, cancelled: Callable[[], bool] | None = None
+    loaded: Loaded,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    cancelled: Callable[[], bool] | None = None,
+    dialogues: Dialogues | None = None,
+    file: Path | None = None,
 ) -> Iterator[int]:
-    """Yield the token ids of one answer as they come, without the end marker."""
+    """Yield the token ids of one answer as they come, without the end marker.
+
+    With `dialogues`, what was read of the conversation before is not read again, and what is read now is kept, in `file` too.
+    """
     generator = torch.Generator().manual_seed(sampling.seed)
-    row, ids = None, list(prompt)
-    for _ in range(sampling.max_new_tokens):
-        if cancelled and cancelled():
-            return
-        if row is None:
-            row = begin(loaded.model, [prompt])
-        else:
-            row.feed(torch.tensor(ids[-1:], device=loaded.device))
-        recent = [ids[-PENALISED:]]
-        token = int(choose(well_formed(loaded, row.logits, recent), sampling, generator, recent)[0])
-        if token in loaded.renderer.stop_ids:
-            return
-        yield token
-        ids.append(token)
+    row, ids, read = None, list(prompt), 0
+    try:
+        for _ in range(sampling.max_new_tokens):
+            if cancelled and cancelled():
+                return
+            read = 0  # what fails while it reads is not kept
+            if row is None:
+                row = dialogues.begin(prompt, file) if dialogues else begin(loaded.model, [prompt])
+            else:
+                row.feed(torch.tensor(ids[-1:], device=loaded.device))
+            read = len(ids)
+            recent = [ids[-PENALISED:]]
+            token = int(choose(well_formed(loaded, row.logits, recent), sampling, generator, recent)[0])
+            if token in loaded.renderer.stop_ids:
+                return
+            yield token
+            ids.append(token)
+    finally:
+        if dialogues and row is not None and read:
+            dialogues.keep(ids[:read], row, file)
 
 
 def whole_characters(tokens: Iterator[int], renderer: Renderer) -> Iterator[str]:

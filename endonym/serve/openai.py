@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import threading
 import time
@@ -23,6 +22,7 @@ from endonym.errors import EndonymError, UsageError
 from endonym.serve.answer import Answer, Engine, Params, until
 from endonym.serve.guard import Guard
 from endonym.serve.requests import ChatRequest, Request, TextRequest
+from endonym.store.files import one_line
 from endonym.types import Message
 
 MAX_WAITING = 16
@@ -210,7 +210,7 @@ async def _events(
     pieces: AsyncGenerator[str | Answer, None], head: dict[str, Any], shape: Shape, usage: bool
 ) -> AsyncGenerator[bytes, None]:
     def event(data: dict[str, Any]) -> bytes:
-        return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+        return f"data: {one_line(data)}\n\n".encode()
 
     def chunk(change: dict[str, Any], finish: str | None = None) -> bytes:
         return event({**head, "choices": [{"index": 0, **change, "logprobs": None, "finish_reason": finish}]})

@@ -49,6 +49,11 @@ def whole_lines(path: Path) -> list[str]:
     return [line for line in content[:end].decode().split("\n") if line]
 
 
+def one_line(data: Any) -> str:
+    """JSON that nobody takes for several lines: what Unicode counts among line ends beside the line feed is written as escapes."""
+    return json.dumps(data, ensure_ascii=False).translate({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
+
+
 def sync(path: Path) -> None:
     """Have a file, or the names in a folder, on the disk before going on: a rename that is on it before its file loses both."""
     descriptor = os.open(path, os.O_RDONLY)

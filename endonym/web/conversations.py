@@ -21,6 +21,9 @@ MOST_BYTES = 4 << 20
 """Of one conversation from which it takes no more questions."""
 MOST_KEPT = 1000
 """Conversations of a project; beyond that, the one that was silent longest makes room."""
+STATES = ".safetensors"
+MOST_STATES = 32
+"""Files of a project with what models over bytes have read of conversations; beyond that, the oldest makes room, and is read again."""
 PATTERN = "^[0-9a-f]{32}$"
 """Of an id."""
 
@@ -38,7 +41,8 @@ class Conversation:
         folder.mkdir(parents=True, exist_ok=True)
         there = sorted(_own(folder).glob("*.jsonl"), key=lambda path: path.lstat().st_mtime)
         for path in there[: max(0, len(there) + 1 - MOST_KEPT)]:
-            path.unlink(missing_ok=True)
+            for one in (path, *folder.glob(f"{path.stem}.*{STATES}")):
+                one.unlink(missing_ok=True)
         found = cls(folder / f"{secrets.token_hex(16)}.jsonl")
         found._write("", os.O_CREAT | os.O_EXCL)
         return found
@@ -61,6 +65,9 @@ class Conversation:
         """Write down what is asked and give back the turn's id. Raises TooLargeError for a conversation that is full."""
         if self.path.stat().st_size > MOST_BYTES:
             raise TooLargeError("this conversation is as long as one can be", "Begin a new one.")
+        states = sorted(_own(self.path.parent).glob(f"*{STATES}"), key=lambda path: path.lstat().st_mtime)
+        for one in states[: max(0, len(states) - MOST_STATES)]:
+            one.unlink(missing_ok=True)
         turn = secrets.token_hex(8)
         self._line({"event": "asked", "turn": turn, **asked, "time": time.time()})
         return turn
@@ -72,7 +79,7 @@ class Conversation:
     def turns(self) -> list[dict[str, Any]]:
         """What was asked, in order, each with `answers` by system; lines that are broken are passed over."""
         found: dict[str, dict[str, Any]] = {}
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in self.path.read_text(encoding="utf-8").split("\n"):
             try:
                 one = json.loads(line)
                 if one["event"] == "asked":

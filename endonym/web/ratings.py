@@ -81,7 +81,7 @@ class Ratings:
         """The ratings in a file; lines that are broken are passed over."""
         found = cls(path)
         if found.path.is_file():
-            for number, line in enumerate(found.path.read_text(encoding="utf-8").splitlines(), 1):
+            for number, line in enumerate(found.path.read_text(encoding="utf-8").split("\n"), 1):
                 try:
                     found._take(json.loads(line), number)
                 except (ValueError, KeyError, TypeError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from endonym.store.events import Event
+from endonym.store.files import one_line
 from endonym.web.answers import STREAMED, finite
 from endonym.web.asked import ProjectId
 
@@ -61,5 +61,5 @@ async def _events(home: Any, name: str, after: int | None, request: Request) -> 
 
 
 def _event(event: Event) -> str:
-    data = json.dumps(finite(asdict(event)), ensure_ascii=False)
+    data = one_line(finite(asdict(event)))
     return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

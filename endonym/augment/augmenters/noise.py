@@ -159,7 +159,7 @@ def table(script: str) -> Confusions:
 def learned(path: Path) -> Counter[tuple[str, str]]:
     """Characters of corrected texts and what was read for them, from JSON lines with `was` and `text`; other lines say nothing."""
     counts: Counter[tuple[str, str]] = Counter()
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             row = json.loads(line)
         except ValueError:

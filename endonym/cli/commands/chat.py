@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from pathlib import Path
 
 from endonym.cli.console import Console
 from endonym.cli.parser import open_project
 from endonym.cli.speaker import Speaker, add_sampling
-from endonym.errors import EndonymError, UsageError, did_you_mean
+from endonym.errors import DataError, EndonymError, Problem, UsageError, did_you_mean
+from endonym.store.files import whole_lines
 from endonym.types import Message
 
 
@@ -16,6 +19,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `endonym chat`."""
     parser.add_argument_group("Options").add_argument(
         "--once", metavar="TEXT", help="Ask one thing, print the answer, and end."
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="Keep the conversation in FILE, and go on with the one that is there."
     )
     add_sampling(parser, temperature=0.0)
     parser.epilog = (
@@ -28,13 +34,15 @@ def run(args: argparse.Namespace, console: Console) -> None:
     """Answer once, or until the person leaves."""
     if args.once is None and console.json:
         raise UsageError("--json needs --once TEXT", 'Such as: endonym chat --once "..." --json')
+    talk = _Talk(args.keep)
     speaker = Speaker.open(open_project(args), args, console)
     if args.once is not None:
-        _turn(speaker, [], args.once, console)
+        _turn(speaker, talk, args.once, console)
         return
     tasks = ", ".join(f"/{task}" for task in speaker.context.tasks)
     console.say(f"model of job {speaker.job}. Tasks with hints: {tasks}. /new forgets, /quit ends.\n")
-    history: list[Message] = []
+    if talk.said:
+        console.say(f"{len(talk.said)} messages of before are remembered.\n")
     while True:
         try:
             line = _ask()
@@ -44,9 +52,51 @@ def run(args: argparse.Namespace, console: Console) -> None:
         if line in ("/quit", "/exit"):
             return
         if line == "/new":
-            history = []
+            talk.forget()
         elif line:
-            history = _try_turn(speaker, history, line, console)
+            _try_turn(speaker, talk, line, console)
+
+
+class _Talk:
+    """What was said so far, in a file where one is wanted: a message a line, as `{"role", "content"}`."""
+
+    def __init__(self, file: Path | None):
+        self.file = file
+        self.state = file.with_name(f"{file.name}.safetensors") if file else None
+        """Where a model over bytes keeps what it has read."""
+        self.said = [] if file is None or not file.exists() else _read(file)
+
+    def add(self, *messages: Message) -> None:
+        """Remember what was said."""
+        self.said += messages
+        if self.file:
+            with self.file.open("a", encoding="utf-8") as file:
+                for one in messages:
+                    file.write(json.dumps({"role": one.role, "content": one.content}, ensure_ascii=False) + "\n")
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.said = []
+        for file in (self.file, self.state):
+            if file:
+                file.unlink(missing_ok=True)
+
+
+def _read(file: Path) -> list[Message]:
+    """The messages in a file. Raises DataError for a line that is none."""
+    said = []
+    for number, line in enumerate(whole_lines(file), 1):
+        try:
+            one = json.loads(line)
+            said.append(
+                Message(
+                    {"user": "user", "assistant": "assistant", "system": "system"}[one["role"]], str(one["content"])
+                )
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            fix = 'a line is {"role": "user", "content": "..."}; mend it, or keep the conversation in another file'
+            raise DataError(Problem(str(file), number, "role", "this line is no message", fix)) from error
+    return said
 
 
 def _ask() -> str:
@@ -60,21 +110,20 @@ def _ask() -> str:
     return line.strip()
 
 
-def _try_turn(speaker: Speaker, history: list[Message], line: str, console: Console) -> list[Message]:
+def _try_turn(speaker: Speaker, talk: _Talk, line: str, console: Console) -> None:
     """One turn that may fail or be interrupted without ending the talk."""
     try:
-        return _turn(speaker, history, line, console)
+        _turn(speaker, talk, line, console)
     except EndonymError as error:
         console.error(error)
     except KeyboardInterrupt:
         console.say("\n(stopped)")
-    return history
 
 
-def _turn(speaker: Speaker, history: list[Message], line: str, console: Console) -> list[Message]:
-    messages = _messages(speaker, history, line)
+def _turn(speaker: Speaker, talk: _Talk, line: str, console: Console) -> None:
+    messages = _messages(speaker, talk.said, line)
     pieces = []
-    for piece in speaker.answer(messages):
+    for piece in speaker.answer(messages, talk.state):
         pieces.append(piece)
         if not console.json:
             console.stream(piece)
@@ -85,7 +134,7 @@ def _turn(speaker: Speaker, history: list[Message], line: str, console: Console)
         )
     else:
         console.stream("\n")
-    return [*history, Message("user", line), Message("assistant", text)]
+    talk.add(Message("user", line), Message("assistant", text))
 
 
 def _messages(speaker: Speaker, history: list[Message], line: str) -> list[Message]:

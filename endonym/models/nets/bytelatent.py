@@ -8,7 +8,7 @@ Shapes: T bytes of R rows laid end to end, M patches, k states a patch, D width 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -17,9 +17,9 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.blt.modeling_blt import BltModel
 
 from endonym.models.nets.chunks import BACK, Cut, by_rule, completes, counted
-from endonym.models.nets.ngrams import hashed, history
+from endonym.models.nets.ngrams import further, hashed, history
 from endonym.models.nets.over_bytes import OverBytes
-from endonym.models.nets.rows import Laid, Memory, Places, Step, rows_of
+from endonym.models.nets.rows import Laid, Memory, More, Places, Step, rows_of
 
 INSIDE = "endonym_inside_rows"
 """Name of the attention under which its layers are called."""
@@ -228,35 +228,61 @@ class ByteLatentForCausalLM(OverBytes, BltForCausalLM):
         watched = 2.0 * size(net.patcher) if net.patcher is not None else 0.0
         return 6.0 * (outer + size(net.global_transformer) / max(1, self.config.patch_size)) + watched
 
-    def decoding(self, prompts: Sequence[Sequence[int]]) -> Decoding:
-        """What follows `prompts`, a byte at a time, without computing anything twice."""
-        return Decoding(self, prompts)
+    def rows(self) -> Decoding:
+        """Rows that grow; none was read yet."""
+        return Decoding(self)
 
 
 class Decoding:
     """R rows that grow by a byte at a time; `logits` (R, V) are those of the next one."""
 
-    def __init__(self, model: ByteLatentForCausalLM, prompts: Sequence[Sequence[int]]):
+    logits: torch.Tensor
+    recent: torch.Tensor
+    open: list[list[torch.Tensor]]
+    """Of each row, the states of bytes that are in no patch yet."""
+    made: torch.Tensor
+    """(R, k, D): of each row, the patch that ended last."""
+
+    def __init__(self, model: ByteLatentForCausalLM):
         self.head, self.net = model.lm_head, model.model
         net = self.net
         self.outer = Memory(len(net.local_encoder.layers) + len(net.local_decoder.layers))
-        self.inner, self.watch = Memory(len(net.layers)), Memory(0 if net.patcher is None else len(net.patcher.layers))
-        ids = torch.tensor([i for prompt in prompts for i in prompt], device=model.device)
-        laid = Laid([len(prompt) for prompt in prompts], model.device, self.outer)
+        self.inner = Memory(len(net.layers))
+        self.watch = Memory(len(net.patcher.layers)) if net.config.patching_mode == "entropy" else None
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Compute how the rows begin."""
+        net = self.net
+        ids = torch.tensor([i for prompt in prompts for i in prompt], device=self.head.weight.device)
+        laid = Laid([len(prompt) for prompt in prompts], ids.device, self.outer)
         kept: list[torch.Tensor] = []
         hook = net.local_encoder.layers[-1].register_forward_hook(lambda layer, given, made: kept.append(made[0]))
-        hidden, inside, made = net.compute(
-            ids, laid, self.inner, self.watch if net.config.patching_mode == "entropy" else None
-        )
+        hidden, inside, made = net.compute(ids, laid, self.inner, self.watch)
         hook.remove()
         self.open = [
             list(h[~closed]) for h, closed in zip(kept[0].split(laid.lengths), inside.split(laid.lengths), strict=True)
         ]
-        """Of each row, the states of bytes that are in no patch yet."""
         self.made = made[self.inner.used.cumsum(0) - 1]
-        """(R, k, D): of each row, the patch that ended last."""
         self.recent = history(ids, laid.positions, net.back)[laid.last]
-        self.logits: torch.Tensor = self.head(hidden[laid.last])
+        self.logits = self.head(hidden[laid.last])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that is needed to go on elsewhere with the only row."""
+        (states,) = self.open
+        watch = self.watch.state("watch") if self.watch else {}
+        own = {"made": self.made, "recent": self.recent, "logits": self.logits}
+        if states:
+            own["open"] = torch.stack(states)
+        return {**self.outer.state("outer"), **self.inner.state("inner"), **watch, **own}
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.outer.restore("outer", state)
+        self.inner.restore("inner", state)
+        if self.watch:
+            self.watch.restore("watch", state)
+        self.open = [list(state.get("open", ()))]
+        self.made, self.recent, self.logits = state["made"], state["recent"], state["logits"]
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Add one byte to each row; shape (R,)."""
@@ -267,7 +293,7 @@ class Decoding:
         h = net.encode(self.recent, step)
         for row, state in zip(self.open, h, strict=True):
             row.append(state)
-        watching = Step(self.watch, every) if net.config.patching_mode == "entropy" else step
+        watching = Step(self.watch, every) if self.watch else step
         rows = net.ends(tokens, self.recent, step.positions, watching).nonzero()[:, 0]
         if watching is not step:
             watching.done()
@@ -285,11 +311,33 @@ class Decoding:
         self.logits = self.head(net.decode(h, self.made, every, step))
         step.done()
 
+    def extend(self, tokens: torch.Tensor) -> None:
+        """Add several bytes, shape (T,), to the only row."""
+        net, places = self.net, More(self.outer, len(tokens))
+        recent = further(self.recent, tokens)
+        h = net.encode(recent, places)
+        watching = More(self.watch, len(tokens)) if self.watch else places
+        ends = net.ends(tokens, recent, places.positions, watching)
+        if watching is not places:
+            watching.done()
+        inner = More(self.inner, int(ends.sum()))
+        states = torch.stack([*self.open[0], *h])
+        patch = torch.cat([ends.new_zeros(len(self.open[0]), dtype=torch.long), ends.cumsum(0) - ends.long()])
+        closed = patch < inner.num_tokens
+        made = self.made
+        if inner.num_tokens:
+            new = net.think(net.patches(states[closed], patch[closed], inner.num_tokens), inner)
+            inner.done()
+            made = torch.cat([made, new])
+        self.logits = self.head(net.decode(h, made, ends.cumsum(0), places)[-1:])
+        places.done()
+        self.open, self.made, self.recent = [list(states[~closed])], made[-1:], recent[-1:]
+
     def choose(self, rows: torch.Tensor) -> None:
         """Go on with `rows` alone, in their order; one may come several times."""
         self.outer.choose(rows)
         self.inner.choose(rows)
-        if self.watch.keys and self.net.config.patching_mode == "entropy":
+        if self.watch:
             self.watch.choose(rows)
         self.open = [list(self.open[row]) for row in rows.tolist()]
         self.recent, self.logits, self.made = self.recent[rows], self.logits[rows], self.made[rows]

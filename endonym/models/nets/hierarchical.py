@@ -6,7 +6,7 @@ Shapes: T bytes of R rows laid end to end, M chunks, D width of the outer layers
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,9 +19,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from endonym.models.byte_tokenizer import VOCABULARY
 from endonym.models.nets.chunks import BACK, KINDS, SURE, Cut, Router, by_rule, counted, smoothed, straight
-from endonym.models.nets.ngrams import Bytes, history
+from endonym.models.nets.ngrams import Bytes, further, history
 from endonym.models.nets.over_bytes import OverBytes
-from endonym.models.nets.rows import Laid, Memory, Places, Step, rows_of, turned
+from endonym.models.nets.rows import Laid, Memory, More, Places, Step, rows_of, turned
 
 
 class HierarchicalConfig(PreTrainedConfig):
@@ -246,23 +246,49 @@ class HierarchicalForCausalLM(OverBytes, HierarchicalPreTrained, GenerationMixin
         every = sum(p.numel() for p in self.parameters()) - looked_up - size
         return 6.0 * (every + size / max(1.0, self.config.chunk_bytes))
 
-    def decoding(self, prompts: Sequence[Sequence[int]]) -> Decoding:
-        """What follows `prompts`, a byte at a time, without computing anything twice."""
-        return Decoding(self, prompts)
+    def rows(self) -> Decoding:
+        """Rows that grow; none was read yet."""
+        return Decoding(self)
 
 
 class Decoding:
     """R rows that grow by a byte at a time; `logits` (R, V) are those of the next one."""
 
-    def __init__(self, model: HierarchicalForCausalLM, prompts: Sequence[Sequence[int]]):
-        self.head, self.net = model.lm_head, model.model
-        config = model.config
-        self.outer, self.chunks = Memory(config.before + config.after), Memory(config.trunk)
-        ids = torch.tensor([i for prompt in prompts for i in prompt], device=model.device)
-        laid = Laid([len(prompt) for prompt in prompts], model.device, self.outer)
+    logits: torch.Tensor
+    recent: torch.Tensor
+    kept: tuple[torch.Tensor, ...]
+    """Of each row, its state before the cut and its chunk's, (R, D)."""
+
+    def __init__(self, model: HierarchicalForCausalLM):
+        self.head, self.net, config = model.lm_head, model.model, model.config
+        self.outer = Memory(config.before + config.after)
+        self.chunks = Memory(config.trunk if self.net.cuts else 0)
+
+    def read(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Compute how the rows begin."""
+        ids = torch.tensor([i for prompt in prompts for i in prompt], device=self.head.weight.device)
+        laid = Laid([len(prompt) for prompt in prompts], ids.device, self.outer)
         hidden, self.kept = self.net.compute(ids, laid, self.chunks)
         self.recent = history(ids, laid.positions, self.net.back)[laid.last]
-        self.logits: torch.Tensor = self.head(hidden[laid.last])
+        self.logits = self.head(hidden[laid.last])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """All that is needed to go on elsewhere."""
+        kept = {f"kept.{n}": one for n, one in enumerate(self.kept)}
+        return {
+            **self.outer.state("outer"),
+            **self.chunks.state("chunks"),
+            **kept,
+            "recent": self.recent,
+            "logits": self.logits,
+        }
+
+    def restore(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.outer.restore("outer", state)
+        self.chunks.restore("chunks", state)
+        self.kept = (state["kept.0"], state["kept.1"]) if self.net.cuts else ()
+        self.recent, self.logits = state["recent"], state["logits"]
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Add one byte to each row; shape (R,)."""
@@ -289,12 +315,41 @@ class Decoding:
         step.done()
         self.logits = self.head(x)
 
+    def extend(self, tokens: torch.Tensor) -> None:
+        """Add several bytes, shape (T,), to the only row."""
+        net, places = self.net, More(self.outer, len(tokens))
+        recent = further(self.recent, tokens)
+        x, _ = net.outer_before(tokens, places, recent)
+        if net.cuts:
+            earlier, y = self.kept
+            begins, p = net.begin(x, torch.cat([earlier, x[:-1]]), recent, places.positions)
+            inner = More(self.chunks, int(begins.sum()))
+            if inner.num_tokens:
+                z = net.inner(x[begins], inner)
+                inner.done()
+                y = torch.cat([y, z.to(y.dtype) if p is None else _after(y, z, p[begins])])
+            y = y[begins.cumsum(0)]
+            self.kept = x[-1:], y[-1:]
+            x = net.outer_after(x, y, places)
+        else:
+            x = net.norm(x)
+        places.done()
+        self.recent, self.logits = recent[-1:], self.head(x[-1:])
+
     def choose(self, rows: torch.Tensor) -> None:
         """Go on with `rows` alone, in their order; one may come several times."""
         self.outer.choose(rows)
         if self.net.cuts:
             self.chunks.choose(rows)
         self.recent, self.logits, self.kept = self.recent[rows], self.logits[rows], tuple(x[rows] for x in self.kept)
+
+
+def _after(y: torch.Tensor, z: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """Chunks `z` (M, D) as `smoothed` makes them, where the chunk before them is `y` (1, D)."""
+    made = [y[0].float()]
+    for sure, chunk in zip(p.clamp(SURE, 1 - SURE), z.float(), strict=True):
+        made.append(sure * chunk + (1 - sure) * made[-1])
+    return torch.stack(made[1:]).to(y.dtype)
 
 
 AutoConfig.register(HierarchicalConfig.model_type, HierarchicalConfig, exist_ok=True)

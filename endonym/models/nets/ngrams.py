@@ -19,6 +19,12 @@ def history(ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Te
     return torch.where(positions[:, None] >= back, ids[places.clamp(min=0)], 0)
 
 
+def further(recent: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """The `history` (T, length) of `tokens` (T,) that come after the one whose own is `recent` (1, length)."""
+    ids = torch.cat([recent[0].flip(0), tokens])
+    return ids.unfold(0, recent.shape[1], 1)[1:].flip(1)
+
+
 def hashed(recent: torch.Tensor, length: int, rows: int) -> torch.Tensor:
     """Which of `rows` rows of a table the n-gram of `length` ids has that ends at each token; shape (T,).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ class OverBytes:
     over_bytes = True
     model: Any
     get_output_embeddings: Any
+    rows: Any
 
     def get_decoder(self) -> Any:
         return self.model
@@ -39,3 +41,15 @@ class OverBytes:
     ) -> dict[str, Any]:
         """All bytes again: transformers' own `generate` knows no memory for this network, `decoding` does."""
         return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def decoding(self, prompts: Sequence[Sequence[int]]) -> Any:
+        """What follows `prompts`, a byte at a time, without computing anything twice."""
+        rows = self.rows()
+        rows.read(prompts)
+        return rows
+
+    def restored(self, state: Mapping[str, torch.Tensor]) -> Any:
+        """The row whose `state` was kept."""
+        rows = self.rows()
+        rows.restore(state)
+        return rows

@@ -5,7 +5,7 @@ Shapes: T tokens of all rows, R rows, L tokens of the longest of rows that are c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol
@@ -92,6 +92,29 @@ class Memory:
         longest = int(at.max()) + 1
         return self.keys[block][rows, :, :longest], self.values[block][rows, :, :longest]
 
+    def lengthen(self, block: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put tokens of the only row, shapes (T, H, D), behind what is kept of it; returns all of that, (H, places, D)."""
+        used = int(self.used)
+        for kept, new in ((self.keys, k), (self.values, v)):
+            kept[block] = torch.cat([kept[block][:, :, :used], new.transpose(0, 1)[None]], dim=2)
+        return self.keys[block][0], self.values[block][0]
+
+    def state(self, name: str) -> dict[str, torch.Tensor]:
+        """All that is kept, under names that begin with `name`."""
+        longest = int(self.used.max()) if len(self.used) else 0
+        blocks = {
+            f"{name}.{block}.{kind}": kept[block][:, :, :longest].contiguous()
+            for kind, kept in (("keys", self.keys), ("values", self.values))
+            for block in range(len(kept))
+        }
+        return {f"{name}.used": self.used, **blocks}
+
+    def restore(self, name: str, state: Mapping[str, torch.Tensor]) -> None:
+        """Take back what `state` gave."""
+        self.used = state[f"{name}.used"]
+        for kind, kept in (("keys", self.keys), ("values", self.values)):
+            kept[:] = [state[f"{name}.{block}.{kind}"] for block in range(len(kept))]
+
     def choose(self, rows: torch.Tensor) -> None:
         """Keep `rows` alone, in their order; one may come several times."""
         self.keys, self.values = ([x[rows] for x in kept] for kept in (self.keys, self.values))
@@ -156,6 +179,27 @@ class Step:
 
     def done(self) -> None:
         self.memory.used = self.memory.used.index_add(0, self.rows, torch.ones_like(self.rows))
+
+
+class More:
+    """Several more tokens for the one row of a memory. Call `done` when all blocks have seen them."""
+
+    def __init__(self, memory: Memory, num_tokens: int):
+        self.memory, self.num_tokens = memory, num_tokens
+        self.positions = memory.used + torch.arange(num_tokens, device=memory.used.device)
+
+    def attend(
+        self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, dropout: float
+    ) -> torch.Tensor:
+        keys, values = self.memory.lengthen(block, k, v)
+        place = torch.arange(keys.shape[1], device=q.device)
+        mask = place <= self.positions[:, None]
+        if window:
+            mask = mask & (place > self.positions[:, None] - window)
+        return scaled_dot_product_attention(q.transpose(0, 1)[None], keys[None], values[None], mask)[0].transpose(0, 1)
+
+    def done(self) -> None:
+        self.memory.used = self.memory.used + self.num_tokens
 
 
 def turned(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

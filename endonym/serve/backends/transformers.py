@@ -37,8 +37,11 @@ class TransformersEngine:
     """A model in PyTorch."""
 
     def __init__(self, loaded: Loaded, name: str):
+        from endonym.models.dialogue import Dialogues
+
         self.loaded = loaded
         self.name = name
+        self._dialogues = Dialogues(loaded.model)
         self.context = int(getattr(loaded.model.config, "max_position_embeddings", 2048))
 
     def encode(self, asked: Sequence[Message] | str) -> list[int]:
@@ -50,9 +53,13 @@ class TransformersEngine:
         return ids if ids[: len(start)] == start else start + ids
 
     def generate(
-        self, asked: Sequence[Message] | str | list[int], params: Params, cancelled: Callable[[], bool] = lambda: False
+        self,
+        asked: Sequence[Message] | str | list[int],
+        params: Params,
+        cancelled: Callable[[], bool] = lambda: False,
+        file: Path | None = None,
     ) -> Answer:
-        """Start an answer."""
+        """Start an answer; what the model has read of the conversation is kept in memory, and in `file` where that is given."""
         from endonym.models import generate as generation
 
         ids = [i for i in asked if isinstance(i, int)] if isinstance(asked, list) else []
@@ -66,7 +73,7 @@ class TransformersEngine:
         answer = Answer((), len(prompt))
 
         def tokens() -> Iterator[int]:
-            for token in generation.stream(self.loaded, prompt, sampling, cancelled):
+            for token in generation.stream(self.loaded, prompt, sampling, cancelled, self._dialogues, file):
                 answer.completion_tokens += 1
                 yield token
             if answer.completion_tokens >= params.max_tokens:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -15,6 +14,7 @@ from fastapi import Path as InPath
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from endonym.store.files import one_line
 from endonym.web.answers import STREAMED, finite
 from endonym.web.aside.client import Aside, Reply
 from endonym.web.asked import SYSTEM, Body, ProjectId, Text
@@ -60,11 +60,13 @@ class Asked(Body):
 async def chat(project: ProjectId, asked: Asked, request: Request) -> StreamingResponse:
     """Answers as server-sent events: `start` (the prompt as asked), `token`, `done` (the whole answer) or `error`, each with `system`."""
     folder = request.app.state.home.folder(project)
-    keep = _kept(Conversation.of(folder, asked.conversation), asked) if asked.conversation else None
+    kept = Conversation.of(folder, asked.conversation) if asked.conversation else None
+    keep = _kept(kept, asked) if kept else None
     given = {
         "project": str(folder), "systems": list(dict.fromkeys(asked.systems)),
         "messages": [turn.model_dump() for turn in asked.messages], "task": asked.task, "direction": asked.direction,
         "retrieval": asked.retrieval, "params": asked.params(), "stops": [],
+        "kept": str(kept.path.with_suffix("")) if kept else "",
     }  # fmt: skip
     return StreamingResponse(
         _told(request.app.state.models, given, request, keep), media_type="text/event-stream", headers=STREAMED
@@ -118,7 +120,7 @@ async def _told(models: Aside, given: dict[str, Any], request: Request, keep: Ke
             elif event != "start" and keep:
                 writing.pop(system, None)
                 keep(system, {name: data[name] for name in data if name != "system"})
-            yield f"event: {names[event]}\ndata: {json.dumps(finite(data), ensure_ascii=False)}\n\n"
+            yield f"event: {names[event]}\ndata: {one_line(finite(data))}\n\n"
         yield "event: end\ndata: {}\n\n"
     finally:
         if keep:

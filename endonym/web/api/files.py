@@ -149,7 +149,7 @@ def _found(project: Project) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").split("\n"):
         try:
             one = json.loads(line)
         except ValueError:  # half a line, left by a kill

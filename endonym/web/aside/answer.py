@@ -35,11 +35,13 @@ def chat(
     retrieval: bool,
     params: dict[str, Any],
     stops: list[str],
+    kept: str = "",
 ) -> Events:
     """Answer with each system: `base` or the number of a training job, or without a project the name of a model of the catalog.
 
     Yields `start` with the prompt as it is asked, `token` with text, `end` with the whole answer, or `problem`, each with its
-    `system`; then `done`. With a task, the last message is the text it is about, and the prompt the one of training.
+    `system`; then `done`. With a task, the last message is the text it is about, and the prompt the one of training. What models over
+    bytes have read is kept in files whose names begin with `kept`.
     """
     home = Project(project) if project else None
     asked = tuple(Message(turn["role"], turn["content"]) for turn in messages)
@@ -52,7 +54,8 @@ def chat(
             room = engine.context - len(ids)
             if room < 1:
                 raise UsageError(f"the prompt has {len(ids)} tokens, the model takes {engine.context}", "Shorten it.")
-            answer = engine.generate(ids, Params(**params).within(room))
+            file = Path(f"{kept}.{system}.safetensors") if kept else None
+            answer = engine.generate(ids, Params(**params).within(room), file=file)
         except EndonymError as error:
             yield "problem", _problem(system, error)
             continue
