@@ -268,10 +268,11 @@ def test_a_range_of_layers_is_checked_as_in_lora(project):
 
 @needs_bitsandbytes
 def test_nothing_is_fetched_when_bitsandbytes_is_imported(tmp_path):
-    """On some processors it asks the package `kernels` for code from the network, and peft imports it for every adapter."""
+    """On some processors it asks the package `kernels` for code from the network; peft imports it for every adapter where it can."""
     (tmp_path / "kernels.py").write_text("print('asked')\n", encoding="utf-8")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from endonym.models import packed;"
-    code += "packed.preload(); import peft; assert 'bitsandbytes' in sys.modules; import kernels"
+    code += "packed.import_peft(); assert 'bitsandbytes' not in sys.modules;"
+    code += "packed.import_bitsandbytes(); assert 'bitsandbytes' in sys.modules; import kernels"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # Asked for once, by the last line.
     assert (done.returncode, done.stdout, done.stderr) == (0, "asked\n", "")

@@ -6,6 +6,7 @@ the products. Results equal theirs up to rounding, which a test holds.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,11 +18,10 @@ def speed_up(model: torch.nn.Module) -> int:
 
     Layers with dropout, DoRA, a bias or several adapters keep the forward they have.
     """
-    from peft.tuners.lora import Linear
-
+    lora: Any = sys.modules.get("peft.tuners.lora")  # not imported, there is none of its layers
     replaced = 0
     for module in model.modules():
-        if isinstance(module, Linear) and _is_plain(module):
+        if lora is not None and isinstance(module, lora.Linear) and _is_plain(module):
             name = module.active_adapters[0]
             module.forward = partial(  # type: ignore[method-assign]
                 _adapter_forward, module.base_layer, module.lora_A[name], module.lora_B[name], module.scaling[name]

@@ -14,7 +14,7 @@ from endonym.models.descent import descend
 from endonym.models.generate import decoder
 from endonym.models.load import Loaded
 from endonym.models.needs import TRIAL_RANK, TRIAL_TOKENS
-from endonym.models.packed import preload
+from endonym.models.packed import import_peft
 from endonym.models.render import IGNORE, Example
 from endonym.types import Chat
 
@@ -75,7 +75,7 @@ def learn(
 
 
 def _with_adapters(network: Any, rank: int) -> Any:
-    preload()
+    import_peft()
     from peft import LoraConfig, PeftModel, get_peft_model
 
     if isinstance(network, PeftModel):

@@ -81,7 +81,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     if rounding is not None and not stays:
         packed.make_whole(model, chosen)
     if adapter is not None:
-        packed.preload()
+        packed.import_peft()
         from peft import PeftModel
 
         if not (adapter / "adapter_config.json").is_file():

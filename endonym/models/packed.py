@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -172,22 +173,38 @@ def _unpack(
 
 
 def _library() -> Any:
-    preload()
+    import_bitsandbytes()
     from bitsandbytes import functional
 
     return functional
 
 
-def preload() -> None:
-    """Import bitsandbytes where it is installed; peft would, and with the package `kernels` at hand that fetches code from the network."""
-    if "bitsandbytes" in sys.modules or importlib.util.find_spec("bitsandbytes") is None:
-        return
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    hidden = "kernels" not in sys.modules
-    if hidden:
-        sys.modules["kernels"] = None  # type: ignore[assignment]
+def import_bitsandbytes() -> None:
+    """Import it without the package `kernels`: with that at hand it fetches code from the network."""
+    if "bitsandbytes" not in sys.modules:
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        with _hidden("kernels"):
+            import bitsandbytes  # noqa: F401
+
+
+def import_peft() -> None:
+    """Import peft as if bitsandbytes were not installed: it would import it, which takes a second, for layers not used here."""
+    if "peft" not in sys.modules:
+        with _hidden("bitsandbytes"):
+            from peft import import_utils
+
+            import_utils.is_bnb_available()  # it remembers that there is none
+            import_utils.is_bnb_4bit_available()
+
+
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """Have no module of this name meanwhile; one that was imported is there again afterwards."""
+    kept = sys.modules.get(name)
+    sys.modules[name] = None  # type: ignore[assignment]
     try:
-        import bitsandbytes  # noqa: F401
+        yield
     finally:
-        if hidden:
-            del sys.modules["kernels"]
+        del sys.modules[name]
+        if kept is not None:
+            sys.modules[name] = kept

@@ -57,9 +57,9 @@ def network(cfg: Config) -> Build:
 
     def build(loaded: Loaded) -> Any:
         from endonym.models.adapters import speed_up
-        from endonym.models.packed import preload
+        from endonym.models.packed import import_peft
 
-        preload()
+        import_peft()
         from peft import LoraConfig, get_peft_model
 
         layers = _layers(cfg, loaded.model.config.get_text_config().num_hidden_layers)
