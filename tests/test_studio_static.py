@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import endonym.web
+from endonym import plugins
 from endonym.data import languages
 from endonym.web.pages import strings
 
@@ -75,6 +76,11 @@ def test_every_language_says_everything(lang: str):
     for key, said in english.items():
         assert set(re.findall(r"\{\w+\}", other[key])) == set(re.findall(r"\{\w+\}", said)), key
         assert other[key].strip(), key
+
+
+def test_every_recipe_has_a_name():
+    named = json.loads((STRINGS / "en.json").read_text(encoding="utf-8"))["recipes"]
+    assert named.keys() == {"teach", *plugins.available("recipe")}
 
 
 def test_every_sentence_the_pages_ask_for_is_there():

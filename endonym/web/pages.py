@@ -17,7 +17,9 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from endonym import plugins
 from endonym.data import languages
+from endonym.jobs.stage import sentence
 from endonym.teach.settings import Config
 from endonym.teach.told import sentences
 from endonym.web.errors import answer
@@ -118,9 +120,12 @@ def strings(lang: str) -> dict[str, Any]:
 
 
 def _of_the_program() -> dict[str, Any]:
-    """What the program itself says in English: the parts of the steps' sentences, and what the settings of `teach` are for."""
+    """What the program itself says in English: the parts of the steps' sentences, what each recipe does, and what the settings of
+    `teach` are for."""
     fields = Config.model_fields.items()
-    return {"said": sentences(), "help_teach": {field.alias or name: field.description for name, field in fields}}
+    recipes = {"teach": sentence("teach")} | {name: one.help for name, one in plugins.available("recipe").items()}
+    settings = {field.alias or name: field.description for name, field in fields}
+    return {"said": sentences(), "recipes_text": recipes, "help_teach": settings}
 
 
 def _as_script(data: Any) -> Markup:

@@ -22,7 +22,7 @@ export async function events(answer, take) {
 
 function Answer({ name, said, lang }) {
   return html`<div class="card stack tight" aria-busy=${String(Boolean(said?.writing))}><p class="tag"><bdi>${name}</bdi></p>
-    ${said?.problem ? html`<${Trouble} problem=${said.problem} />` : html`<${Text} text=${said?.text || (said?.writing ? "" : t("frame.nothing"))} lang=${lang} cls=${said?.writing ? "writing" : ""} />`}
+    ${said?.problem ? html`<${Trouble} problem=${said.problem} />` : html`<${Text} text=${said?.text.trim() || (said?.writing ? "" : t("frame.nothing"))} lang=${lang} cls=${said?.writing ? "writing" : ""} />`}
     ${said?.done && html`<p class="small quiet">${[said.done.seconds !== undefined ? duration(said.done.seconds) : "", said.done.completion_tokens !== undefined ? t("chat.tokens", { n: said.done.completion_tokens }) : ""].filter(Boolean).join(" · ")}</p>`}
     ${said?.done?.passages?.length > 0 && html`<details><summary class="small">${t("chat.passages", { n: said.done.passages.length })}</summary><ul class="stack tight">${said.done.passages.map((one) => html`<li class="small"><${Text} text=${one.text ?? one} /></li>`)}</ul></details>`}</div>`;
 }
@@ -42,7 +42,10 @@ function Talk({ list, conversation, keep, before }) {
     event?.preventDefault();
     if (!text.trim() || busy) return;
     const asked = { text: text.trim(), task, direction, systems, answers: Object.fromEntries(systems.map((one) => [one, { text: "", writing: true }])) };
-    const earlier = task === "translate" ? [] : turns.filter((one) => one.task === task).slice(-3).flatMap((one) => [{ role: "user", content: one.text }, { role: "assistant", content: one.answers[systems[systems.length - 1]]?.text ?? "" }]).filter((one) => one.content);
+    // As much of the talk as leaves room in a small model: what stays the same in front is not read again.
+    let room = 1500;
+    const before = task === "translate" ? [] : turns.filter((one) => one.task === task).reverse().map((one) => [{ role: "user", content: one.text }, { role: "assistant", content: one.answers[systems[systems.length - 1]]?.text.trim() ?? "" }]);
+    const earlier = before.filter((pair) => (room -= new TextEncoder().encode(pair[0].content + pair[1].content).length) >= 0).reverse().flat().filter((one) => one.content);
     set((old) => [...old, asked]); type(""); wait(true);
     stop.current = new AbortController();
     try {

@@ -108,7 +108,7 @@ export default function Train() {
     const recipes = all.filter((one) => ["teach", "train"].includes(one.verb) && one.schema).map((one) => ({ ...one, name: one.plugin || one.verb })).sort((a, b) => ORDER.indexOf(b.name) - ORDER.indexOf(a.name));
     const recipe = recipes.find((one) => one.name === chosen) ?? recipes[0];
     if (about.data && !about.data.sources && !about.data.artifacts.split) return html`<${Empty} title=${t("train.nothing")} text=${t("train.nothing_text")} to="material" action=${t("nav.material")} />`;
-    return html`<div class="stack"><${Field} label=${t("train.recipe")} help=${recipe.help}>${(id, told) => html`<select id=${id} aria-describedby=${told} value=${recipe.name} onChange=${(event) => { forget("{}"); forgetPreset(""); choose(event.target.value); }}>${recipes.map((one) => html`<option value=${one.name}>${called("recipes", one.name)}</option>`)}</select>`}<//>
+    return html`<div class="stack"><${Field} label=${t("train.recipe")} help=${called("recipes_text", recipe.name) === recipe.name ? recipe.help : called("recipes_text", recipe.name)}>${(id, told) => html`<select id=${id} aria-describedby=${told} value=${recipe.name} onChange=${(event) => { forget("{}"); forgetPreset(""); choose(event.target.value); }}>${recipes.map((one) => html`<option value=${one.name}>${called("recipes", one.name)}</option>`)}</select>`}<//>
       ${about.data && html`<${Base} base=${about.data.base} changed=${changed} />`}
       <${Form} recipe=${recipe} key=${`${recipe.name} ${about.data?.base} ${turn}`} /></div>`;
   }}<//></div>`;
