@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from endonym.export.parity import certify
 from endonym.export.source import Source
 from endonym.jobs.submit import submit
 from endonym.models import dialogue
+from endonym.models.byte_tokenizer import OFFSET
 from endonym.models.generate import Sampling, answer_nll, generate_batch, stream, whole_characters
 from endonym.models.load import load_artifact, on_bytes
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
@@ -30,6 +32,7 @@ from endonym.train.chunked import Chunked
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
 from endonym.train.network import ready
+from endonym.train.noise import characters, course, noisy
 from endonym.train.recipes import bytelatent, hierarchical
 from endonym.types import Chat, Message
 
@@ -130,9 +133,9 @@ def test_chunks_of_a_wrong_length_are_told_and_end_a_run_that_is_not_young():
 @pytest.mark.parametrize("dies_at", [2, 4])
 @pytest.mark.parametrize("recipe", [hierarchical, bytelatent])
 def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, recipe, dies_at):
-    """With dropout and a router, or with a patcher that learned first."""
+    """With dropout, a router, noise and a running mean, or with a patcher that learned first."""
     own = (
-        {"chunks": "dynamic"}
+        {"chunks": "dynamic", "noise": 0.3, "ema": 0.5}
         if recipe is hierarchical
         else {"patcher_width": 16, "patcher_layers": 1, "patcher_steps": 3}
     )
@@ -165,7 +168,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, recipe,
             bytelatent.learn_patches(
                 model, lambda own, part: fit(model, data, examples, loss, own, job, part=part), cfg, (data, (), ()), job
             )
-        fit(model, data, examples, loss, cfg, job, sample)
+        fit(model, data, examples, loss, cfg, job, sample, course=course(cfg))
         return {**model.state_dict(), "threshold": torch.tensor(getattr(model.config, "patching_threshold", 0.0))}
 
     whole = run(tmp_path / "whole")
@@ -206,3 +209,27 @@ def test_an_export_of_a_model_over_bytes_answers_as_it_does(tmp_path):
     assert found["max_logit_gap"] == 0.0 and found["text"]["identical"] == 2
     with pytest.raises(UsageError, match="GGUF export knows the Llama family"):
         gguf.export(source, gguf.Config(), tmp_path)
+
+
+def test_noise_is_of_whole_characters_and_what_is_learned_stays_right():
+    """Marks stay, the rest is UTF-8; where a character is read wrongly the right one is told from what is before it; a third are gone."""
+    loaded = on_bytes(Path())
+    text = "Ñandú ሰላም ለዓለም, kiosk! " * 40
+    start, ids = loaded.renderer.prompt_ids(()), loaded.renderer.answer_ids(text)
+    example = Example([*start, *ids], [IGNORE] * len(start) + ids)
+    seen = [noisy(example, 0.3, random.Random(seed)) for seed in range(30)]
+    assert seen == [noisy(example, 0.3, random.Random(seed)) for seed in range(30)]
+    changed = [e for e in seen if e != example]
+    assert 5 < len(changed) < 25
+    lengths = []
+    for one in changed:
+        assert one.ids[: len(start)] == start and len(one.ids) == len(one.labels)
+        read = bytes(i - OFFSET for i in one.ids[len(start) :]).decode()
+        lengths.append(len(read) / len(text))
+        rest = iter(text)
+        told = [one.ids[b:e] if one.labels[b] == one.ids[b] else None for b, e in characters(one.ids)]
+        assert all(bytes(i - OFFSET for i in char).decode() in rest for char in told if char and len(char) == 1)
+        for first, last in characters(one.ids):
+            wrong = one.ids[first:last] != one.labels[first:last]
+            assert not wrong or set(one.labels[first + 1 : last]) <= {IGNORE}
+    assert sum(lengths) / len(lengths) == pytest.approx(0.9, abs=0.02)

@@ -208,7 +208,7 @@ def test_a_step_whose_checkpoint_was_damaged_is_saved_anew(tmp_path, file):
 
     def save(step: int) -> Path:
         state = checkpoint.State(step=step, best_step=step - 1)
-        return checkpoint.save(tmp_path, state, checkpoint.collected(weights, optimizer))
+        return checkpoint.save(tmp_path, state, checkpoint.collected(weights, optimizer, {}))
 
     save(1)
     damaged = save(2) / file

@@ -17,6 +17,7 @@ from endonym.train import attention as packed
 from endonym.train import checkpoint
 from endonym.train.batches import Cursor, micro_batches, order, pack, steps, together
 from endonym.train.fit import Rows, fit
+from endonym.train.kept import RunningMean
 from endonym.train.losses import CHUNK_BYTES, _LinearLoss, next_token
 from endonym.train.network import attention, drop_attention, ready
 from endonym.train.settings import FitConfig
@@ -301,12 +302,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
     for step in (1, 2):
         with torch.no_grad():
             weights["w"].fill_(float(step))
-        checkpoint.save(tmp_path, checkpoint.State(step=step), checkpoint.collected(weights, optimizer))
+        checkpoint.save(tmp_path, checkpoint.State(step=step), checkpoint.collected(weights, optimizer, {}))
     damaged = checkpoint.newest(tmp_path) / "weights.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x01")
     found = checkpoint.newest(tmp_path)
     assert found.name == "step-00000001"
-    state = checkpoint.load(found, weights, optimizer)
+    state = checkpoint.load(found, weights, optimizer, {})
     assert state.step == 1
     assert weights["w"].tolist() == [1.0, 1.0, 1.0]
 
@@ -414,6 +415,41 @@ def test_a_killed_run_goes_on_to_the_same_mean_of_weights(tiny_model, tmp_path, 
         _fitted(tiny_model, tmp_path / "broken", dies_at, loss=_pulled, **HIGH)
     resumed, found, _ = _fitted(tiny_model, tmp_path / "broken", loss=_pulled, **HIGH)
     assert expected.averaged == found.averaged == 5
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_running_mean_of_the_weights_is_kept_where_it_is_better(tiny_model, tmp_path):
+    """As the weights dance about their place, their mean comes nearer to it; it is the mean that the rule says."""
+    settings = {**HIGH, "average": 0, "ema": 0.8}
+    weights, result, job = _fitted(tiny_model, tmp_path, loss=_pulled, **settings)
+    assert result.running_mean and result.best_loss == min(job.curves["mean_valid_loss"].values())
+    assert result.best_loss < min(job.curves["valid_loss"].values())
+    kept = load_file(tmp_path / "checkpoints" / f"best-{result.best_step:08d}.safetensors")
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights.items())
+    off = _fitted(tiny_model, tmp_path / "off", loss=_pulled, **{**settings, "ema": 0.0})
+    assert not off[1].running_mean and off[2].curves["valid_loss"] == job.curves["valid_loss"]
+
+
+def test_the_running_mean_is_what_its_rule_says():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    mean = RunningMean({"w": weight}, 0.3)
+    with torch.no_grad():
+        weight.fill_(1.0)
+    mean.follow(1)  # keeps 2/11 of 0
+    mean.follow(20)  # keeps 0.3
+    assert torch.allclose(mean.weights["w"], torch.tensor([1 - 2 / 11 * 0.3]))
+    with mean.inside():
+        assert torch.allclose(weight, torch.tensor([1 - 2 / 11 * 0.3]))
+    assert weight.item() == 1.0 and not RunningMean({"w": weight}, 0.0).weights
+
+
+def test_a_killed_run_goes_on_to_the_same_running_mean(tiny_model, tmp_path):
+    settings = {**HIGH, "average": 0, "ema": 0.8}
+    whole, expected, _ = _fitted(tiny_model, tmp_path / "whole", loss=_pulled, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        _fitted(tiny_model, tmp_path / "broken", 50, loss=_pulled, **settings)
+    resumed, found, _ = _fitted(tiny_model, tmp_path / "broken", loss=_pulled, **settings)
+    assert expected.running_mean and found.running_mean
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 

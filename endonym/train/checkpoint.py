@@ -28,6 +28,8 @@ class State:
     cursor: Cursor = field(default_factory=Cursor)
     best_loss: float = float("inf")
     best_step: int = 0
+    best_is_mean: bool = False
+    """Whether the best weights are the running mean of that step."""
     evaluations_without_gain: int = 0
     learned_tokens: int = 0
     tokens: int = 0
@@ -48,14 +50,17 @@ Files = Mapping[str, Mapping[str, torch.Tensor]]
 """The tensors of a checkpoint by file and name."""
 
 
-def collected(weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> Files:
-    """What a checkpoint holds of the trained `weights`, the optimiser and the random generators; the first of several devices has it
-    whole, and all must ask at once."""
-    return {
+def collected(
+    weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer, mean: Mapping[str, torch.Tensor]
+) -> Files:
+    """What a checkpoint holds of the trained `weights`, their running `mean` where one is kept, the optimiser and the random generators;
+    the first of several devices has it whole, and all must ask at once."""
+    files = {
         "weights": gathered(weights),
         "optimizer": gathered(_optimizer_tensors(optimizer, list(weights))),
         "random": _random_states(),
     }
+    return {**files, "mean": gathered(mean)} if mean else files
 
 
 def save(folder: Path, state: State, files: Files) -> Path:
@@ -135,11 +140,17 @@ def _states(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def load(path: Path, weights: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer) -> State:
-    """Put a checkpoint back into `weights` (in place), the optimiser and the random generators; returns its state."""
-    with torch.no_grad():
-        for name, tensor in load_file(path / "weights.safetensors").items():
-            weights[name].copy_(like(tensor, weights[name]))
+def load(
+    path: Path,
+    weights: Mapping[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    mean: Mapping[str, torch.Tensor],
+) -> State:
+    """Put a checkpoint back into `weights` and `mean` (in place), the optimiser and the random generators; returns its state."""
+    for file, tensors in (("weights", weights), ("mean", mean)):
+        with torch.no_grad():
+            for name, tensor in load_file(path / f"{file}.safetensors").items() if tensors else ():
+                tensors[name].copy_(like(tensor, tensors[name]))
     _restore_optimizer(optimizer, weights, load_file(path / "optimizer.safetensors"))
     states = load_file(path / "random.safetensors")
     # A checkpoint of fewer devices has none for the others: they go on with their own.

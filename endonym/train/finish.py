@@ -67,6 +67,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         "best_step": result.best_step,
         "best_valid_loss": result.best_loss,
         "averaged": result.averaged,
+        "running_mean": result.running_mean,
         "train_loss": None if math.isnan(result.train_loss) else result.train_loss,
         "bytes_per_token": dict(zip(("loss", "valid_loss", "train_loss"), result.bytes_per_token, strict=True)),
         "vocabulary": len(loaded.tokenizer),

@@ -19,7 +19,7 @@ from endonym.train import checkpoint, recovery
 from endonym.train.batches import Cursor, Loss, order, steps
 from endonym.train.checkpoint import State
 from endonym.train.held import Bound, peak_bytes
-from endonym.train.kept import Kept
+from endonym.train.kept import Kept, RunningMean
 from endonym.train.network import recompute
 from endonym.train.settings import FitConfig
 from endonym.train.sharded import Shared, gathered, world
@@ -48,12 +48,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class Course:
-    """What a run does besides taking rows in random order."""
+    """What a run does besides taking rows as they are in random order."""
 
     rows_of: Callable[[int], list[int]] | None = None
     """Row numbers of an epoch in their order; must depend on nothing but the epoch. None is random order."""
     ends: Mapping[int, Callable[[], object]] = field(default_factory=dict)
     """What is done at the end of these steps, which are evaluated before and saved after."""
+    disturbed: Callable[[Example, str], Example] = lambda example, place: example
+    """How a row is seen at a place of the run; must depend on nothing else."""
 
 
 RANDOM = Course()
@@ -74,6 +76,8 @@ class Fitted:
     """Where the rows come from that were passed over because their loss was not credible."""
     averaged: int
     """How many evaluations' weights the kept ones are the mean of; 0 when those of the best step were better."""
+    running_mean: bool
+    """Whether the kept weights are the running mean of the best step."""
     learned_tokens: int
     tokens: int
     """Tokens the network has seen in training, interruptions included."""
@@ -119,7 +123,8 @@ def fit(
     while run.state.step < total and not stopped and not cancelled:
         chosen, cursor = next(source)
         state = run.state
-        rows = [train.examples[i] for i in chosen]
+        place = f"{state.cursor.epoch}:{state.cursor.row}"
+        rows = [course.disturbed(train.examples[i], f"{place}:{n}") for n, i in enumerate(chosen)]
         began = time.monotonic()
         taken = run.take(rows, bound.look)
         if not taken.fine and state.cursor in suspects:
@@ -168,6 +173,7 @@ class _Run:
         self.curves = f"{part}/" if part else ""
         self.room = Room(job.folder, self.recovered, job.cancelled)
         self.best, self.recent = Kept("best", self.folder, self.weights), Kept("recent", self.folder, self.weights)
+        self.mean = RunningMean(self.weights, cfg.ema)
         self.state = State()
 
     def begin(self) -> None:
@@ -185,7 +191,7 @@ class _Run:
     def save(self) -> Path:
         """Write a checkpoint, then delete what no checkpoint can ask for any more."""
 
-        files = checkpoint.collected(self.weights, self.optimizer)
+        files = checkpoint.collected(self.weights, self.optimizer, self.mean.weights)
 
         def write() -> Path:
             saved = self.room.run("the checkpoint", lambda: checkpoint.save(self.folder, self.state, files))
@@ -211,30 +217,42 @@ class _Run:
         """Take everything from the newest checkpoint that is whole; False where there is none."""
         found = world().first(lambda: checkpoint.newest(self.folder))
         if found is not None:
-            self.state = checkpoint.load(Path(found), self.weights, self.optimizer)
+            self.state = checkpoint.load(Path(found), self.weights, self.optimizer, self.mean.weights)
         return found is not None
 
     def evaluate(self) -> None:
         """Measure the validation loss, keep the weights that want keeping, and show samples."""
         state, cfg = self.state, self.cfg
-        value = mean_loss(self.model, self.valid, self.loss, cfg.batch_tokens)
-        self.job.metric(f"{self.curves}valid_loss", value, state.step)
+        value = self._measured("valid_loss")
+        said, of_mean = f"step {state.step}: validation loss {value:.4f}", False
+        if self.mean.weights:
+            with self.mean.inside():
+                smooth = self._measured("mean_valid_loss")
+            said += f", of the running mean {smooth:.4f}"
+            value, of_mean = min(value, smooth), smooth < value
         better = value < state.best_loss
         if better:
             state.best_loss, state.best_step, state.evaluations_without_gain = value, state.step, 0
-            self._keep(self.best, "the best model so far")
+            state.best_is_mean = of_mean
+            self._keep(self.best, "the best model so far", self.mean.weights if of_mean else self.weights)
         else:
             state.evaluations_without_gain += 1
         if cfg.average:
-            self._keep(self.recent, "the model of this evaluation")
-        self.job.log(f"step {state.step}: validation loss {value:.4f}" + (" (best so far)" if better else ""))
+            self._keep(self.recent, "the model of this evaluation", self.weights)
+        self.job.log(said + (" (best so far)" if better else ""))
         if self.sample is not None:
             with self.shared.whole():
                 world().first(self._show)
 
-    def _keep(self, kept: Kept, what: str) -> None:
-        """Write the weights as they are now to a file of their own."""
-        weights = gathered(self.weights)
+    def _measured(self, curve: str) -> float:
+        """The validation loss of the weights as they are now, put into a curve."""
+        value = mean_loss(self.model, self.valid, self.loss, self.cfg.batch_tokens)
+        self.job.metric(f"{self.curves}{curve}", value, self.state.step)
+        return value
+
+    def _keep(self, kept: Kept, what: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write weights to a file of their own."""
+        weights = gathered(tensors)
         world().first(lambda: self.room.run(what, lambda: kept.keep(self.state.step, weights)))
 
     def _show(self) -> None:
@@ -258,6 +276,7 @@ class _Run:
         state.step, state.cursor, state.learned_tokens = state.step + 1, cursor, state.learned_tokens + taken.learned
         state.tokens, state.seconds = state.tokens + taken.seen, state.seconds + seconds
         state.recent, state.scale = [*state.recent, taken.loss][-RECENT:], taken.scale
+        self.mean.follow(state.step)
 
     def report(self, loss: float, total: int, rate: float) -> None:
         """Put a step into the curve and the progress."""
@@ -306,7 +325,7 @@ class _Run:
         state = self.state
         return Fitted(
             state.step, state.best_step, best_loss, cancelled, rate, peak_bytes(), state.skipped, averaged,
-            state.learned_tokens, state.tokens, state.seconds, train_loss, train.bytes_per_token,
+            state.best_is_mean and not averaged, state.learned_tokens, state.tokens, state.seconds, train_loss, train.bytes_per_token,
         )  # fmt: skip
 
 

@@ -261,11 +261,13 @@ def forecast(network: Any, rows: Rows, valid: Sequence[Example], loss: Loss, cfg
     gpus = count(cfg.devices) if where.type == "cuda" else 1
     trained = [p for p in network.parameters() if p.requires_grad]
     learned = sum(p.numel() * p.element_size() for p in trained)
+    if cfg.ema:
+        memory = replace(memory, optimizer=memory.optimizer + learned // count(cfg.devices))
     whole = sum(p.numel() * p.element_size() for p in network.parameters())
     return Forecast(
         device=where.type, memory=memory, free_bytes=available_bytes(), steps=total,
         seconds=per_token * (total * per_step + evaluated) / (USED * product_speed(arithmetic(network), where)) / gpus,
-        checkpoint_bytes=(KEEP + 1) * (learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
+        checkpoint_bytes=(KEEP + 1) * ((1 + bool(cfg.ema)) * learned + 8 * sum(p.numel() for p in trained)) + (2 + cfg.average) * learned,
         model_bytes=learned if hasattr(network, "peft_config") else whole, tokens_per_step=per_step,
     )  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""Weights of single steps on disk, so that an interruption does not lose the best ones, or those to be averaged."""
+"""Weights beside those in training: of single steps on disk, which no interruption loses, and the running mean of all steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -55,3 +56,41 @@ class Kept:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"{self.name}-{step:08d}.safetensors"
+
+
+class RunningMean:
+    """An exponential mean of weights over the steps (Polyak and Juditsky, 1992), which forgets where training began.
+
+    Of the old mean a step keeps `share`, and at first less: (1 + t) / (10 + t), so that the mean is of about the last tenth of the steps.
+    """
+
+    def __init__(self, trained: Mapping[str, torch.nn.Parameter], share: float):
+        self.share = share
+        self._trained = trained
+        self.weights: dict[str, torch.Tensor] = (
+            {name: p.detach().clone() for name, p in trained.items()} if share else {}
+        )
+        """The mean by name; empty where none is kept."""
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Take the weights after step number `step` (from 1) into the mean."""
+        kept = min(self.share, (1 + step) / (10 + step))
+        for name, mean in self.weights.items():
+            mean.lerp_(self._trained[name].detach(), 1 - kept)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Inside the block the model has the mean for its weights."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    @torch.no_grad()
+    def _exchange(self) -> None:
+        for name, mean in self.weights.items():
+            own = self._trained[name].detach().clone()
+            self._trained[name].copy_(mean)
+            mean.copy_(own)

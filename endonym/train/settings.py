@@ -32,7 +32,9 @@ class FitConfig(BaseModel):
         "cosine", description="How the learning rate falls after it has risen; constant stays at the highest."
     )
     final: float = Field(0.02, ge=0, le=1, description="Learning rate at the end, as a share of the highest.")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of matrices; more for less text.")
+    weight_decay: float = Field(
+        0.01, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="How much of the mean gradient AdamW keeps from step to step.")
     beta2: float = Field(0.99, ge=0, lt=1, description="How much of the mean squared gradient AdamW keeps.")
     epsilon: float = Field(1e-8, gt=0, description="Added to the root of the mean squared gradient.")
@@ -46,6 +48,12 @@ class FitConfig(BaseModel):
     patience: int = Field(0, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
     average: int = Field(
         0, ge=0, description="Keep the mean of the weights of this many last evaluations where it is better; 0 is off."
+    )
+    ema: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="Keep a running mean of the weights, this share of it from step to step, where it is better; 0 is off.",
     )
     dtype: str = Field(
         "auto", pattern="^(auto|float32|bfloat16|float16)$", description="Number format of the computation."
@@ -86,6 +94,12 @@ class ByteConfig(FitConfig):
     learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
     weight_decay: float = Field(
         0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
+    )
+    noise: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the characters that are missing or read wrongly in half of the rows: for text that is not written with care.",
     )
     max_length: int = Field(2048, ge=16, description="Longest row in bytes; a longer one goes to the ledger.")
     batch_tokens: int = Field(

@@ -58,7 +58,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     import torch
 
     from endonym.models.load import on_bytes
-    from endonym.train import recipe
+    from endonym.train import noise, recipe
     from endonym.train.chunked import Chunked
     from endonym.train.finish import save_weights
     from endonym.train.rows import chats_of, prepare
@@ -79,7 +79,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     return recipe.run(
         "bytelatent", cfg, data, job, empty, build,
         lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
-        prepared=prepared, first=first, loss=chunked.loss, watch=chunked.watch,
+        prepared=prepared, first=first, course=lambda network: noise.course(cfg), loss=chunked.loss, watch=chunked.watch,
     )  # fmt: skip
 
 

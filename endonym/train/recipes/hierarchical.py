@@ -49,7 +49,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     import torch
 
     from endonym.models.load import on_bytes
-    from endonym.train import recipe
+    from endonym.train import noise, recipe
     from endonym.train.chunked import Chunked
     from endonym.train.finish import save_weights
 
@@ -65,7 +65,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     return recipe.run(
         "hierarchical", cfg, data, job, empty, build,
         lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
-        loss=chunked.loss, watch=chunked.watch,
+        course=lambda network: noise.course(cfg), loss=chunked.loss, watch=chunked.watch,
     )  # fmt: skip
 
 

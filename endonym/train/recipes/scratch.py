@@ -26,7 +26,9 @@ class Config(FitConfig):
     size: float = Field(10.0, gt=0, description="Millions of parameters; width and depth follow from it.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of attention weights dropped in training.")
     learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
-    weight_decay: float = Field(0.1, ge=0, le=1, description="Decoupled weight decay of matrices; more for less text.")
+    weight_decay: float = Field(
+        0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
+    )
     patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
 
 
