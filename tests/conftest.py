@@ -26,7 +26,7 @@ settings.load_profile("same")
 
 TINY = Path(__file__).parent / "data" / "tiny"
 LONG = (
-    "studio_browser", "curriculum", "trackers", "recovery", "devices", "main_job", "teach", "grow", "qlora", "compare_runs",
+    "studio_browser", "curriculum", "ensemble", "trackers", "recovery", "devices", "main_job", "teach", "grow", "qlora", "compare_runs",
     "forecast", "recipes", "embeddings", "cli_jobs", "evaluate", "benchmarks", "export",
 )  # fmt: skip
 """Files of tests that train, the longest first: begun last, one would keep a single core busy at the end."""

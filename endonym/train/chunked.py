@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 
 from endonym.errors import JobError
 from endonym.models.generate import decoder
-from endonym.models.nets.chunks import ratio_loss
-from endonym.train.batches import Packed
+from endonym.models.nets.chunks import Cut, ratio_loss
+from endonym.train.batches import Loss, Packed
 from endonym.train.losses import next_token
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ SETTLED = 100
 
 
 class Chunked:
-    """Cross-entropy, in training with the ratio loss of a router; remembers how long the chunks were since it was last asked."""
+    """A loss, cross-entropy where none is given, in training with the ratio loss of a router; remembers how long the chunks were since it
+    was last asked."""
 
-    def __init__(self, target: float, weight: float, last_step: int, job: Job):
-        self._target, self._weight, self._last_step, self._job = target, weight, last_step, job
+    def __init__(self, target: float, weight: float, last_step: int, job: Job, inner: Loss = next_token):
+        self._target, self._weight, self._last_step, self._job, self._inner = target, weight, last_step, job, inner
         self._learned = self._begun = self._ratio = 0.0
         self._routed = False
 
     def loss(self, model: torch.nn.Module, batch: Packed) -> torch.Tensor:
         """Summed over learned bytes; the ratio loss of a row counts as often as it has learned bytes, so packing changes nothing."""
-        total = next_token(model, batch)
-        network: Any = decoder(model)
-        cut = network.cut
+        total = self._inner(model, batch)
+        cut: Cut | None = getattr(decoder(model), "cut", None)
         if cut is None or not model.training:
             return total
         starts = torch.tensor([piece.start for piece in batch.pieces], device=batch.ids.device)

@@ -27,14 +27,19 @@ def next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
         return _next_token(model, batch)
 
 
-def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
+def states(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
+    """The states from which the learned tokens of a pack are told, (learned tokens, D)."""
     features = getattr(model, "features", None)
     lower = features.of(batch) if features else None
     known = {} if lower is None else {"lower": lower}
     hidden = decoder(model)(
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces, **known
     ).last_hidden_state[0]
-    hidden, targets = hidden[batch.predicting], batch.targets
+    return hidden[batch.predicting]  # type: ignore[no-any-return]
+
+
+def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
+    hidden, targets = states(model, batch), batch.targets
     head = model.get_output_embeddings()  # type: ignore[operator]
     if type(head) is torch.nn.Linear and head.bias is None:
         kind = torch.get_autocast_dtype(hidden.device.type)
@@ -49,12 +54,12 @@ def _in_chunks(head: Any, hidden: torch.Tensor, targets: torch.Tensor, vocabular
     def one(part: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(head(part).float(), wanted, reduction="sum")
 
-    size = _chunk(hidden.device, vocabulary)
+    size = chunk_size(hidden.device, vocabulary)
     parts = zip(hidden.split(size), targets.split(size), strict=True)
     return torch.stack([checkpoint(one, part, wanted, use_reentrant=False) for part, wanted in parts]).sum()
 
 
-def _chunk(device: torch.device, vocabulary: int) -> int:
+def chunk_size(device: torch.device, vocabulary: int) -> int:
     """Positions whose logits exist at the same time."""
     return CHUNK if device.type != "cpu" else max(16, CHUNK_BYTES // (4 * vocabulary))
 
@@ -73,7 +78,7 @@ class _LinearLoss(torch.autograd.Function):
         dh = torch.empty_like(h) if learns and ctx.needs_input_grad[0] else None
         dw = torch.zeros_like(w, dtype=torch.float32) if learns and ctx.needs_input_grad[1] else None
         # Chunks of one size: a small last one takes nearly as long as a whole one.
-        size = -(-len(h) // max(1, -(-len(h) // _chunk(h.device, len(w)))))
+        size = -(-len(h) // max(1, -(-len(h) // chunk_size(h.device, len(w)))))
         # Two buffers for all chunks: on a CPU, memory that is new costs more time than what is computed in it.
         products = torch.empty(size, len(w), dtype=kind, device=h.device)
         numbers = products if kind == torch.float32 else torch.empty_like(products, dtype=torch.float32)
