@@ -57,7 +57,7 @@ def trained(project: Project, recipe: str, **settings) -> tuple[int, Path]:
 @pytest.mark.parametrize("recipe", ["hierarchical", "bytelatent"])
 def test_a_model_over_bytes_is_trained_and_answers(project, recipe):
     own = {"chunks": "dynamic"} if recipe == "hierarchical" else {"patcher_width": 32, "patcher_layers": 1}
-    job, folder = trained(project, recipe, **own)
+    job, folder = trained(project, recipe, **own, search_steps=int(recipe == "bytelatent"))
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     assert about["base_name"] == "" and about["bytes_per_token"]["loss"] == pytest.approx(1, abs=0.1)
     assert events.curve(project.db, job, "bytes_per_chunk")

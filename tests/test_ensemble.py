@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from endonym.models.render import IGNORE, Example
 from endonym.project import Project
 from endonym.store import events, jobs
 from endonym.store.files import hash_folder
+from endonym.train import searched
 from endonym.train.batches import pack
 from endonym.train.distil import distilled, together
 from endonym.train.losses import next_token
@@ -111,3 +113,27 @@ def test_an_ensemble_is_trained_killed_and_goes_on_to_one_model(composed, copied
     for name in ("members", "weights"):
         assert hash_folder(folder / name) == hash_folder(other.output(again.id) / name), name
     assert [step for step, _ in events.curve(other.db, again.id, "member-2/loss")] == [1, 2, 3, 4]
+
+
+def test_a_search_chooses_one_setting_after_the_other(monkeypatch):
+    """Weight decay first, dropout with the best of it; what is cancelled ends the search."""
+    cfg = hierarchical.Config(search_steps=9, **{**SMALL, "dropout": 0.1})
+    asked: list[str] = []
+
+    def outcome(part, own, build, prepared, job):
+        asked.append(part)
+        assert (own.steps, own.search_steps, own.patience, own.width) == (9, 9, 0, 32)
+        loss = abs(own.weight_decay - 0.6) + (own.dropout - 0.1) ** 2
+        return None if len(asked) == stop else SimpleNamespace(curve=[[0, 9.0], [5, loss], [9, loss + 1]])
+
+    monkeypatch.setattr(searched, "outcome", outcome)
+    stop, job = 0, SimpleNamespace(log=lambda text: None)
+    best = searched.searched(cfg, hierarchical.network, None, ((), (), ()), job)
+    assert (best.weight_decay, best.dropout) == (0.5, 0.1) and best.steps == cfg.steps
+    assert asked == [f"search-{x}" for x in ("0.1-0.1", "0.5-0.1", "1-0.1", "1.6-0.1", "0.5-0", "0.5-0.1", "0.5-0.2")]
+    assert cfg.searched_steps == 9 * len(asked) and hierarchical.all_steps(cfg) == cfg.steps + 63
+    stop = len(asked) + 5
+    assert searched.searched(cfg, hierarchical.network, None, ((), (), ()), job) is None
+    assert searched.searched(best.model_copy(update={"search_steps": 0}), hierarchical.network, None, ((), (), ()), job)
+    with pytest.raises(ValueError, match="searches for no settings"):
+        ensemble.Config(settings={"search_steps": 3})

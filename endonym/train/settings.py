@@ -13,6 +13,9 @@ KEEP = 2
 SCALE = 65536.0
 """What the loss is multiplied by at first, and at most, where its way back is computed in fp16."""
 
+TRIED: dict[str, tuple[float, ...]] = {"weight_decay": (0.1, 0.5, 1.0, 1.6), "dropout": (0.0, 0.1, 0.2)}
+"""What a search tries of each setting, one setting after the other."""
+
 
 class FitConfig(BaseModel):
     """Settings of the loop that every gradient-trained recipe shares."""
@@ -86,15 +89,31 @@ class FitConfig(BaseModel):
         return min(self.steps, self.max_steps or self.steps)
 
 
-class ByteConfig(FitConfig):
-    """Settings of training a network over bytes from nothing, whatever the network is."""
+class NewConfig(FitConfig):
+    """Settings of training a network from nothing."""
 
-    ngram_rows: int = Field(8192, ge=16, description="Embeddings for the byte n-grams of each length.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of activations dropped in training.")
     learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
     weight_decay: float = Field(
         0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
     )
+    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
+    search_steps: int = Field(
+        0,
+        ge=0,
+        description="Steps of each of the short runs by which weight decay and dropout are chosen first; 0 takes those that are set.",
+    )
+
+    @property
+    def searched_steps(self) -> int:
+        """Steps of all short runs."""
+        return self.search_steps * sum(map(len, TRIED.values()))
+
+
+class ByteConfig(NewConfig):
+    """Settings of training a network over bytes from nothing, whatever the network is."""
+
+    ngram_rows: int = Field(8192, ge=16, description="Embeddings for the byte n-grams of each length.")
     noise: float = Field(
         0.0,
         ge=0,
@@ -105,4 +124,3 @@ class ByteConfig(FitConfig):
     batch_tokens: int = Field(
         4096, ge=64, description="Bytes computed at once; smaller needs less memory, same result."
     )
-    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")

@@ -62,22 +62,26 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train.chunked import Chunked
     from endonym.train.finish import save_weights
     from endonym.train.rows import chats_of, prepare
+    from endonym.train.searched import searched
 
     torch.manual_seed(cfg.seed)
     empty = on_bytes(job.output / "weights")
     prepared = prepare(chats_of(data, "train"), chats_of(data, "valid"), empty.renderer, cfg, job)
+    found = searched(cfg, _short, empty, prepared, job)
+    if found is None:
+        return job.output
     chunked = Chunked(cfg.patch_bytes, 0.0, cfg.last_step, job)
 
     def first(model: Any, train: Fit) -> Fitted | None:
-        return learn_patches(model, train, cfg, prepared, job) if cfg.first_steps else None
+        return learn_patches(model, train, found, prepared, job) if cfg.first_steps else None
 
     def build(loaded: Loaded) -> Any:
-        model = network(cfg)(loaded)
+        model = network(found)(loaded)
         job.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters; patches: {cfg.patches}")
         return model
 
     return recipe.run(
-        "bytelatent", cfg, data, job, empty, build,
+        "bytelatent", found, data, job, empty, build,
         lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
         prepared=prepared, first=first, course=lambda network: noise.course(cfg), loss=chunked.loss, watch=chunked.watch,
     )  # fmt: skip
@@ -123,6 +127,11 @@ def calibrate(model: Any, rows: list[list[int]], wanted: float) -> tuple[float, 
     ordered = entropies.sort().values
     threshold = float(ordered[min(len(ordered) - 1, int(len(ordered) * (1 - 1 / wanted)))])
     return threshold, len(ordered) / max(1, int((ordered > threshold).sum()))
+
+
+def _short(cfg: Config) -> Build:
+    """The network of a search: with patches that need no patcher."""
+    return network(cfg.model_copy(update={"patches": "space"}) if cfg.first_steps else cfg)
 
 
 def network(cfg: Config) -> Build:
@@ -174,5 +183,5 @@ def outline(cfg: Config, project: Project, inputs: Mapping[str, Path]) -> Loaded
 
 
 def all_steps(cfg: Config) -> int:
-    """Steps of the patcher and of the rest."""
-    return cfg.last_step + cfg.first_steps
+    """Steps of the search, of the patcher and of the rest."""
+    return cfg.last_step + cfg.first_steps + cfg.searched_steps

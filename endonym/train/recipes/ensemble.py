@@ -40,7 +40,10 @@ class Config(FitConfig):
 
     @model_validator(mode="after")
     def _known(self) -> Config:
-        self.member()
+        if self.member().search_steps:
+            raise ValueError(
+                "an ensemble searches for no settings: search with the recipe itself, then set what it chose"
+            )
         return self
 
     def member(self, number: int = 0) -> Any:

@@ -52,21 +52,32 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.train import noise, recipe
     from endonym.train.chunked import Chunked
     from endonym.train.finish import save_weights
+    from endonym.train.rows import chats_of, prepare
+    from endonym.train.searched import searched
 
     torch.manual_seed(cfg.seed)
     empty = on_bytes(job.output / "weights")
+    prepared = prepare(chats_of(data, "train"), chats_of(data, "valid"), empty.renderer, cfg, job)
+    found = searched(cfg, _short, empty, prepared, job)
+    if found is None:
+        return job.output
     chunked = Chunked(cfg.chunk_bytes, cfg.ratio_weight, cfg.last_step, job)
 
     def build(loaded: Loaded) -> Any:
-        model = network(cfg)(loaded)
+        model = network(found)(loaded)
         job.log(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters; chunks: {cfg.chunks}")
         return model
 
     return recipe.run(
-        "hierarchical", cfg, data, job, empty, build,
-        lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
+        "hierarchical", found, data, job, empty, build,
+        lambda model, out: save_weights(model, empty.tokenizer, out / "weights"), prepared=prepared,
         course=lambda network: noise.course(cfg), loss=chunked.loss, watch=chunked.watch,
     )  # fmt: skip
+
+
+def _short(cfg: Config) -> Build:
+    """The network of a search: its short runs know no loss that holds chunks to their length, so a router's are at spaces."""
+    return network(cfg.model_copy(update={"chunks": "space"}) if cfg.chunks == "dynamic" else cfg)
 
 
 def network(cfg: Config) -> Build:
@@ -105,3 +116,8 @@ def outline(cfg: Config, project: Project, inputs: Mapping[str, Path]) -> Loaded
     from endonym.models.load import on_bytes
 
     return on_bytes(project.path)
+
+
+def all_steps(cfg: Config) -> int:
+    """Steps of the search and of what comes after it."""
+    return cfg.last_step + cfg.searched_steps

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from endonym.train.settings import FitConfig
+from endonym.train.settings import NewConfig
 
 if TYPE_CHECKING:
     from endonym.data.dataset import Dataset
@@ -20,16 +20,10 @@ LOADS = "tokenizer"
 SHARDED = True
 
 
-class Config(FitConfig):
+class Config(NewConfig):
     """Settings of training from nothing."""
 
     size: float = Field(10.0, gt=0, description="Millions of parameters; width and depth follow from it.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of attention weights dropped in training.")
-    learning_rate: float = Field(2e-3, gt=0, description="Highest learning rate.")
-    weight_decay: float = Field(
-        0.1, ge=0, le=1.6, description="Decoupled weight decay of matrices; more for less text."
-    )
-    patience: int = Field(3, ge=0, description="Stop after this many evaluations without gain; 0 never stops early.")
 
 
 def train(cfg: Config, data: Dataset, job: Job) -> Path:
@@ -39,12 +33,18 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     from endonym.models.load import load_tokenizer
     from endonym.train import recipe
     from endonym.train.finish import save_weights
+    from endonym.train.rows import chats_of, prepare
+    from endonym.train.searched import searched
 
     torch.manual_seed(cfg.seed)
     empty = load_tokenizer(job.project.base)
+    prepared = prepare(chats_of(data, "train"), chats_of(data, "valid"), empty.renderer, cfg, job)
+    found = searched(cfg, network, empty, prepared, job)
+    if found is None:
+        return job.output
 
     def build(loaded: Loaded) -> Any:
-        model = network(cfg)(loaded)
+        model = network(found)(loaded)
         shape = model.config
         job.log(
             f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters: {shape.num_hidden_layers} layers of "
@@ -53,8 +53,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         return model
 
     return recipe.run(
-        "scratch", cfg, data, job, empty, build,
-        lambda model, out: save_weights(model, empty.tokenizer, out / "weights"),
+        "scratch", found, data, job, empty, build,
+        lambda model, out: save_weights(model, empty.tokenizer, out / "weights"), prepared=prepared,
     )  # fmt: skip
 
 
@@ -73,3 +73,8 @@ def network(cfg: Config) -> Build:
         return trainable(LlamaForCausalLM(shape).float().to(loaded.device), cfg, loaded)
 
     return build
+
+
+def all_steps(cfg: Config) -> int:
+    """Steps of the search and of what comes after it."""
+    return cfg.last_step + cfg.searched_steps
