@@ -1,11 +1,13 @@
 """Bits a byte of new models over bytes and over tokens, trained on the same text for the same seconds of one processor.
 
-    python benchmarks/bytes.py PATH [--seconds 100] [--only NAME ...] [--on dev|test] [--json]
+    python benchmarks/bytes.py PATH [--seconds 100] [--only NAME ...] [--members 3] [--on dev|test] [--json]
 
 PATH is text with one document a line, or JSON lines whose `text` is a document; `.gz` too. Documents are divided by the hash of their
 text: one of 20 each into `dev`, which all choices were made on, and `test`. Every model sees and is measured on the same windows of at
 most 256 bytes, each by itself, cut between characters; what ends a window is not charged. A model's seconds include its tokenizer and
-its patcher. PPMd-8 reads the training windows and then one after the other of those that are measured, and learns from these too.
+its patcher. With `--members` each model is trained with so many seeds, for the seconds each, measured together as the mean of their
+probabilities, and one more learns from them for as long, the time of their answers counted in. Noise is in the measured windows alone:
+characters left out, letters of either case, Amharic letters of one sound for each other. PPMd-8 reads the training windows and then one after the other of those that are measured, and learns from these too.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,9 @@ from endonym.models.load import Loaded, on_bytes
 from endonym.models.nets.bytelatent import ByteLatentForCausalLM  # noqa: F401
 from endonym.models.nets.hierarchical import HierarchicalForCausalLM  # noqa: F401
 from endonym.models.render import IGNORE, Example, Renderer
+from endonym.train import distil
 from endonym.train.batches import Loss, pack
+from endonym.train.kept import RunningMean
 from endonym.train.losses import next_token
 from endonym.train.network import ready, standing
 from endonym.train.recipes import bytelatent, hierarchical, scratch
@@ -48,6 +52,10 @@ GENERATED = 256
 """Tokens generated to measure the speed of that."""
 DROPPED = 0.1
 """Share of the characters left out of noisy windows."""
+ALIKE = ("ሀሐኀ", "ሰሠ", "አዐ", "ጸፀ")
+"""First letters of the Ethiopic series that Amharic reads alike; the other six orders of each follow it in Unicode."""
+TEACHING = 0.7
+"""Share of what the last model learns that is the members' probabilities."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--seconds", type=float, default=100.0, help="Seconds of the processor each model trains for.")
     parser.add_argument("--only", nargs="+", default=["PPMd-8", *ARMS], choices=["PPMd-8", *ARMS], metavar="NAME")
+    parser.add_argument("--members", type=int, default=1, help="Models of each kind, and one that learns from them.")
     parser.add_argument("--held", type=int, default=300, help="Windows to measure on, at equal distances in the part.")
     parser.add_argument("--on", choices=["dev", "test"], default="test")
     parser.add_argument(
@@ -92,17 +101,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     parts = divided(read(options.path))
     train, held = windows(parts["train"]), evenly(windows(parts[options.on]), options.held)
-    noisy = [dropped(text, number) for number, text in enumerate(held)]
+    noisy = {name: [make(text, number) for number, text in enumerate(held)] for name, make in NOISES.items()}
+    noisy = {name: texts for name, texts in noisy.items() if texts != held}
     changes = {name: json.loads(value) for name, _, value in (one.partition("=") for one in options.set)}
-    rows = []
+    rows: list[dict[str, Any]] = []
+    printed = 0
     for name in options.only:
         if name == "PPMd-8":
-            rows.append({"name": name, "bits": compressed(train, held), "noisy_bits": compressed(train, noisy)})
+            noise_bits = {kind: compressed(train, texts) for kind, texts in noisy.items()}
+            rows.append({"name": name, "bits": compressed(train, held), "noise_bits": noise_bits})
         else:
             arm = replace(ARMS[name], settings={**ARMS[name].settings, **changes})
-            rows.append({"name": name, **measure(arm, train, held, noisy, options.seconds)})
+            rows += [
+                {**row, "name": f"{name}{row.pop('as', '')}"} for row in compared(arm, train, held, noisy, options)
+            ]
         if not options.json:
-            print(line(rows[-1]), flush=True)
+            print("\n".join(line(row) for row in rows[printed:]), flush=True)
+        printed = len(rows)
     if options.json:
         sizes = {name: sum(len(text.encode()) for text in texts) for name, texts in parts.items()}
         print(
@@ -151,16 +166,67 @@ def dropped(text: str, seed: int) -> str:
     return "".join(c for c in text if dice.random() >= DROPPED) or text
 
 
+def cased(text: str, seed: int) -> str:
+    """The text with each letter in one of its two cases, by a coin; the same text where the script has none."""
+    dice = random.Random(f"cased:{seed}")
+    return "".join(c.upper() if dice.random() < 0.5 else c.lower() for c in text)
+
+
+def respelled(text: str, seed: int) -> str:
+    """The text with each Amharic letter that others sound like as one of them, by chance."""
+    dice = random.Random(f"respelled:{seed}")
+    sounds = {
+        chr(ord(a) + order): [chr(ord(b) + order) for b in row] for row in ALIKE for a in row for order in range(7)
+    }
+    return "".join(dice.choice(sounds[c]) if c in sounds else c for c in text)
+
+
+NOISES: dict[str, Callable[[str, int], str]] = {"dropped": dropped, "case": cased, "homophones": respelled}
+
+
 def compressed(train: Sequence[str], held: Sequence[str]) -> float:
     """Bits a byte of PPMd-8."""
     compressor = Compressor(train)
     return sum(compressor.bits(text) for text in held) / sum(len(text.encode()) for text in held)
 
 
-def measure(
-    arm: Arm, train: Sequence[str], held: Sequence[str], noisy: Sequence[str], seconds: float
+def compared(
+    arm: Arm, train: Sequence[str], held: Sequence[str], noisy: Mapping[str, Sequence[str]], options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The row of a model; of an ensemble a row each: a member, all together, and the model that learned from them."""
+    found, members = [], []
+    for number in range(options.members):
+        own = replace(arm, settings={**arm.settings, "seed": arm.settings.get("seed", 20) + number})
+        row, loaded = measure(own, train, held, noisy, options.seconds)
+        members.append(loaded)
+        found.append({**row, "as": f", seed {row['settings']['seed']}" if options.members > 1 else ""})
+    if options.members == 1:
+        return found
+    networks, renderer = [m.model for m in members], members[0].renderer
+    both = distil.together(networks)
+    found.append({"as": f", mean of {len(members)}", **told(networks[0], held, noisy, renderer, both)})
+    own = replace(arm, settings={**arm.settings, "seed": arm.settings.get("seed", 20) + len(members)})
+    row, _ = measure(own, train, held, noisy, options.seconds, distil.distilled(networks, TEACHING))
+    return [*found, {**row, "as": ", that learned from them"}]
+
+
+def told(
+    model: Any, held: Sequence[str], noisy: Mapping[str, Sequence[str]], renderer: Renderer, loss: Loss = next_token
 ) -> dict[str, Any]:
-    """Train for `seconds` of the processor, then measure."""
+    """Bits a byte of the windows and of them with each noise."""
+    clean = bits(model, held, renderer, loss)
+    return {"bits": clean, "noise_bits": {kind: bits(model, texts, renderer, loss) for kind, texts in noisy.items()}}
+
+
+def measure(
+    arm: Arm,
+    train: Sequence[str],
+    held: Sequence[str],
+    noisy: Mapping[str, Sequence[str]],
+    seconds: float,
+    loss: Loss = next_token,
+) -> tuple[dict[str, Any], Loaded]:
+    """Train for `seconds` of the processor, then measure; the row, and the model."""
     started = time.process_time()
     loaded = tokens(arm.merges, train)
     cfg = arm.recipe.Config(**{"max_length": 2 * WINDOW, **arm.settings})
@@ -172,16 +238,16 @@ def measure(
         patcher(model, examples, cfg, per_step, lambda: (time.process_time() - started) / (seconds * arm.patcher_share))
     begun, steps = time.process_time(), 0
     left = max(seconds - (begun - started), 1e-9)
-    loss = balanced(cfg) if getattr(cfg, "chunks", "") == "dynamic" else next_token
+    loss = balanced(cfg, loss) if getattr(cfg, "chunks", "") == "dynamic" else loss
     steps = descend(model, examples, loss, cfg, per_step, lambda: (time.process_time() - begun) / left)
     model.eval()
     seen = steps * per_step * sum(len(text.encode()) for text in train) / len(train)
     return {
-        "bits": bits(model, held, loaded.renderer), "noisy_bits": bits(model, noisy, loaded.renderer),
+        **told(model, held, noisy, loaded.renderer),
         "parameters": sum(p.numel() for p in model.parameters()), "steps": steps, "epochs": steps * per_step / len(train),
         "train_bytes_per_second": seen / left, "generated_bytes_per_second": speed(loaded), "bytes_per_chunk": length(model, held, loaded),
-        "settings": arm.settings,
-    }  # fmt: skip
+        "settings": {**arm.settings, "seed": cfg.seed},
+    }, loaded  # fmt: skip
 
 
 def tokens(merges: int, train: Sequence[str]) -> Loaded:
@@ -214,9 +280,13 @@ def rendered(text: str, renderer: Renderer) -> Example:
 def descend(
     model: Any, examples: Sequence[Example], loss: Loss, cfg: FitConfig, per_step: int, done: Callable[[], float]
 ) -> int:
-    """Steps of AdamW until `done` says 1: a warm-up in the first twentieth, then half a cosine. Returns how many."""
+    """Steps of AdamW until `done` says 1: a warm-up in the first twentieth, then half a cosine. Returns how many.
+
+    With `cfg.ema` the model is left with the running mean of its weights, whichever is better.
+    """
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer, order, steps = adamw(weights, cfg), [], 0
+    mean = RunningMean(weights, cfg.ema)
     dice = random.Random(cfg.seed)
     torch.manual_seed(cfg.seed)
     model.train()
@@ -233,6 +303,10 @@ def descend(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         steps += 1
+        mean.follow(steps)
+    with torch.no_grad():
+        for name, tensor in mean.weights.items():
+            weights[name].copy_(tensor)
     return steps
 
 
@@ -254,19 +328,19 @@ def patcher(model: Any, examples: Sequence[Example], cfg: Any, per_step: int, do
     bytelatent.learn_patches(model, train, cfg, prepared, Quiet())  # type: ignore[arg-type]
 
 
-def balanced(cfg: Any) -> Loss:
+def balanced(cfg: Any, inner: Loss) -> Loss:
     """The loss of a network with a router."""
     from endonym.train.chunked import Chunked
 
     quiet: Any = None
-    return Chunked(cfg.chunk_bytes, cfg.ratio_weight, 1, quiet).loss
+    return Chunked(cfg.chunk_bytes, cfg.ratio_weight, 1, quiet, inner).loss
 
 
-def bits(model: Any, held: Sequence[str], renderer: Renderer) -> float:
+def bits(model: Any, held: Sequence[str], renderer: Renderer, loss: Loss = next_token) -> float:
     """Bits a byte of windows."""
     examples = [rendered(text, renderer) for text in held]
     with standing(model):
-        nats = mean_loss(model, examples, next_token, 4096) * sum(e.num_learned for e in examples)
+        nats = mean_loss(model, examples, loss, 4096) * sum(e.num_learned for e in examples)
     return nats / math.log(2) / sum(len(text.encode()) for text in held)
 
 
@@ -289,7 +363,8 @@ def length(model: Any, held: Sequence[str], loaded: Loaded) -> float | None:
 
 def line(row: dict[str, Any]) -> str:
     """A row of the table."""
-    text = f"{row['name']:24} {row['bits']:.3f} bits/byte, {row['noisy_bits']:.3f} with noise"
+    text = f"{row['name']:24} {row['bits']:.3f} bits/byte"
+    text += "".join(f", {kind} {value:.3f}" for kind, value in row["noise_bits"].items())
     if "parameters" in row:
         chunk = "" if row["bytes_per_chunk"] is None else f", {row['bytes_per_chunk']:.1f} bytes a chunk"
         text += (

@@ -364,20 +364,15 @@ def test_models_over_bytes_are_measured_on_documents_that_none_has_read(tmp_path
     cut = benchmark.windows(documents)
     assert "".join(cut) == "".join(documents) and 254 <= max(len(text.encode()) for text in cut) <= 256
     assert benchmark.dropped(documents[0], 1) != documents[0]
+    assert benchmark.cased("ab ሰላም", 1) == "Ab ሰላም" and benchmark.respelled("Ab ለም", 1) == "Ab ለም"
+    respelled = {benchmark.respelled("ኃይሉ", seed) for seed in range(20)}
+    assert respelled == {"ኃይሉ", "ሓይሉ", "ሃይሉ"}
     (tmp_path / "texts.txt").write_text("\n".join(documents), encoding="utf-8")
     settings = [f"--set={one}" for one in ("width=32", "layers=3", "trunk_width=32", "ngram_rows=64")]
-    asked = [
-        str(tmp_path / "texts.txt"),
-        "--seconds",
-        "1.5",
-        "--held",
-        "3",
-        "--only",
-        "PPMd-8",
-        "hierarchical, dynamic",
-        "--json",
-    ]
-    assert benchmark.main([*asked, *settings]) == 0
-    compressor, model = json.loads(capsys.readouterr().out)["rows"]
-    assert 0 < compressor["bits"] < 1 and 0 < model["bits"] < 8.1 and model["steps"] >= 1
-    assert model["bytes_per_chunk"] >= 1 and model["generated_bytes_per_second"] > 0
+    few = ["--seconds=1", "--held=3", "--members=2", "--json", "--only", "PPMd-8", "hierarchical, dynamic"]
+    assert benchmark.main([str(tmp_path / "texts.txt"), *settings, *few]) == 0
+    compressor, first, second, both, last = json.loads(capsys.readouterr().out)["rows"]
+    assert 0 < compressor["bits"] < 1 and 0 < first["bits"] < 8.1 and first["steps"] >= 1 <= last["steps"]
+    assert first["bytes_per_chunk"] >= 1 and first["generated_bytes_per_second"] > 0
+    assert both["name"].endswith("mean of 2") and both["bits"] <= (first["bits"] + second["bits"]) / 2
+    assert set(both["noise_bits"]) == set(compressor["noise_bits"]) == {"dropped", "case", "homophones"}
