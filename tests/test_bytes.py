@@ -10,17 +10,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from test_nets import latent, tiny
 
 from endonym.cli.main import main
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError, UsageError
-from endonym.export.formats import gguf, merged
+from endonym.export.formats import gguf, merged, onnx, torch_export
 from endonym.export.parity import certify
 from endonym.export.source import Source
 from endonym.jobs.submit import submit
 from endonym.models import dialogue
 from endonym.models.byte_tokenizer import OFFSET
 from endonym.models.generate import Sampling, answer_nll, generate_batch, stream, whole_characters
+from endonym.models.graph import SHORTEST, load_graph
 from endonym.models.load import load_artifact, on_bytes
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
 from endonym.models.render import IGNORE, Example
@@ -233,3 +235,25 @@ def test_noise_is_of_whole_characters_and_what_is_learned_stays_right():
             wrong = one.ids[first:last] != one.labels[first:last]
             assert not wrong or set(one.labels[first + 1 : last]) <= {IGNORE}
     assert sum(lengths) / len(lengths) == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "format"), [("hierarchical", "dynamic", onnx), ("bytelatent", "char", torch_export)]
+)
+def test_one_graph_answers_as_the_network_over_bytes_does(tmp_path, family, kind, format):
+    """Rows of any length, also shorter than the graph takes, and what is generated."""
+    loaded = replace(on_bytes(tmp_path), model=tiny(kind) if family == "hierarchical" else latent(kind))
+    (tmp_path / "model.json").write_text(json.dumps({"renderer": "", "base_name": "", "recipe": family}))
+    (out := tmp_path / "out").mkdir()
+    format.export(Source(loaded, tmp_path, "tiny"), format.Config(), out)
+    chats = [Chat(str(n), asked, "", "translate") for n, asked in enumerate((
+        (Message("user", "ሰላም, ab"), Message("assistant", "ሰላም ነው")), (Message("assistant", "k'op. it"),),
+    ))]  # fmt: skip
+    prompts = [loaded.renderer.prompt_ids(chat.prompt) for chat in chats]
+    assert len(prompts[1]) < SHORTEST
+    few, graph = Sampling(max_new_tokens=6), load_graph(out)
+    assert generate_batch(graph, prompts, few) == generate_batch(loaded, prompts, few)
+    if format is onnx:
+        found = certify(loaded, out, format.RUNTIME, format.tolerance(format.Config()), chats, 5)
+        assert found["max_logit_gap"] < 1e-3 and found["text"]["identical"] == 2
+        assert '{"input_ids": ids}' in (out / "README.md").read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BltConfig, BltForC
 from endonym.models.byte_tokenizer import OFFSET, byte_tokenizer, may_follow
 from endonym.models.generate import Sampling, choose, generate_batch, stream, whole_characters
 from endonym.models.load import on_bytes
+from endonym.models.nets import one_row
 from endonym.models.nets.bytelatent import ByteLatentConfig, ByteLatentForCausalLM
 from endonym.models.nets.chunks import BACK, KINDS, Cut, by_rule, completes, ratio_loss, smoothed, straight
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
@@ -170,6 +171,11 @@ def test_what_was_kept_of_a_conversation_goes_on_in_another_process(model, tmp_p
             save_file({k: v.contiguous() for k, v in row.state().items()}, tmp_path / "row.safetensors")
             row = model.restored(load_file(tmp_path / "row.safetensors"))
             assert row.logits[0].argmax() == whole.argmax()
+
+
+def test_one_row_as_a_graph_computes_it_is_the_same(model):
+    for text in TEXTS:
+        assert torch.allclose(one_row.logits(model, torch.tensor(ids_of(text))), logits(model, ids_of(text)), atol=1e-4)
 
 
 def test_saved_and_loaded_it_computes_the_same_bits(model, tmp_path):

@@ -15,13 +15,25 @@ if TYPE_CHECKING:
 def trace(model: Source) -> torch.export.ExportedProgram:
     """The model, its adapter merged in, as a graph over rows, tokens and past of any number; float32.
 
-    Arguments as `endonym.models.graph` names them, the cache as one flat list. Raises UsageError for a model whose past is not
-    keys and values of every layer.
+    Arguments as `endonym.models.graph` names them, the cache as one flat list; of a network over bytes one row of ids alone, for
+    what such keep of the past depends on the text. Raises UsageError for a model whose past is not keys and values of every layer.
     """
+    network = plain(model)
+    try:
+        return _row(network) if getattr(network, "over_bytes", False) else _cached(network)
+    except UsageError:
+        raise
+    except Exception as error:  # of many kinds; what cannot be traced is a property of the network
+        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"a '{network.config.model_type}' cannot be written as one graph: {said}", "Use: endonym export merged"
+        ) from error
+
+
+def _cached(network: Any) -> torch.export.ExportedProgram:
+    """With keys and values of what came before, and of all."""
     import torch
     from transformers import DynamicCache
-
-    network = plain(model)
 
     class WithCache(torch.nn.Module):
         def __init__(self) -> None:
@@ -41,19 +53,34 @@ def trace(model: Source) -> torch.export.ExportedProgram:
     place = torch.arange(length, length + 3).expand(rows, 3).contiguous()
     any_size = torch.export.Dim.AUTO
     both = {0: any_size, 1: any_size}
-    try:
-        with torch.no_grad():
-            return torch.export.export(
-                WithCache().eval(),
-                (ids, torch.ones((rows, length + 3), dtype=torch.long), place, past),
-                dynamic_shapes=(both, both, both, [{0: any_size, 2: any_size}] * len(past)),
-                strict=False,
-            )
-    except Exception as error:  # of many kinds; what cannot be traced is a property of the network
-        said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"a '{network.config.model_type}' cannot be written as one graph: {said}", "Use: endonym export merged"
-        ) from error
+    with torch.no_grad():
+        return torch.export.export(
+            WithCache().eval(),
+            (ids, torch.ones((rows, length + 3), dtype=torch.long), place, past),
+            dynamic_shapes=(both, both, both, [{0: any_size, 2: any_size}] * len(past)),
+            strict=False,
+        )
+
+
+def _row(network: Any) -> torch.export.ExportedProgram:
+    """One row, shape (1, `graph.SHORTEST` ids or more), to its logits."""
+    import torch
+
+    from endonym.models.graph import SHORTEST
+    from endonym.models.nets.one_row import logits
+
+    class Whole(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: Any) -> Any:
+            return logits(self.network, ids[0])[None]
+
+    ids = torch.arange(3 * SHORTEST)[None]
+    length = torch.export.Dim("length", min=SHORTEST)
+    with torch.no_grad():
+        return torch.export.export(Whole().eval(), (ids,), dynamic_shapes=({1: length},), strict=False)
 
 
 def plain(model: Source) -> Any:

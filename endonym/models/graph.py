@@ -1,7 +1,8 @@
 """A model exported as one graph (ONNX, torch.export), asked as a transformers model is asked.
 
 The graph takes `input_ids`, `attention_mask`, `position_ids` and, for each layer, the keys and values of what came before; it
-gives `logits` and the keys and values of all. The names are the ones Optimum gives, so that other programs can run the file.
+gives `logits` and the keys and values of all. The names are the ones Optimum gives, so that other programs can run the file. The graph of
+a network over bytes takes one row of `input_ids` and has no past.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
     from endonym.models.load import Loaded
 
 ONNX, TRACED = "model.onnx", "model.pt2"
+SHORTEST = 4
+"""Ids of a row of a graph without past; a shorter one is padded at its end, where nothing before it looks."""
 Run = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
 """Inputs by name to outputs in order."""
 
 
 def input_names(num_layers: int) -> list[str]:
     """Names of the inputs, in order."""
-    return ["input_ids", "attention_mask", "position_ids", *_cached("past_key_values", num_layers)]
+    more = ["attention_mask", "position_ids", *_cached("past_key_values", num_layers)]
+    return ["input_ids", *(more if num_layers else ())]
 
 
 def output_names(num_layers: int) -> list[str]:
@@ -79,11 +83,68 @@ class GraphModel:
         return SimpleNamespace(logits=logits[:, -logits_to_keep:], past_key_values=past_key_values)
 
 
+class RowGraph:
+    """The graph of a network over bytes behind the signature of one; it computes in float32 on the CPU."""
+
+    over_bytes = True
+
+    def __init__(self, config: Any, run: Run):
+        self.config, self._run = config, run
+        self.device = torch.device("cpu")
+
+    def __call__(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        logits_to_keep: int = 0,
+        **unused: Any,
+    ) -> SimpleNamespace:
+        """Logits (rows, ids kept, vocabulary) of `input_ids` (rows, ids); 0 where the mask is."""
+        inside = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask.bool()
+        made = [self.row(ids[one].tolist()) for ids, one in zip(input_ids, inside, strict=True)]
+        logits = torch.zeros(*input_ids.shape, made[0].shape[-1])
+        logits[inside] = torch.cat(made)
+        return SimpleNamespace(logits=logits[:, -logits_to_keep:])
+
+    def row(self, ids: Sequence[int]) -> torch.Tensor:
+        """Logits (ids, vocabulary) of one row."""
+        padded = torch.tensor([[*ids, *[0] * (SHORTEST - len(ids))]])
+        return self._run({"input_ids": padded})[0][0, : len(ids)]
+
+    def decoding(self, prompts: Sequence[Sequence[int]]) -> _Rows:
+        """What follows `prompts`; each byte costs as much as all before it."""
+        return _Rows(self, prompts)
+
+
+class _Rows:
+    """Rows in growth (`decoding.Decoding`) of a graph without past."""
+
+    def __init__(self, model: RowGraph, prompts: Sequence[Sequence[int]]):
+        self._model, self._rows = model, [list(prompt) for prompt in prompts]
+        self._compute()
+
+    def _compute(self) -> None:
+        self.logits = torch.stack([self._model.row(ids)[-1] for ids in self._rows])
+
+    def feed(self, tokens: torch.Tensor) -> None:
+        for ids, token in zip(self._rows, tokens.tolist(), strict=True):
+            ids.append(token)
+        self._compute()
+
+    def extend(self, tokens: torch.Tensor) -> None:
+        self._rows[0] += tokens.tolist()
+        self._compute()
+
+    def choose(self, rows: torch.Tensor) -> None:
+        self._rows = [list(self._rows[row]) for row in rows.tolist()]
+        self.logits = self.logits[rows]
+
+
 def load_graph(folder: Path, threads: int = 0) -> Loaded:
     """The model in an export's folder with its tokenizer. Raises MissingError where none lies."""
     from transformers import AutoConfig, AutoTokenizer
 
-    from endonym.models.load import Loaded
+    from endonym.models.load import Loaded, know
 
     if (folder / ONNX).is_file():
         run, shapes = _onnx(folder / ONNX, threads)
@@ -91,7 +152,9 @@ def load_graph(folder: Path, threads: int = 0) -> Loaded:
         run, shapes = _traced(folder / TRACED)
     else:
         raise MissingError(f"{folder} holds no {ONNX}", "Make one with: endonym export onnx")
-    model: Any = GraphModel(AutoConfig.from_pretrained(folder), run, shapes)
+    know(folder)
+    config = AutoConfig.from_pretrained(folder)
+    model: Any = GraphModel(config, run, shapes) if shapes else RowGraph(config, run)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, model.device)
 
@@ -117,8 +180,11 @@ def _traced(path: Path) -> tuple[Run, list[tuple[int, int]]]:
     module = program.module()
 
     def run(given: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
-        ids, mask, place, *past = given.values()
+        ids, *others = given.values()
         with torch.inference_mode():
+            if not others:
+                return [module(ids)]
+            mask, place, *past = others
             logits, present = module(ids, mask, place, past)
         return [logits, *present]
 

@@ -69,7 +69,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     packed_from = chosen if rounding is None else number_format(rounding.dtype, chosen_device)
     if packing is not None:
         packed.refuse_if_impossible(packing, packed_from, chosen_device)
-    _know(folder)
+    know(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with _exchangeable():
         model: Any = AutoModelForCausalLM.from_pretrained(
@@ -97,7 +97,7 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, chosen_device)
 
 
-def _know(folder: Path) -> None:
+def know(folder: Path) -> None:
     """Make a network of `models/nets` known to transformers where `folder` holds one: its type is `endonym_` and the module's name."""
     kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
     if kind.startswith(OURS) and (Path(__file__).parent / "nets" / f"{kind.removeprefix(OURS)}.py").is_file():

@@ -42,5 +42,6 @@ import torch
 
 model = torch.export.load("FOLDER/model.pt2").module()
 # (token ids, mask, positions, [keys and values of each layer]) -> logits, [keys and values]
+# of a model over bytes: (one row of token ids) -> logits
 ```
 """

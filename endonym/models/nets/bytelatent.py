@@ -163,7 +163,7 @@ class ByteLatent(BltModel):
         inner = self.global_transformer
         z = torch.nn.functional.dropout(inner.token_embedding_projection(z), inner.config.dropout, self.training)
         z = _through(inner, z, places)
-        return self.local_decoder.patch_embedding_projection(z).view(len(z), self.config.cross_attn_k, -1)
+        return self.local_decoder.patch_embedding_projection(z).view(z.shape[0], self.config.cross_attn_k, -1)
 
     def decode(self, h: torch.Tensor, made: torch.Tensor, patch: torch.Tensor, places: Places) -> torch.Tensor:
         """States (T, D) from which the next byte is told; each byte reads the patch that ended last, number `patch` (T,) of `made` (M, k, D)."""

@@ -81,7 +81,8 @@ def completes(recent: torch.Tensor) -> torch.Tensor:
     inside = torch.ones_like(ends)
     for back in range(4):
         # The byte at which the character began, if all since go on.
-        ends = torch.where(inside & ~going_on[:, back], needed[:, back] <= back + 1, ends)
+        here = inside & ~going_on[:, back]
+        ends = (here & (needed[:, back] <= back + 1)) | (~here & ends)
         inside = inside & going_on[:, back]
     return ends
 

@@ -80,7 +80,7 @@ class Block(GradientCheckpointingLayer):
 
     def forward(self, x: torch.Tensor, places: Places) -> torch.Tensor:
         """Shapes (T, width)."""
-        q, k, v = self.qkv(self.norm(x)).view(len(x), 3, -1, self.head).unbind(1)
+        q, k, v = self.qkv(self.norm(x)).view(x.shape[0], 3, -1, self.head).unbind(1)
         q, k = turned(q, places.positions), turned(k, places.positions)
         seen = places.attend(self.number, q, k, v, self.window, self.dropout if self.training else 0.0)
         x = x + self.drop(self.out(seen.flatten(1)))

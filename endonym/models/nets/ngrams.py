@@ -15,7 +15,7 @@ FACTOR = 1_000_003
 def history(ids: torch.Tensor, positions: torch.Tensor, length: int) -> torch.Tensor:
     """The last `length` ids up to each of the T tokens, the newest first; shape (T, length). Before its row begins there is 0."""
     back = torch.arange(length, device=ids.device)
-    places = torch.arange(len(ids), device=ids.device)[:, None] - back
+    places = torch.arange(ids.shape[0], device=ids.device)[:, None] - back
     return torch.where(positions[:, None] >= back, ids[places.clamp(min=0)], 0)
 
 
