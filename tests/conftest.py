@@ -68,6 +68,25 @@ senses = {{ file = "senses.csv" }}
 examples = {{ file = "examples.csv" }}
 """
 
+MODULES = """
+[[module]]
+name = "law"
+group = "texts"
+sources = ["raw/udhr*"]
+rank = 4
+
+[[module]]
+name = "sentences"
+sources = ["raw/examples.csv"]
+rank = 4
+
+[[module]]
+name = "words"
+sources = ["raw/entries.csv", "raw/senses.csv"]
+rank = 2
+layers = [1, 1]
+"""
+
 PLAIN_TEXT = """
 [[sources]]
 files = ["raw/udhr.tzh.txt"]
@@ -204,6 +223,30 @@ def copied() -> Callable[[Path, Path], Path]:
         return target
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def field(
+    composed: Path, copied: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, Path]:
+    """A project that declares three modules, and the output of its run that trained two of them on the tiny model."""
+    from endonym.jobs.submit import submit
+    from endonym.project import Project
+
+    found = Project(copied(composed, tmp_path_factory.mktemp("modules") / "project"))
+    (found.path / "modules.toml").write_text(MODULES, encoding="utf-8")
+    (found.path / "two.toml").write_text("[[module]]".join(MODULES.split("[[module]]")[:3]), encoding="utf-8")
+    few = {
+        "steps": 8,
+        "batch_size": 8,
+        "evaluate_every": 4,
+        "save_every": 4,
+        "valid_rows": 8,
+        "samples": 1,
+        "learning_rate": 1e-2,
+    }
+    row = submit(found, "train", "modules", {**few, "router_layer": 0, "declared": ["two.toml"]}, wait=True)
+    return found, found.output(row.id)
 
 
 @dataclass

@@ -142,6 +142,20 @@ def test_ridge_regression_by_hand():
     assert router.gates(torch.tensor([[18.0], [-2.0]]), 1, both).tolist() == [[0.0, 0.0], [0.0, 1.0]]
 
 
+def test_general_texts_are_kept_from_the_modules_as_far_as_is_asked_for():
+    """Of four held general features that are like a module's, half may pass, and a feature that leads by more than they do goes on to it."""
+    evidence = [Evidence(1, 0), Evidence(1, 0), Evidence(1, 0)]
+    for made, centre in zip(evidence, (8.0, -8.0, 0.0), strict=True):
+        made.learn(centre + torch.tensor([[-1.0], [1.0]]), torch.tensor([[5.0], [6.0], [7.0], [8.0]]))
+    router, both = Router(2, 1), torch.ones(2, dtype=torch.bool)
+    sent = []
+    for passed in (1.0, 0.5, 0.01):
+        router.solve(evidence[:2], 0.1, 0.0, evidence[2], passed)
+        gates = router.gates(torch.tensor([[5.0], [6.0], [7.0], [8.0], [12.0], [-12.0]]), 1, both)
+        sent.append(gates.sum(-1).tolist())
+    assert sent == [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
+
+
 def test_several_modules_share_a_token_as_their_scores_say():
     router = Router(3, 1)
     router.bias.data = torch.tensor([0.0, math.log(3), -9.0])
@@ -216,24 +230,6 @@ def test_texts_are_labelled_by_source_then_by_keywords(tmp_path):
     assert all(words in str(error.value) for words in ("unknown setting 'keyword'", "neither sources nor keywords"))
 
 
-DECLARED = """
-[[module]]
-name = "law"
-group = "texts"
-sources = ["raw/udhr*"]
-rank = 4
-
-[[module]]
-name = "sentences"
-sources = ["raw/examples.csv"]
-rank = 4
-
-[[module]]
-name = "words"
-sources = ["raw/entries.csv", "raw/senses.csv"]
-rank = 2
-layers = [1, 1]
-"""
 FEW = {
     "steps": 8,
     "batch_size": 8,
@@ -245,19 +241,14 @@ FEW = {
 }
 
 
-@pytest.fixture(scope="module")
-def project(composed, copied, tmp_path_factory) -> Project:
-    found = Project(copied(composed, tmp_path_factory.mktemp("modules") / "project"))
-    (found.path / "modules.toml").write_text(DECLARED, encoding="utf-8")
-    return found
+@pytest.fixture
+def project(field) -> Project:
+    return field[0]
 
 
-@pytest.fixture(scope="module")
-def foundation(project) -> Path:
-    """Output of a run that trained two of the three modules."""
-    (project.path / "two.toml").write_text("[[module]]".join(DECLARED.split("[[module]]")[:3]), encoding="utf-8")
-    row = submit(project, "train", "modules", {**FEW, "router_layer": 0, "declared": ["two.toml"]}, wait=True)
-    return project.output(row.id)
+@pytest.fixture
+def foundation(field) -> Path:
+    return field[1]
 
 
 def told(project: Project, text: str) -> bool:
@@ -368,7 +359,7 @@ def test_a_module_leaves_a_model_and_comes_back_worth_what_it_was(project, found
     found = [command("ablate", "--model", str(folder), *where) for folder in (foundation, tmp_path / "again")]
     written = json.loads((foundation / "modules.json").read_text(encoding="utf-8"))
     assert found[0]["modules"] == found[1]["modules"] and found[0]["routing"] == found[1]["routing"]
-    assert found[0]["modules"][1]["worth"]["value"] == pytest.approx(written["modules"][1]["worth"]["value"], abs=1e-4)
+    assert found[0]["modules"][1]["worth"]["value"] == pytest.approx(written["modules"][1]["worth"]["value"], rel=5e-3)
     assert "there already" in refused(
         "remove", "law", "--model", str(foundation), "--to", str(tmp_path / "less"), *where
     )

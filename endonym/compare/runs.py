@@ -12,6 +12,7 @@ from endonym.compare.words import target_of
 from endonym.data import lexicon
 from endonym.errors import DataError, EndonymError, MissingError, Problem, UsageError
 from endonym.models import weights
+from endonym.models.bases import base_of
 from endonym.project import Project
 from endonym.store import jobs as rows
 
@@ -117,7 +118,7 @@ def _side(run: Named, first: str, project: Project) -> Side:
         side.curve = list(_lines(model / "curve.jsonl"))
         own = model / "adapter" if (model / "adapter").is_dir() else model / "weights"
         side.size_bytes = _size(own)
-        base = Path(side.about.get("base", ""))
+        base = base_of(model)
         if own.name == "adapter" and base.is_dir():
             side.base_bytes = _size(base)
     side.label = f"{run.job} {side.about.get('recipe', system)}"
@@ -130,7 +131,7 @@ def _measure_tokenizer(side: Side, model: Path | None, project: Project) -> None
     try:
         from tokenizers import Tokenizer
 
-        base = Path(side.about["base"]) if side.about else weights.get(project.base)
+        base = base_of(model) if model is not None else weights.get(project.base)
     except (ImportError, EndonymError):
         return
     if not side.about:

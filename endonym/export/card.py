@@ -9,11 +9,12 @@ from typing import Any
 from endonym import __version__
 from endonym.data.rights import says
 from endonym.export.source import Source
+from endonym.models.bases import origin
 
 
 def write_card(model: Source, out: Path, library: str, use: str) -> None:
     """Write `README.md` with the metadata block model hubs read."""
-    base = model.base.get("hub") or model.loaded.base.name
+    base = model.base.get("hub") or origin(model.loaded.base).name
     sections = [
         _metadata(model, library),
         f"# {model.name}",

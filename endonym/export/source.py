@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endonym.models.bases import origin
 from endonym.models.weights import MANIFEST
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Source:
     @property
     def base(self) -> dict[str, Any]:
         """Where the base weights came from: the manifest `endonym models get` wrote, empty for a folder of the user's own."""
-        path = self.loaded.base / MANIFEST
+        path = origin(self.loaded.base) / MANIFEST
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
     @property

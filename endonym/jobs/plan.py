@@ -10,7 +10,7 @@ from typing import Any
 from endonym.config import Layer, read_toml
 from endonym.errors import ConfigError, did_you_mean
 from endonym.jobs.stage import verbs
-from endonym.jobs.submit import job_key, prepare, resolve_job, submit
+from endonym.jobs.submit import based, job_key, prepare, resolve_job, submit
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
@@ -66,7 +66,7 @@ def plan(project: Project, file: Path | None = None) -> list[Step]:
         else:
             given = inputs_from(resolved.inputs, made)
             stage, resolved, inputs = prepare(project, verb, plugin, {}, given, _sub(layer, verb))
-            key = job_key(project, stage, resolved, inputs)
+            key = job_key(based(project, resolved), stage, resolved, inputs)
             step = _state(project, verb, plugin, key)
         result.append(step)
         if step.state == "done" and step.job is not None:
@@ -94,7 +94,7 @@ def run_plan(
         name = f"{verb} {plugin}".strip()
         given = inputs_from(resolve_job(project, verb, plugin, {}, sub).inputs, made)
         stage, resolved, inputs = prepare(project, verb, plugin, {}, given, sub)
-        row = rows.done_with_key(project.db, job_key(project, stage, resolved, inputs))
+        row = rows.done_with_key(project.db, job_key(based(project, resolved), stage, resolved, inputs))
         skipped = row is not None
         if row is None:
             if on_step:

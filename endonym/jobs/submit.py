@@ -97,9 +97,9 @@ def prepare(
 
 
 def based(project: Project, resolved: Resolved) -> Project:
-    """The project as the job works with it: on the base that its settings name (`base(cfg)` of the stage), else on the project's."""
+    """The project as the job works with it: on the base that its settings name (`base(cfg, project)` of the stage), else on the project's."""
     chosen = getattr(resolved.stage.module, "base", None)
-    return project.with_base(chosen(resolved.config)) if chosen else project
+    return project.with_base(chosen(resolved.config, project)) if chosen else project
 
 
 def resolve_job(

@@ -66,7 +66,12 @@ def _is_plain(module: Any) -> bool:
 def _adapter_forward(
     base: torch.nn.Linear, a: torch.nn.Linear, b: torch.nn.Linear, scale: float, x: torch.Tensor, **unused: Any
 ) -> torch.Tensor:
-    return _Adapter.apply(x, base, a.weight, b.weight, scale)  # type: ignore[no-any-return]
+    y: torch.Tensor = _Adapter.apply(x, base, a.weight, b.weight, scale)
+    for (
+        hook
+    ) in base._forward_hooks.values():  # Domain modules change what the layer itself gives, which is not called here.
+        y = hook(base, (x,), y)
+    return y
 
 
 class _Adapter(torch.autograd.Function):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from endonym.models.bases import base_of
 from endonym.models.packed import num_weights
 
 
@@ -38,5 +39,5 @@ def known_flops(run: Path) -> float | None:
     own: float | None = about.get("flops")
     if own is None or about["recipe"] == "scratch" or about.get("base_name") == "":
         return own
-    earlier = known_flops(Path(about["base"]).parent)
+    earlier = known_flops(base_of(run).parent)
     return None if earlier is None else own + earlier

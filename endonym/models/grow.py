@@ -26,6 +26,7 @@ from endonym.models.grow_shape import (
     stacked_layers,
     unit_maps,
 )
+from endonym.models.nets.banked import refuse
 
 OPERATORS = ("lossless", "stack")
 
@@ -59,6 +60,7 @@ def empty(model: Any, new: Shape, operator: str = "lossless") -> tuple[Any, list
     from transformers import AutoModelForCausalLM
     from transformers.initialization import no_init_weights
 
+    refuse(model, "grown")
     config, old = model.config, shape_of(model.config)
     if getattr(config, "scale_attn_by_inverse_layer_idx", False) and new.layers != old.layers:
         raise ConfigError(

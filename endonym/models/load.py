@@ -18,9 +18,11 @@ import torch
 from endonym.errors import ConfigError, MissingError, ParityError
 from endonym.models import packed
 from endonym.models.adapters import speed_up
+from endonym.models.bases import base_of
 from endonym.models.nets import banked
 from endonym.models.render import Renderer
 from endonym.models.weights import get
+from endonym.store.files import hash_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -89,6 +91,8 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
         model = PeftModel.from_pretrained(model, adapter)
         if chosen == torch.float32:
             model = model.merge_and_unload()
+            if hasattr(model, "bank"):
+                banked.put_on(model, hash_folder(adapter))
         else:
             speed_up(model)
     model.to(chosen_device)
@@ -188,7 +192,7 @@ def weights_of(folder: Path) -> str | Path:
         return folder
     if not (folder / "adapter").is_dir():
         return folder / "weights"
-    return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["base"])
+    return base_of(folder)
 
 
 def device() -> torch.device:

@@ -91,7 +91,7 @@ def pack(model: Any, bits: int, device: torch.device) -> None:
     head = model.get_output_embeddings()
     for parent, name, layer in _layers(model, torch.nn.Linear):
         if layer is not head and not isinstance(layer, Packed):
-            setattr(parent, name, Packed(layer, bits, device))
+            _replace(parent, name, Packed(layer, bits, device))
 
 
 def make_whole(model: Any, dtype: torch.dtype) -> None:
@@ -101,10 +101,16 @@ def make_whole(model: Any, dtype: torch.dtype) -> None:
             plain = torch.nn.Linear(layer.in_features, layer.out_features, bias=False)
         plain.weight = torch.nn.Parameter(layer.weight.to(dtype), requires_grad=False)
         plain.bias = layer.bias
-        setattr(parent, name, plain)
+        _replace(parent, name, plain)
     # Weights only: rotary frequencies are buffers, and lose the positions when they are narrowed.
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
+
+
+def _replace(parent: torch.nn.Module, name: str, layer: torch.nn.Linear) -> None:
+    """Put `layer` where another stands, with what is hooked to that: domain modules change its output."""
+    layer._forward_hooks = getattr(parent, name)._forward_hooks
+    setattr(parent, name, layer)
 
 
 def fits_whole(model: Any, device: torch.device) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from endonym.data.lexicon import Lexicon, words
+from endonym.models.nets.banked import refuse
 from endonym.models.spelling import Speller
 
 Meanings = Mapping[int, tuple[float, list[tuple[list[int], float]]]]
@@ -145,6 +146,7 @@ def install(
 
     A head of its own gets `out_rows`, or the mean of the pieces; a tied one stays tied.
     """
+    refuse(model, "given another vocabulary")
     table = torch.nn.Embedding(changed.num_rows, before.input.shape[1], dtype=before.input.dtype).to(
         before.input.device
     )

@@ -91,22 +91,6 @@ def get(alias_or_path: str | Path, *, offline: bool = True, progress: Progress |
     return _from_hub(text, entry, progress, None)
 
 
-def known_base(name: str) -> str:
-    """A base model as `endonym.toml` names it: an alias of the catalog, or the whole path of a folder. Raises UsageError."""
-    known = catalog()
-    if name in known:
-        return name
-    try:
-        folder = Path(name).expanduser()
-        found = folder.is_dir()
-    except (OSError, RuntimeError, ValueError):  # a name too long, or with NUL, or the home of nobody
-        found = False
-    if not found:
-        hint = f"Give the folder of a Hugging Face model, or an alias: {', '.join(known)}."
-        raise UsageError(f"there is no base model '{name[:80]}'", hint)
-    return str(validate(folder))
-
-
 def validate(folder: Path) -> Path:
     """Check that `folder` is a loadable Hugging Face model without pickles or own code; return it resolved.
 

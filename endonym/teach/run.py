@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from endonym.models import weights
+from endonym.models.bases import known_base
 from endonym.store.files import file_hash, hash_folder, write_json
 from endonym.store.tokens import Needs
 from endonym.teach.settings import Config
@@ -23,9 +23,9 @@ PRODUCES = "lesson"
 __all__ = ["Config", "base", "depends", "needs", "run"]
 
 
-def base(cfg: Config) -> str:
-    """The base that this job asks for, empty for the project's; raises what `weights.known_base` does, before a job is made."""
-    return weights.known_base(cfg.base_model) if cfg.base_model else ""
+def base(cfg: Config, project: Project) -> str:
+    """The base that this job asks for, empty for the project's; raises what `known_base` does, before a job is made."""
+    return known_base(cfg.base_model, project) if cfg.base_model else ""
 
 
 def needs(resolved: Resolved, inputs: Any, project: Project) -> Needs:

@@ -13,13 +13,16 @@ import torch
 
 from endonym.data.dataset import Dataset
 from endonym.errors import ConfigError, JobError, UsageError, did_you_mean
+from endonym.models.adopt import arithmetic
 from endonym.models.load import Loaded, lay_out, load_artifact, load_model, weights_of
 from endonym.models.nets.banked import attach, hash_of, write_down
 from endonym.models.nets.domain_bank import About, DomainBank, Shape
 from endonym.models.nets.worth import Text, measure, read, tables
+from endonym.models.render import Example
 from endonym.models.weights import weights_hash
 from endonym.store.files import write_json
 from endonym.train.domains import (
+    ENDS,
     Declared,
     Labels,
     data_hash,
@@ -89,7 +92,7 @@ def _furnish(cfg: Config, loaded: Loaded, project: Project) -> None:
         lowest = depth // PART if cfg.router_layer < 0 else cfg.router_layer
         shape = Shape(
             base_hash=weights_hash(loaded.base), router_layer=lowest, targets=cfg.targets, top_k=cfg.top_k,
-            ridge=cfg.ridge, unknown=cfg.unknown,
+            ridge=cfg.ridge, unknown=cfg.unknown, passed=cfg.passed,
         )  # fmt: skip
         attach(model, shape)
     bank: DomainBank = model.bank
@@ -173,14 +176,20 @@ def _fit_router(
             continue
         own = evenly([e for e, module in zip(rows.examples, of, strict=True) if module == name], cfg.router_rows)
         seeds = [loaded.renderer.example(c) for m in modules if m.name == name for c in seeds_of(m)]
-        learn_router(bank, name, read(loaded, [e.ids for e in [*own, *seeds]], cfg.batch_tokens))
+        learn_router(bank, name, _seen(cfg, loaded, [*own, *seeds]))
     if cfg.general and not bank.shape.general:
         texts = evenly(lines_of(cfg.general, folder), cfg.router_rows)
         examples = [e for t in texts if len((e := loaded.renderer.example(plain(t))).ids) <= cfg.max_length]
-        learn_general(bank, read(loaded, [e.ids for e in examples], cfg.batch_tokens))
+        learn_general(bank, _seen(cfg, loaded, examples))
     bank.solve()
     counts = Counter(of)
     return torch.tensor([counts[name] for name in bank.names]) / max(1, sum(counts[name] for name in bank.names))
+
+
+def _seen(cfg: Config, loaded: Loaded, examples: Sequence[Example]) -> list[torch.Tensor]:
+    """What the router is given of rows, as far as it learns from them; in bf16 where that is faster, for a mean of tokens rounds little."""
+    with arithmetic(loaded.device):
+        return read(loaded, [e.ids[: ENDS[-1]] for e in examples], cfg.batch_tokens)
 
 
 def _guess(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, job: Job) -> Labels:
@@ -235,14 +244,6 @@ def _tell_sizes(model: Any, names: Sequence[str], job: Job) -> None:
         f"{share:.1%} of all; {len(names)} of them learn: {', '.join(names)}"
     )
     job.summary(modules=len(bank.names), module_parameters=bank.num_weights, module_share=round(share, 4))
-
-
-def finished(cfg: Config, model: Any) -> Any:
-    """The model as it is saved: one whose base was trained says which base its modules fit now."""
-    if cfg.train_base:
-        model.bank.shape = model.bank.shape.model_copy(update={"base_hash": hash_of(model)})
-        write_down(model)
-    return model
 
 
 def report(made: Assembled, loaded: Loaded, job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
     trained = sum(p.numel() for p in loaded.model.parameters() if p.requires_grad)
     about: dict[str, Any] = {
         "recipe": recipe,
-        "base": str(loaded.base),
+        "base": _path_of(loaded.base, job),
         # A model over bytes has nothing of the project's base.
         "base_name": "" if loaded.base == job.output / "weights" else job.project.base,
         "base_hash": hash_folder(loaded.base),
@@ -92,6 +93,12 @@ def describe(loaded: Loaded, recipe: str, cfg: FitConfig, checks: Sequence[Check
         trained_parameters=trained,
         rows_passed_over=len(result.skipped),
     )
+
+
+def _path_of(base: Path, job: Job) -> str:
+    """Where a base lies: from the output on where another run of the project made it, so that the project can be moved."""
+    inside = job.project.runs in base.parents and job.output not in base.parents
+    return os.path.relpath(base, job.output.resolve()) if inside else str(base)
 
 
 def _name_skipped(origins: Sequence[str], job: Job) -> None:

@@ -36,8 +36,17 @@ def trainable(model: Any, cfg: FitConfig, loaded: Loaded) -> Any:
     return model
 
 
+def first_to_learn(model: Any, asked: int) -> int:
+    """The first layer that may learn where `asked` is wished for: none below which a router reads, or it would read other things."""
+    return max(asked, model.bank.shape.router_layer) if hasattr(model, "bank") else asked
+
+
 def freeze_below(model: Any, layer: int) -> None:
-    """Freeze the embeddings and the decoder layers before `layer`; 0 freezes nothing. Raises ConfigError past the last layer."""
+    """Freeze the embeddings and the decoder layers before `layer`; 0 freezes nothing, but under a router the embeddings.
+
+    Raises ConfigError past the last layer.
+    """
+    layer = first_to_learn(model, layer)
     inner = decoder(model)
     layers = getattr(inner, layers_name(inner))
     if layer > len(layers) - 1:
@@ -45,7 +54,7 @@ def freeze_below(model: Any, layer: int) -> None:
             f"first_layer {layer} leaves nothing to train: the model has layers 0 to {len(layers) - 1}",
             f"Use a --first-layer of at most {len(layers) - 1}.",
         )
-    if layer:
+    if layer or hasattr(model, "bank"):
         # Of tokens, and in GPT-2 of positions.
         tables = [module for module in inner.modules() if isinstance(module, torch.nn.Embedding)]
         for frozen in [*tables, *layers[:layer]]:

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endonym.errors import JobError
 from endonym.models.load import Loaded
+from endonym.models.nets.banked import hash_of, rebase
 from endonym.models.render import Example
 from endonym.store.room import patiently
 from endonym.train.batches import Loss
@@ -79,6 +81,7 @@ def run(
     def train(own: FitConfig, part: str) -> Fitted:
         return fit(network, rows, valid, loss, own, job, shown_and_watched, part)
 
+    modules = _Modules(network)
     before = first(network, train)
     if before is not None and before.cancelled:
         return job.output
@@ -89,6 +92,26 @@ def run(
             learned_tokens=before.learned_tokens + result.learned_tokens,
         )  # fmt: skip
     if not result.cancelled and world().rank == 0:
+        modules.must_be_unchanged(job)
+        if hasattr(network, "bank") and not hasattr(network, "peft_config"):
+            rebase(network)
         patiently(lambda: save(network, job.output), job.cancelled)
         describe(loaded, name, cfg, checks, result, job)
     return job.output
+
+
+class _Modules:
+    """The modules of a network that is trained further, and its router, by their hashes before: none of them learns here."""
+
+    def __init__(self, network: Any):
+        frozen = hasattr(network, "bank") and not any(p.requires_grad for p in network.bank.parameters())
+        self.bank = network.bank if frozen else None
+        self.before = hash_of(self.bank) if frozen else ""
+
+    def must_be_unchanged(self, job: Job) -> None:
+        """Say that they are as they were; raises JobError where they are not."""
+        if self.bank is None:
+            return
+        if hash_of(self.bank) != self.before:
+            raise JobError("the modules or their router changed though they were frozen", "This is a fault in Endonym.")
+        job.log(f"unchanged, by their hash: the router and the modules {', '.join(self.bank.names)}")

@@ -28,10 +28,14 @@ LITTLE = 0.25
 
 
 class Config(BaseModel):
-    """Settings of training beside those of its recipe: who is told how it goes."""
+    """Settings of training beside those of its recipe: what it begins with, and who is told how it goes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    base: str = Field(
+        "",
+        description="Base to begin with instead of the project's: an alias, a folder, or a run of this project by its number or name.",
+    )
     report_to: list[str] = Field([], description="Experiment trackers that follow the run, such as tensorboard.")
     report_patience: int = Field(
         60,
@@ -39,6 +43,13 @@ class Config(BaseModel):
         description="Seconds after which a tracker that takes no event is given up; the run never waits for it.",
     )
     trackers: dict[str, dict[str, Any]] = Field({}, description="Settings of each tracker by its name.")
+
+
+def base(cfg: Config, project: Project) -> str:
+    """The base that this job asks for, empty for the project's; raises UsageError, before a job is made, for what is none."""
+    from endonym.models.bases import known_base
+
+    return known_base(cfg.base, project) if cfg.base else ""
 
 
 def run(cfg: Config, job: Job) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from endonym.data import languages
 from endonym.errors import ConfigError, UsageError
-from endonym.models.weights import catalog, known_base
+from endonym.models.bases import known_base
+from endonym.models.weights import catalog
 from endonym.project import SETTINGS_FILE, Project
 from endonym.web.errors import NotFoundError
 

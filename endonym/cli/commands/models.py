@@ -64,9 +64,11 @@ def _ls(console: Console) -> None:
 
 
 def _use(args: argparse.Namespace, console: Console) -> None:
-    from endonym.models.weights import cached, known_base
+    from endonym.models.bases import known_base
+    from endonym.models.weights import cached
 
-    project, base = open_project(args), known_base(args.model)
+    project = open_project(args)
+    base = known_base(args.model, project)
     project.choose_base(base)
     console.result({"base": base, "file": str(project.file)}, base)
     if cached(base) is None and not Path(base).is_dir():

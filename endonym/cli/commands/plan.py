@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, console: Console) -> None:
 def estimate(args: argparse.Namespace, console: Console) -> int:
     """Print what training would need; returns 3 when it does not fit and nothing that keeps the result would make it."""
     from endonym.data.dataset import Dataset
-    from endonym.jobs.submit import prepare
+    from endonym.jobs.submit import based, prepare
     from endonym.train.forecast import planned
     from endonym.train.sharded import count
 
@@ -69,6 +69,7 @@ def estimate(args: argparse.Namespace, console: Console) -> int:
     _, resolved, inputs = prepare(
         project, "train", args.plugin_name, args.settings, given_inputs(args.job_inputs), None
     )
+    project = based(project, resolved)
     ((name, (module, cfg)),) = resolved.plugins.items()
     data = Dataset(project.output(inputs["dataset"]), "train")
     taken = {key: project.output(one) for key, one in inputs.items() if isinstance(one, int)}

@@ -30,6 +30,7 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     from safetensors.torch import save_file
 
     from endonym.models.load import OURS
+    from endonym.models.nets.banked import PREFIX
 
     dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[cfg.dtype]
     tied = model.is_tied()
@@ -43,8 +44,12 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     model.save_config(out, dtype=cfg.dtype, tie_word_embeddings=tied)
     model.save_tokenizer(out)
     kind = str(model.loaded.model.config.model_type)
-    known = f"import endonym.models.nets.{kind.removeprefix(OURS)}  # makes the network known to transformers\n"
-    write_card(model, out, "transformers", USE.replace("IMPORT", known if kind.startswith(OURS) else ""))
+    known = ""
+    if kind.startswith(OURS):
+        known = f"import endonym.models.nets.{kind.removeprefix(OURS)}  # makes the network known to transformers\n"
+    elif kind.startswith(PREFIX):
+        known = f"from endonym.models.nets.banked import classes\n\nclasses({kind.removeprefix(PREFIX)!r})  # makes it known to transformers\n"
+    write_card(model, out, "transformers", USE.replace("IMPORT", known))
     return out
 
 

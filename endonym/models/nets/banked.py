@@ -89,6 +89,28 @@ def write_down(model: Any) -> None:
     model.config.domain_bank = model.bank.shape.model_dump(mode="json")
 
 
+def refuse(model: Any, what: str) -> None:
+    """Raise ConfigError for a network with modules: they fit its layers as they are, and its router what it was shown."""
+    if hasattr(model, "bank"):
+        raise ConfigError(
+            f"a model with modules cannot be {what}", "Do that with its base, and train modules on the result."
+        )
+
+
+def rebase(model: Any) -> None:
+    """Say which base the modules of a network fit from now on, where its base was trained; such a base is known by its tensors."""
+    if any(p.requires_grad for name, p in model.named_parameters() if not name.startswith("bank.")):
+        model.bank.shape = model.bank.shape.model_copy(update={"base_hash": hash_of(model)})
+        write_down(model)
+
+
+def put_on(model: Any, adapter_hash: str) -> None:
+    """Say that the modules of a network stand on a base with an adapter in it: files of its modules fit no other."""
+    both = hashlib.sha256(f"{model.bank.shape.base_hash}+{adapter_hash}".encode()).hexdigest()
+    model.bank.shape = model.bank.shape.model_copy(update={"base_hash": both})
+    write_down(model)
+
+
 def hash_of(module: torch.nn.Module) -> str:
     """SHA-256 over the names, formats and bytes of a module's tensors, a bank inside it left out."""
     digest = hashlib.sha256()

@@ -49,6 +49,7 @@ class Shape(BaseModel):
     top_k: int = Field(1, ge=1, description="Modules that may take part in one token.")
     ridge: float = Field(0.1, gt=0, description="Ridge of the router's regression.")
     unknown: float = Field(0.05, ge=0, lt=1, description="Share of the modules' own texts that may count as of none.")
+    passed: float = Field(0.02, gt=0, le=1, description="Share of the general texts shown that may go to a module.")
     general: int = Field(
         0, ge=0, description="How many held features of general texts there are; 0 where the router was shown none."
     )
@@ -88,13 +89,14 @@ class Member(torch.nn.Module):
 
 
 Plan = list[tuple[dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]], torch.Tensor | None, torch.Tensor | None]]
-"""For each module that takes part: its pairs, the tokens it changes (None: all), and how strongly (None: wholly)."""
+"""For each module that takes part: its pairs, the tokens it changes (None: all, where it is the only one), and how strongly (None: wholly)."""
 
 
 class DomainBank(torch.nn.Module):
     """The modules of a network and their router.
 
-    Where gradients are wanted of a pack, a text goes to the module it is labelled with; everywhere else, where the router sends it.
+    While it is taught (`taught`), a text goes to the module it is labelled with where gradients are wanted of a pack; everywhere else, where
+    the router sends it.
 
     The router reads the mean of all tokens so far, as the layer `router_layer` is given them: no module stands below, so these are the
     frozen base's, and one pass is enough.
@@ -112,6 +114,7 @@ class DomainBank(torch.nn.Module):
         self.off: frozenset[str] = frozenset()
         self.fresh: set[str] = set()
         """Names of the modules that have not learned yet."""
+        self.taught = False
         self.tap: list[torch.Tensor] | None = None
         """While it is a list, the features of every pass are put there."""
         self.seen: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -204,7 +207,9 @@ class DomainBank(torch.nn.Module):
             return
         here = [n for n in self.names if n not in self.off]
         general = self.general if self.shape.general else None
-        self.router.solve([self.member(n).evidence for n in here], self.shape.ridge, self.shape.unknown, general)
+        self.router.solve(
+            [self.member(n).evidence for n in here], self.shape.ridge, self.shape.unknown, general, self.shape.passed
+        )
         for name in ("weight", "bias"):
             own: torch.Tensor = getattr(self.router, name).data
             whole = own.new_zeros(len(self.names), *own.shape[1:])
@@ -239,7 +244,7 @@ class DomainBank(torch.nn.Module):
         flat = features.flatten(0, 1)
         if self.tap is not None:
             self.tap.append(flat)
-        if pieces and torch.is_grad_enabled():
+        if pieces and self.taught and torch.is_grad_enabled():
             labels = [-1] * len(flat)
             for piece in pieces:
                 labels[piece.start : piece.end] = [piece.domain] * (piece.end - piece.start)
@@ -247,6 +252,10 @@ class DomainBank(torch.nn.Module):
             self.seen = flat, torch.tensor(labels, device=flat.device)
             return
         self._plan = []
+        if type(flat) is not torch.Tensor:
+            # What a run needs is foretold with tensors that hold no numbers: as if all texts were of one module.
+            self._plan = [(member.pairs(), None, None) for member in list(self.members.values())[:1]]  # type: ignore[operator,misc]
+            return
         here = torch.tensor([name not in self.off for name in self.names], dtype=torch.bool, device=flat.device)
         if here.any():
             gates = self.router.gates(flat, self.shape.top_k, here)
@@ -262,39 +271,49 @@ class DomainBank(torch.nn.Module):
             # Before labels are known, what a run needs is told as if all texts were of one module.
             where = {next((n for n, name in enumerate(self.names) if learns(self.member(name))), 0): where[-1]}
         return [
-            (self.member(self.names[label]).pairs(), None if len(tokens) == len(labels) else torch.tensor(tokens, device=device), None)
+            (self.member(self.names[label]).pairs(), None if len(where) == 1 else torch.tensor(tokens, device=device), None)
             for label, tokens in where.items() if label >= 0
         ]  # fmt: skip
 
     def _routed(self, gates: torch.Tensor) -> Plan:
         """Each token to the modules that `gates` (tokens, N) open."""
         plan: Plan = []
-        for number in gates.any(0).nonzero()[:, 0].tolist():
+        taking = gates.any(0).nonzero()[:, 0].tolist()
+        for number in taking:
             column = gates[:, number]
             tokens = column.nonzero()[:, 0]
             strength = column[tokens]
             whole = bool((strength == 1).all())
             member = self.member(self.names[number])
-            plan.append((member.pairs(), None if len(tokens) == len(gates) else tokens, None if whole else strength))
+            plan.append(
+                (
+                    member.pairs(),
+                    None if len(taking) == 1 and len(tokens) == len(gates) else tokens,
+                    None if whole else strength,
+                )
+            )
         return plan
 
     def _change(
         self, place: tuple[str, int], module: torch.nn.Module, args: tuple[torch.Tensor, ...], y: torch.Tensor
     ) -> torch.Tensor:
         """Add to the output `y` of a linear layer what the modules of this pass make of its input."""
-        for pairs, tokens, strength in self._plan:
-            if place not in pairs:
-                continue
-            a, b = pairs[place]
-            x = args[0].reshape(-1, a.shape[-1])
-            inner = torch.nn.functional.linear(x if tokens is None else x[tokens], a.to(x.dtype))
+        here = [(pairs[place], tokens, strength) for pairs, tokens, strength in self._plan if place in pairs]
+        if not here:
+            return y
+        x = args[0].reshape(-1, args[0].shape[-1])
+        order = None if here[0][1] is None else torch.cat([tokens for _, tokens, _ in here if tokens is not None])
+        # Gathered and put back once for all modules: each of them for itself would write the whole output anew.
+        parts = [x] if order is None else x[order].split([len(tokens) for _, tokens, _ in here if tokens is not None])
+        changes = []
+        for part, ((a, b), _, strength) in zip(parts, here, strict=True):
+            inner = torch.nn.functional.linear(part, a.to(x.dtype))
             inner = inner * (SCALE if strength is None else SCALE * strength[:, None].to(inner.dtype))
-            change = torch.nn.functional.linear(inner, b.to(inner.dtype)).to(y.dtype)
-            if tokens is None:
-                y = y + change.view(y.shape)
-            else:
-                y = y.reshape(-1, b.shape[0]).index_add(0, tokens, change).view(y.shape)
-        return y
+            changes.append(torch.nn.functional.linear(inner, b.to(inner.dtype)))
+        if order is None:
+            return y + changes[0].to(y.dtype).view(y.shape)
+        flat = y.reshape(-1, y.shape[-1])
+        return flat.index_add(0, order, torch.cat(changes).to(y.dtype)).view(y.shape)
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
         """Inputs and outputs of the linear layers that modules change, by their names within a layer."""

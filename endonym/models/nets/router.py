@@ -74,9 +74,13 @@ class Router(torch.nn.Module):
 
     def floor(self, features: torch.Tensor) -> torch.Tensor:
         """What a module must score at least to take part, (...,): the threshold, or what general text scores if that is more."""
+        return self.general_score(features).clamp(min=self.threshold)
+
+    def general_score(self, features: torch.Tensor) -> torch.Tensor:
+        """What general text scores on features (..., D), (...,)."""
         with torch.autocast(features.device.type, enabled=False):
             standard = (features.float() - self.mean) / self.scale
-            return (standard @ self.general_weight + self.general_bias).clamp(min=self.threshold)
+            return standard @ self.general_weight + self.general_bias
 
     def gates(self, features: torch.Tensor, top_k: int, known: torch.Tensor) -> torch.Tensor:
         """How strongly each module takes part, (..., N): the `top_k` best share 1, and none does where the best is below the `floor`.
@@ -91,11 +95,17 @@ class Router(torch.nn.Module):
 
     @torch.no_grad()
     def solve(
-        self, evidence: Sequence[Evidence], ridge: float, unknown: float, general: Evidence | None = None
+        self,
+        evidence: Sequence[Evidence],
+        ridge: float,
+        unknown: float,
+        general: Evidence | None = None,
+        passed: float = 1.0,
     ) -> None:
         """Fit by (C + ridge I)⁻¹ over standardised features, each module counting alike; one row for each of `evidence`.
 
-        Then the temperature is the one under which held texts are least surprising, and `unknown` of them fall below the threshold.
+        Then the temperature is the one under which held texts are least surprising, and `unknown` of them fall below the threshold. What
+        general text scores is raised until at most `passed` of its held features, beginnings of texts included, go to a module.
         Ridge regression on one-hot labels: Hoerl and Kennard 1970; as a router without training: DUME, arXiv 2603.29765.
         """
         classes = [*evidence, *([general] if general is not None else [])]
@@ -122,6 +132,10 @@ class Router(torch.nn.Module):
         self.mean.copy_(centre)
         self.scale.copy_(scale)
         self._calibrate(evidence, unknown)
+        if general is not None and len(general.held):
+            best, own = self.scores(general.held).amax(-1), self.general_score(general.held)
+            lead = torch.where(best >= self.threshold, best - own, 0.0)
+            self.general_bias.add_(float(lead.double().quantile(1 - passed, interpolation="higher").clamp(min=0)))
 
     def _calibrate(self, evidence: Sequence[Evidence], unknown: float) -> None:
         held = [self.scores(e.held) for e in evidence if len(e.held)]

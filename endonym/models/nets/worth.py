@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from endonym.data.statistics import interval, ratio
+from endonym.models.adopt import arithmetic
 from endonym.models.generate import answer_nll, decoder, lowest
 from endonym.types import Chat
 
@@ -61,13 +62,17 @@ def read(loaded: Loaded, rows: Sequence[Sequence[int]], batch_tokens: int = 4096
     return found
 
 
-@torch.no_grad()
 def measure(loaded: Loaded, texts: Sequence[Text]) -> dict[str, Any]:
-    """Gates, routing and worth of every module on `texts`, as plain data; see `tables` for what is in it.
+    """Gates, routing and worth of every module on `texts`, as plain data, in the arithmetic that models answer in; see `tables`.
 
     Worth is what is lost in bits a UTF-8 byte of the answers when a module is switched off and the router, as it is, chooses among the
     others; 95 % bootstrap intervals over texts.
     """
+    with torch.no_grad(), arithmetic(loaded.device):
+        return _measured(loaded, texts)
+
+
+def _measured(loaded: Loaded, texts: Sequence[Text]) -> dict[str, Any]:
     network: Any = loaded.model
     bank: DomainBank = network.bank
     network.eval()

@@ -61,6 +61,8 @@ def whole(cfg: FitConfig, dropout: float = 0.0, first_layer: int = 0) -> Build:
         from endonym.train.network import drop_attention, freeze_below, trainable
 
         model = trainable(loaded.model, cfg, loaded)
+        if hasattr(model, "bank"):
+            model.bank.requires_grad_(False)
         drop_attention(model, dropout)
         freeze_below(model, first_layer)
         return model

@@ -62,7 +62,7 @@ def network(cfg: Config) -> Build:
         import_peft()
         from peft import LoraConfig, get_peft_model
 
-        layers = _layers(cfg, loaded.model.config.get_text_config().num_hidden_layers)
+        layers = _layers(cfg, loaded.model)
         settings = LoraConfig(
             r=cfg.rank,
             lora_alpha=cfg.alpha,
@@ -80,17 +80,20 @@ def network(cfg: Config) -> Build:
     return build
 
 
-def _layers(cfg: Config, number: int) -> list[int] | None:
-    """The layers that get adapters, None for all; raises ConfigError when none of the model's `number` layers is left."""
+def _layers(cfg: Config, model: Any) -> list[int] | None:
+    """The layers that get adapters, None for all; raises ConfigError when none of the model's is left."""
     from endonym.errors import ConfigError
+    from endonym.train.network import first_to_learn
 
+    number = model.config.get_text_config().num_hidden_layers
+    first = first_to_learn(model, cfg.first_layer)
     last = number - 1 if cfg.last_layer < 0 else cfg.last_layer
-    if not cfg.first_layer <= last < number:
+    if not first <= last < number:
         raise ConfigError(
-            f"there are no layers {cfg.first_layer} to {last}: the model has layers 0 to {number - 1}",
-            f"Choose --first-layer and --last-layer between 0 and {number - 1}.",
+            f"there are no layers {first} to {last}: the model has layers {first - cfg.first_layer and first} to {number - 1}",
+            f"Choose --first-layer and --last-layer between {first - cfg.first_layer and first} and {number - 1}.",
         )
-    return None if (cfg.first_layer, last) == (0, number - 1) else list(range(cfg.first_layer, last + 1))
+    return None if (first, last) == (0, number - 1) else list(range(first, last + 1))
 
 
 def _targets(cfg: Config, model: Any, layers: list[int] | None) -> str | list[str]:

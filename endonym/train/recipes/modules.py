@@ -46,6 +46,12 @@ class Config(FitConfig):
         [],
         description="Text files of what is of no module, a text a line; the base alone then answers what is like them.",
     )
+    passed: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        description="Share of those general texts, beginnings included, that may go to a module; less is safer and helps later.",
+    )
     router_rows: int = Field(200, ge=2, description="Texts of each module that the router is fitted to, at most.")
     measured: int = Field(
         400,
@@ -75,7 +81,7 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
     made = field.assemble(cfg, loaded, data, job)
     recipe.run(
         "modules", cfg, data, job, loaded, network(cfg),
-        lambda model, out: save_weights(field.finished(cfg, model), loaded.tokenizer, out / "weights"),
+        lambda model, out: save_weights(model, loaded.tokenizer, out / "weights"),
         prepared=made.prepared, loss=made.loss, watch=lambda step: made.loss.tell(job, step),
     )  # fmt: skip
     if not job.stopped_early:
@@ -100,6 +106,7 @@ def network(cfg: Config) -> Build:
         model: Any = loaded.model
         model.requires_grad_(cfg.train_base)
         model.bank.requires_grad_(False)
+        model.bank.taught = True
         for name in to_train(cfg, model.bank):
             model.bank.member(name).requires_grad_(True)
         model.bank.router.requires_grad_(cfg.tune_router)

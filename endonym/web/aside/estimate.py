@@ -38,7 +38,7 @@ def _training(home: Project, recipe: str, settings: dict[str, Any]) -> tuple[dic
         ((_, (_, cfg)),) = resolved.plugins.items()
         return _roughly(home, cfg.model_dump())
     taken = {name: job for name, job in inputs.items() if isinstance(job, int)}
-    return resolved.stage.module.foretell(resolved.plugins, home, taken), []
+    return resolved.stage.module.foretell(resolved.plugins, based(home, resolved), taken), []
 
 
 def _lesson(home: Project, settings: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
