@@ -41,7 +41,7 @@ READERS = {
     "story.flextext": "flex", "interlinear.txt": "interlinear", "interview.cha": "cha", "corpus.tzh": "moses",
     "dictionary.lift": "lift", "dictionary.sfm": "toolbox", "dictionary.tei": "tei", "structured.txt": "structured",
     "cldf/cldf-metadata.json": "cldf", "stardict/tseltal-spanish.ifo": "stardict", "dictd/freedict-tzh-spa.index": "dictd",
-    "wiki.xml": "mediawiki", "site.warc": "warc",
+    "wiki.xml": "mediawiki", "site.warc": "warc", "topics.tsv": "labelled", "names.conll": "conll", "questions.json": "squad",
 }  # fmt: skip
 SETTINGS = {
     "interlinear.txt": {"languages": {"ft": "spa", "fe": "eng"}},
@@ -51,7 +51,8 @@ SETTINGS = {
     "cldf/cldf-metadata.json": {"where": {"Lect": "north"}},
 }
 SHOWN = (
-    "document", "parallel", "part", "section", "heading", "headwords", "context", "key", "main", "homograph", "variants", "references", "fields",
+    "document", "parallel", "part", "section", "heading", "headwords", "context", "key", "main", "homograph", "variants", "references", "fields", "label",
+    "tags", "questions",
 )  # fmt: skip
 
 

@@ -10,7 +10,10 @@ from endonym.cli.console import columns, pad, width
 if TYPE_CHECKING:
     from endonym.project import Project
 
-HEADLINE = ("chrf", "bits_per_byte", "exact")
+HEADLINE = (
+    "chrf", "bits_per_byte", "exact", "accuracy", "macro_f1", "tag_f1", "span_f1", "answer_exact", "answer_f1", "recall_at_1",
+    "mrr",
+)  # fmt: skip
 
 
 def score_rows(project: Project) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ COMMANDS = PACKAGE / "cli" / "commands"
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start here", ("demo", "studio", "init", "add", "collect", "review", "run", "teach", "report")),
-    ("Use what was trained", ("chat", "translate", "serve", "push")),
+    ("Use what was trained", ("chat", "translate", "predict", "serve", "push")),
     (
         "Each stage alone",
         (

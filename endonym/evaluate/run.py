@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym import __version__
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError
+from endonym.evaluate import headed
 from endonym.evaluate import systems as asking
 from endonym.evaluate.items import Item, sealed
 from endonym.evaluate.outputs import Outputs
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 
 KIND = "metric"
 CHOICE = "many"
-DEFAULT = ["chrf", "chrf_folded", "bleu", "bits_per_byte", "exact", "forgetting", "memorisation"]
+DEFAULT = [
+    "chrf", "chrf_folded", "bleu", "bits_per_byte", "exact", "forgetting", "memorisation", "accuracy", "macro_f1", "tag_f1",
+    "span_f1", "answer_exact", "answer_f1", "recall_at_1", "mrr",
+]  # fmt: skip
 INPUTS = {"dataset": "split", "chats": "chats", "model": "model?"}
 PRODUCES = "scores"
 
@@ -41,7 +45,8 @@ class Config(BaseModel):
 
     systems: list[str] = Field(["tuned", "base"], description="Models to ask: tuned, base.")
     baselines: list[str] = Field(
-        ["copy", "dictionary", "memory", "phrases", "ppm"], description="Baselines to compare with."
+        ["copy", "dictionary", "memory", "phrases", "ppm", "majority", "overlap"],
+        description="Baselines to compare with.",
     )
     baseline: dict[str, dict[str, Any]] = Field(
         {}, description="Settings of baselines: [evaluate.baseline.ppm] order = 6."
@@ -75,11 +80,14 @@ def run(cfg: Config, job: Job) -> None:
     """Compose the test, ask every system, score, and write `scores.json`, `statistics.jsonl` and `outputs.jsonl`."""
     dataset = Dataset.of(job, "dataset")
     context = Context.load(Path(str(job.inputs["chats"])), job.project.path)
-    items = sealed(dataset, context, cfg.tasks, cfg.max_items, cfg.seed, cfg.also_without_hints)
+    model = Path(str(job.inputs["model"])) if "model" in job.inputs and "tuned" in cfg.systems else None
+    head = headed.task_of(model)
+    metrics = headed.fitting(job.plugins, head)
+    items = sealed(dataset, context, headed.asked_of(head, cfg.tasks), cfg.max_items, cfg.seed, cfg.also_without_hints)
     job.log(f"{len(items)} questions from the sealed test, {len({(i.task, i.direction) for i in items})} kinds")
-    baselines = asking.load_baselines(cfg.baselines, cfg.baseline, job.project.path)
+    baselines = headed.fitting(asking.load_baselines(cfg.baselines, cfg.baseline, job.project.path), head)
     outputs = Outputs(job.output / "outputs.jsonl")
-    text_tasks = frozenset(task for module, _ in job.plugins.values() for task in _asked_for(module, items))
+    text_tasks = frozenset(task for module, _ in metrics.values() for task in _asked_for(module, items))
     lengths = asking.answer_lengths(Dataset.of(job, "chats"))
     samples = dict.fromkeys(cfg.sampled_tasks, cfg.samples)
     asked = asking.Asked(
@@ -94,14 +102,15 @@ def run(cfg: Config, job: Job) -> None:
     )
     about = job.project
     material = Material(items, dataset, Dataset.of(job, "chats"), about.path, about.language, about.pivot, cfg.seed)
-    own = OwnItems.of(job.plugins, material, job)
-    models = _models(cfg, job)
+    own = OwnItems.of(metrics, material, job)
+    models = _models(cfg, job, head)
     total = len(items) * (len(models) * (1 + cfg.also_without_hints) + len(baselines)) + len(own) * len(models)
     progress = _Progress(job, total)
     hashes: dict[str, str] = {}
     for name, (module, settings) in baselines.items():
         missing = outputs.missing(name, items)
-        for group, answers in asking.ask_baseline(module, settings, dataset, missing, asked):
+        learned = material.chats if getattr(module, "LEARNS", "") == "chats" else dataset
+        for group, answers in asking.ask_baseline(module, settings, learned, missing, asked):
             outputs.add(name, group, answers)
         progress.add(len(items), name)
         hashes[name] = f"{name}:{settings.model_dump_json()}"
@@ -111,7 +120,7 @@ def run(cfg: Config, job: Job) -> None:
         hashes.update(_ask(name, cfg, job, items, own, outputs, asked, progress))
     if job.cancelled():
         return
-    rows, statistics = score_all([*items, *own.all], list(hashes), outputs, job.plugins)
+    rows, statistics = score_all([*items, *own.all], list(hashes), outputs, metrics)
     data_hash = items_hash(dataset, items)
     for row in rows:
         row.update(data_hash=data_hash, model_hash=hashes[row["system"]])
@@ -132,7 +141,13 @@ def _ask(
     from endonym.models.load import load_artifact, load_model
 
     tuned = Path(str(job.inputs["model"])) if name == "tuned" else None
+    model = Path(str(job.inputs["model"])) if "model" in job.inputs else None
     job.log(f"asking {name}")
+    if headed.task_of(model) and model is not None:
+        folder = tuned or model / headed.PLAIN
+        headed.ask(folder, name, items, outputs, asked)
+        progress.add(len(items), name)
+        return {name: weights_hash(folder / "weights")}
     loaded = load_artifact(tuned) if tuned else load_model(job.project.base)
     content = weights_hash(loaded.base)
     if tuned:
@@ -155,10 +170,12 @@ def _ask(
     return hashes
 
 
-def _models(cfg: Config, job: Job) -> list[str]:
+def _models(cfg: Config, job: Job, head: str) -> list[str]:
     unknown = [name for name in cfg.systems if name not in asking.MODELS]
     if unknown:
         raise JobError(f"there is no system '{unknown[0]}'", f"Known: {', '.join(asking.MODELS)}.")
+    if head and not (Path(str(job.inputs["model"])) / headed.PLAIN / "weights").is_dir():
+        return ["tuned"]
     return [name for name in cfg.systems if name != "tuned" or "model" in job.inputs]
 
 
@@ -181,7 +198,10 @@ def _write(
         for r in rows
         if r["metric"] == "chrf" and r["task"] == "translate"
     }
-    job.summary(questions=about["items"], **({"chrf": chief} if chief else {}))
+    tables = headed.tables(rows)
+    job.summary(
+        questions=about["items"], **({"chrf": chief} if chief else {}), **({"tables": tables} if tables else {})
+    )
 
 
 class _Progress:

@@ -121,7 +121,9 @@ def ask_baseline(module: ModuleType, cfg: Any, train: Dataset, items: list[Item]
     for group in groups.values():
         if asked.cancelled():
             return
-        if getattr(module, "GIVES", "text") == "nats":
+        if getattr(module, "GIVES", "text") == "whole":
+            yield group, answer([item.chat for item in group])
+        elif getattr(module, "GIVES", "text") == "nats":
             yield group, [{"nats": nats} for nats in answer([item.chat for item in group])]
         else:
             yield group, [{"text": answer(item.chat)} for item in group]

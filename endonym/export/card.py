@@ -28,7 +28,7 @@ def write_card(model: Source, out: Path, library: str, use: str) -> None:
 
 
 def _metadata(model: Source, library: str) -> str:
-    lines = ["---", f"library_name: {library}", "pipeline_tag: text-generation"]
+    lines = ["---", f"library_name: {library}", f"pipeline_tag: {_pipeline(model)}"]
     if model.base.get("hub"):
         lines.append(f"base_model: {model.base['hub']}")
     if model.licence:
@@ -42,6 +42,14 @@ def _metadata(model: Source, library: str) -> str:
         # JSON is YAML, and needs no care for quotes in names.
         lines.append("model-index: " + json.dumps([{"name": model.name, "results": results}], ensure_ascii=False))
     return "\n".join([*lines, "tags: [endonym]", "---"])
+
+
+def _pipeline(model: Source) -> str:
+    """What hubs call that for which the model is."""
+    kind = getattr(model.loaded.model.config, "kind", "")
+    return {
+        "classify": "text-classification", "tag": "token-classification", "answer": "question-answering", "embed": "feature-extraction",
+    }.get(kind, "text-generation")  # fmt: skip
 
 
 def _results(scores: Any) -> list[dict[str, Any]]:

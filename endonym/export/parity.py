@@ -69,7 +69,7 @@ def certify(
             "rows": [asdict(row) for row in rows],
         }
         (folder / "request.json").write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
-        _ask(folder, shipped)
+        ask(folder, shipped)
         answer = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
         other = _read_logits(folder)
     seen = [Seen(**row) for row in answer["rows"]]
@@ -196,7 +196,8 @@ def _said(runtime: str) -> str:
     return f"{common}; all logits at the first answer positions"
 
 
-def _ask(folder: Path, shipped: Path) -> None:
+def ask(folder: Path, shipped: Path) -> None:
+    """Have the request in `folder` answered by a fresh process. Raises ParityError where it fails."""
     command = [sys.executable, "-m", "endonym.export.parity", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=SECONDS)
@@ -247,6 +248,11 @@ def main(folder: Path) -> int:
     from endonym.export.observe import Row, by_llama_cpp, by_torch
 
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    if request["runtime"] == "head":
+        from endonym.export.headed import answer as judge
+
+        judge(folder, request)
+        return 0
     rows = [Row(**row) for row in request["rows"]]
     path = Path(request["path"])
     if request["runtime"] == "llama_cpp":

@@ -51,14 +51,19 @@ def needs(resolved: Resolved, inputs: Mapping[str, Path | list[Path]], project: 
 
 def run(cfg: Config, job: Job) -> None:
     """Export into a temporary folder, certify it in a fresh process, then move it into the job's output."""
+    from endonym.models.heads import has_head
     from endonym.models.load import load_artifact
 
     name, (module, settings) = next(iter(job.plugins.items()))
     chats = Dataset.of(job, "chats")
     materials = learned_from(job.project, Path(str(job.inputs["model"])))
     check_restrictions(materials, cfg.despite_restrictions, job)
+    model = Path(str(job.inputs["model"]))
+    if has_head(model):
+        _head(cfg, job, name, settings, chats, materials)
+        return
     rows, split = held_out(chats, cfg.parity_rows)
-    source = _source(job, load_artifact(Path(str(job.inputs["model"])), dtype="float32"), chats, materials)
+    source = _source(job, load_artifact(model, dtype="float32"), chats, materials)
     draft = job.folder / "uncertified"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -83,6 +88,33 @@ def run(cfg: Config, job: Job) -> None:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     job.summary(format=name, megabytes=round(_size(job.output) / 1e6, 1), **in_short(certificate))
+
+
+def _head(cfg: Config, job: Job, name: str, settings: Any, chats: Dataset, materials: Sequence[dict[str, Any]]) -> None:
+    """The same for a model with a head, which judges and does not write."""
+    from endonym.export import headed
+    from endonym.models.heads import judge_of, load_headed
+
+    loaded = load_headed(Path(str(job.inputs["model"])))
+    live: Any = loaded.model
+    headed.refuse(name, live.config.kind)
+    rows, split = headed.held_out(chats, live.config.kind, cfg.parity_rows)
+    source = headed.source_of(_source(job, loaded, chats, materials))
+    draft = job.folder / "uncertified"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        shipped = headed.export(source, settings.type, draft)
+        job.log(f"written as {name}, {_size(draft) / 1e6:.1f} MB; now reloading it in a fresh process")
+        certificate = headed.certify(judge_of(loaded), shipped, settings.type, rows)
+        about = {"format": name, "settings": settings.model_dump(mode="json"), "split": split}
+        publish(draft, job.output, {**about, **certificate})
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    job.summary(
+        format=name, megabytes=round(_size(job.output) / 1e6, 1), max_logit_gap=certificate["max_logit_gap"],
+        same_verdicts=f"{certificate['verdicts']['identical']}/{certificate['num_rows']}",
+    )  # fmt: skip
 
 
 def check_restrictions(materials: Sequence[dict[str, Any]], despite: bool, job: Job) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from endonym.errors import ConfigError, MissingError, ParityError
+from endonym.errors import ConfigError, MissingError, ParityError, UsageError
 from endonym.models import packed
 from endonym.models.adapters import speed_up
 from endonym.models.bases import base_of
@@ -32,8 +32,8 @@ DEVICE = "ENDONYM_DEVICE"
 FAMILIES = "Choose a base model of the Llama, Qwen, Mistral or Gemma 3 family."
 """What to do about a model that cannot be trained here."""
 
-OURS = "endonym_"
-"""How the type of a network of our own begins."""
+OURS, HEADS = "endonym_", "endonym_heads"
+"""How the type of a network of our own begins, and that of one with a head."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,16 @@ def load_model(base: str | Path, adapter: Path | None = None, dtype: str = "auto
 
 
 def know(folder: Path) -> None:
-    """Make a network of `models/nets` known to transformers where `folder` holds one: its type is `endonym_` and the module's name."""
+    """Make a network of `models/nets` known to transformers where `folder` holds one: its type is `endonym_` and the module's name.
+
+    Raises UsageError for one with a head, which writes nothing.
+    """
     kind = str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", ""))
+    if kind == HEADS:
+        raise UsageError(
+            "this model has a head: it judges texts, and writes none",
+            'Ask it: endonym predict "...", or endonym serve heads. Its foundation is the run that it was trained on.',
+        )
     if kind.startswith(OURS) and (Path(__file__).parent / "nets" / f"{kind.removeprefix(OURS)}.py").is_file():
         importlib.import_module(f"endonym.models.nets.{kind.removeprefix(OURS)}")
 

@@ -39,6 +39,10 @@ class Example:
     """Whether its text goes on in another example, so that nothing ends here."""
     domain: int = -1
     """Number of the module that it is to teach, where a network has such; -1 is none."""
+    cuts: tuple[int, ...] = ()
+    """Where further texts begin in it, which see nothing of each other; none in a row of one text."""
+    span: range = range(0)
+    """The tokens among which a head looks for an answer."""
 
     @property
     def num_learned(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -201,7 +202,7 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
         start = len(ids)
         ids.extend(example.ids[first:last])
         labels.extend(example.labels[first:last])
-        positions.extend(range(first, last))
+        positions.extend(range(last - first) if example.cuts else range(first, last))
         pieces.append(Piece(start, len(ids), before, example.domain))
         laid.append((None if filling else example, first, last))
         return range(start, len(ids))
@@ -209,7 +210,8 @@ def pack(examples: Sequence[Example], device: torch.device) -> Packed:
     for rows, shared in together(examples):
         before = lay(rows[0], 0, shared) if shared else range(0)
         for row in rows:
-            lay(row, shared, len(row.ids), before)
+            for first, last in pairwise((shared, *row.cuts, len(row.ids))):
+                lay(row, first, last, before)
     filler = -len(ids) % ROUND if device.type == "cpu" else 0
     for first in range(0, filler, FILLER):
         length = min(FILLER, filler - first)
@@ -232,7 +234,10 @@ def together(examples: Sequence[Example]) -> list[tuple[list[Example], int]]:
     Nothing is shared from the last token before the first learned one on: what follows it differs, and it predicts that. Rows that
     teach different modules share nothing.
     """
-    free = [max(0, next((i for i, label in enumerate(e.labels) if label != IGNORE), len(e.ids)) - 1) for e in examples]
+    free = [
+        0 if e.cuts else max(0, next((i for i, label in enumerate(e.labels) if label != IGNORE), len(e.ids)) - 1)
+        for e in examples
+    ]
     found: list[tuple[list[Example], int]] = []
 
     def divide(rows: list[int]) -> tuple[int, list[tuple[list[int], int]]]:

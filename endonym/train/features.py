@@ -106,7 +106,9 @@ class Features:
         for (example, first, last), piece in zip(batch.laid, batch.pieces, strict=True):
             if example is not None:
                 at = self._at[id(example)]
-                self._states[at : at + first] = states[piece.before.start : piece.before.stop]
+                self._states[at + first - len(piece.before) : at + first] = states[
+                    piece.before.start : piece.before.stop
+                ]
                 self._states[at + first : at + last] = states[piece.start : piece.end]
 
     def of(self, batch: Packed) -> torch.Tensor | None:
@@ -123,8 +125,11 @@ class Features:
         return torch.cat(parts).unsqueeze(0).to(batch.ids.device)
 
 
-def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job) -> None:
-    """Let `network` take what its frozen lower layers make of `examples` from a file, where it has such layers and that pays."""
+def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job, part: str = "") -> None:
+    """Let `network` take what its frozen lower layers make of `examples` from a file, where it has such layers and that pays.
+
+    A part of a job has a file of its own.
+    """
     depth = frozen_depth(network)
     seen = cfg.last_step * cfg.batch_size
     if not depth or seen < len(examples):
@@ -132,7 +137,7 @@ def install(network: Any, examples: Sequence[Example], cfg: FitConfig, job: Job)
     if world().size > 1:
         job.log(f"the {depth} frozen layers are computed again in every step: several devices keep nothing of them")
         return
-    made = Features(network, examples, job.folder / "checkpoints", depth)
+    made = Features(network, examples, job.folder / "checkpoints" / part, depth)
     if not made.has_room():
         job.log(
             f"the {depth} frozen layers are computed again in every step: keeping them needs {made.num_bytes / 1e9:.1f} GB"
@@ -152,10 +157,15 @@ def frozen_depth(network: Any) -> int:
     """How many decoder layers stand below everything that learns; 0 where any of them has a part in chance."""
     inner = decoder(network)
     layers = getattr(inner, "layers", None)
-    if layers is None or any(p.requires_grad for p in network.get_input_embeddings().parameters()):
+    whole = network.get_base_model() if hasattr(network, "get_base_model") else network
+    if (
+        layers is None
+        or hasattr(whole, "over_bytes")
+        or any(p.requires_grad for p in network.get_input_embeddings().parameters())
+    ):
         return 0
     # A bank's modules are no part of the layers they change, and its router reads what the first of these is given.
-    bound = network.bank.shape.router_layer if hasattr(network, "bank") else 0
+    bound = network.bank.shape.router_layer if hasattr(network, "bank") else len(layers)
     depth = next((n for n, layer in enumerate(layers) if any(p.requires_grad for p in layer.parameters())), bound)
     depth = min(depth, bound) if hasattr(network, "bank") else depth
     chance = (m for layer in layers[:depth] for m in layer.modules())

@@ -110,10 +110,9 @@ def planned(
             "Start it: it tells what it needs before step 1, and stops there when that does not fit.",
         )
     loaded = replace(_beginning(module, cfg, project, inputs), device=torch.device("meta"))
-    tasks = getattr(module, "TASKS", ())
-    rows = rows_of(taught(chats_of(data, "train", tasks), cfg), loaded.renderer, cfg)
-    held = chats_of(data, "valid", tasks) or chats_of(data, "valid")
-    valid = rows_of(spread([c for c in held if c.answer], cfg.valid_rows), loaded.renderer, cfg).examples
+    rows, valid, build, loss = (module.prepared if hasattr(module, "prepared") else _prepared)(
+        module, cfg, data, loaded
+    )
     if not rows.examples:
         raise UsageError(
             f"there is no training row of up to {cfg.max_length} tokens",
@@ -121,16 +120,27 @@ def planned(
         )
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        network = module.network(cfg)(loaded)
+        network = build(loaded)
     ready(loaded, network)
     all_steps = module.all_steps(cfg) if hasattr(module, "all_steps") else cfg.last_step
 
     def needed(own: FitConfig) -> Forecast:
-        found = forecast(network, rows, valid, next_token, own)
+        found = forecast(network, rows, valid, loss, own)
         return replace(found, steps=all_steps, seconds=found.seconds * all_steps / found.steps)
 
     asked = needed(cfg)
     return asked, [] if asked.fits is not False else list(_lighter(network, cfg, needed))
+
+
+def _prepared(
+    module: ModuleType, cfg: FitConfig, data: Dataset, loaded: Loaded
+) -> tuple[Rows, Sequence[Example], Callable[[Loaded], Any], Loss]:
+    """Training rows, validation rows, what makes the network, and its loss, for a recipe that learns next tokens."""
+    tasks = getattr(module, "TASKS", ())
+    rows = rows_of(taught(chats_of(data, "train", tasks), cfg), loaded.renderer, cfg)
+    held = chats_of(data, "valid", tasks) or chats_of(data, "valid")
+    valid = rows_of(spread([c for c in held if c.answer], cfg.valid_rows), loaded.renderer, cfg).examples
+    return rows, valid, module.network(cfg), next_token
 
 
 def _lighter(network: Any, cfg: FitConfig, needed: Callable[[FitConfig], Forecast]) -> Iterator[tuple[str, Forecast]]:

@@ -45,19 +45,24 @@ def preflight(
     cfg: FitConfig,
     job: Job,
     rows_of: Callable[[int], list[int]] | None = None,
+    alone: Callable[[Any, Example], Any] | None = None,
 ) -> list[Check]:
     """Run all checks on the rows of a run, most of them on up to eight, and show each as an event; raises JobError naming those that fail.
 
-    `rows_of` gives the rows of an epoch where a run takes them in an order of its own.
+    `rows_of` gives the rows of an epoch where a run takes them in an order of its own. Where nothing is written, `alone` gives the loss
+    of a row by the network's own forward, and there is no text of answers to look at.
     """
     model.eval()
     met = _fits(model, rows, loss, cfg, job, rows_of)
     examples = rows.examples
     few = _few(examples, recovery.read(job.folder).applied(cfg).batch_tokens)
-    tests: list[Callable[[], Check]] = [
+    written: list[Callable[[], Check]] = [
         lambda: _end_marker(examples, renderer),
         lambda: _round_trip(few, renderer),
-        lambda: _as_alone(model, few, loss),
+    ]
+    tests: list[Callable[[], Check]] = [
+        *(written if alone is None else []),
+        lambda: _as_alone(model, few, loss, alone or _next_tokens),
         lambda: _packed(model, few, loss),
         lambda: _masked(model, few, loss),
         lambda: _longest(model, met.packs, loss),
@@ -149,19 +154,26 @@ def _round_trip(few: Sequence[Example], renderer: Renderer) -> Check:
     return Check("answers survive tokenising and back", wrong == 0, f"{wrong} of {len(few)} answers changed")
 
 
-def _as_alone(model: Any, few: Sequence[Example], loss: Loss) -> Check:
+def _next_tokens(model: Any, row: Example) -> torch.Tensor:
+    """The loss of next tokens from all logits of a row."""
+    ids, labels = (torch.tensor([values], device=next(model.parameters()).device) for values in (row.ids, row.labels))
+    logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+    return torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORE, reduction="sum")
+
+
+def _as_alone(
+    model: Any, few: Sequence[Example], loss: Loss, alone: Callable[[Any, Example], Any] = _next_tokens
+) -> Check:
     """A row must have the loss that transformers' own forward gives it, with its attention and all of its logits."""
     device = next(model.parameters()).device
     row = max(few, key=lambda e: (len(e.ids) <= OWN, -abs(len(e.ids) - OWN)))
-    ids, labels = (torch.tensor([values], device=device) for values in (row.ids, row.labels))
     kind = arithmetic(model)
     low = kind != torch.float32
     with torch.no_grad():
         with standing(model):
             ours = float(loss(model, pack([row], device)))
         with attention(model, "sdpa"), torch.autocast(device.type, dtype=kind if low else None, enabled=low):
-            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
-        own = float(torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORE, reduction="sum"))
+            own = float(alone(model, row))
     gap = abs(ours - own) / max(abs(own), 1e-9)
     return Check(
         "a packed row has the loss it has alone", gap < (2e-2 if low else 1e-4), f"{ours:.3f} and {own:.3f} nats"

@@ -52,12 +52,14 @@ def run(
     first: Callable[[Any, Fit], Fitted | None] = lambda network, train: None,
     loss: Loss = next_token,
     watch: Callable[[int], None] = lambda step: None,
+    alone: Callable[[Any, Example], Any] | None = None,
 ) -> Path:
     """Train what `build` makes of `loaded` on the chats of `data`; `save(network, output)` writes the weights.
 
     `chats` are training and validation chats where a recipe does not take all of `data`, `prepared` what it has rendered itself.
     `course` says in which order the network sees the rows. `first` may train a part of the network before; what that took is
-    counted in, and where it was cancelled the run ends there. `watch` is called with the step at each evaluation.
+    counted in, and where it was cancelled the run ends there. `watch` is called with the step at each evaluation. `alone` gives
+    the loss of a row without packs, where it is another than that of next tokens.
 
     Rows are rendered before the network is built, so that bad data fails first. A cancelled run saves no model.
     """
@@ -68,7 +70,7 @@ def run(
     network = build(loaded)
     loaded = ready(loaded, network)
     taken = course(network)
-    checks = preflight(network, rows, loss, loaded.renderer, cfg, job, taken.rows_of)
+    checks = preflight(network, rows, loss, loaded.renderer, cfg, job, taken.rows_of, alone)
     install(network, [*rows.examples, *rows.alike, *valid], cfg, job)
     if cfg.compiled:
         compile_blocks(network)

@@ -48,14 +48,14 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     weights = sum(one.numel() * one.element_size() for one in program.state_dict.values())
     graph.save(out / ONNX, external_data=weights > LARGEST)
     if cfg.type == "int8":
-        _round(out / ONNX)
+        round_matrices(out / ONNX)
     model.save_config(out, dtype="float32", tie_word_embeddings=model.is_tied())
     model.save_tokenizer(out)
     write_card(model, out, "onnx", USE if num_layers else USE_OF_BYTES)
     return out
 
 
-def _round(path: Path) -> None:
+def round_matrices(path: Path) -> None:
     """Matrices in blocks of 32 numbers of 8 bits with a scale each, as GGUF's q8_0 has them; the output layer stays as it is.
 
     Rounding whole matrices, and what is multiplied with them, at one scale (onnxruntime's dynamic quantisation) cost 0.9 bits
