@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from endonym.project import Project
 from endonym.train.settings import FitConfig
 
 if TYPE_CHECKING:
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
     from endonym.models.load import Loaded
     from endonym.models.nets.heads import HeadConfig
     from endonym.models.render import Example
-    from endonym.project import Project
     from endonym.train.batches import Loss
     from endonym.train.fit import Rows
     from endonym.train.recipe import Build
 
 REQUIRES = {"torch": "train", "transformers": "train"}
-READS = ("base",)
 ALONE, TOGETHER = 3e-3, 1e-4
 """Learning rates of a head alone, and of a head with what it stands on."""
 PLAIN = "plain"
@@ -36,9 +35,6 @@ class Config(FitConfig):
     head: Literal["classify", "tag", "answer", "embed"] = Field(
         "classify",
         description="What it says: the class of a text, the tag of each word, where an answer stands, or a vector.",
-    )
-    base: str = Field(
-        "", description="The run (its job's number or folder) or model folder it stands on; else the project's base."
     )
     frozen: bool = Field(True, description="Leave what it stands on as it is, and train the head alone.")
     plain: bool = Field(True, description="Train the same head on the project's base too, to compare with.")
@@ -63,13 +59,14 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
 
     Raises DataError when no row can be learned from.
     """
+    from endonym.models.load import load_model
     from endonym.train import recipe
     from endonym.train.finish import save_weights
     from endonym.train.heads import HeadLoss, labelled
 
     cfg = _settled(cfg)
     _seed(cfg)
-    loaded = _foundation(cfg, job.project)
+    loaded = load_model(job.project.base, dtype="float32")
     config, rows, valid, left = labelled(cfg, data, loaded.renderer, job.output / "ledger.jsonl")
     loss = HeadLoss(config, cfg.temperature)
     _tell(cfg, config, rows, left, job)
@@ -78,14 +75,15 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         lambda model, out: save_weights(model, loaded.tokenizer, out / "weights"),
         prepared=(rows, valid, ()), loss=loss, alone=loss.alone,
     )  # fmt: skip
-    if not job.stopped_early and cfg.plain and (cfg.base or not cfg.frozen):
+    plain = _plain(job.project)
+    if not job.stopped_early and cfg.plain and (job.project.base != plain or not cfg.frozen):
         del loaded, rows, valid
-        _beside(cfg, data, job)
+        _beside(cfg, plain, data, job)
     return job.output
 
 
-def _beside(cfg: Config, data: Dataset, job: Job) -> None:
-    """Train the same head on the project's base, for comparison; where the run is on that base with all weights, on it as it is."""
+def _beside(cfg: Config, plain: str, data: Dataset, job: Job) -> None:
+    """Train the same head on `plain`, the project's base, for comparison; where the run is on that with all weights, on it as it is."""
     from endonym.models.load import load_model
     from endonym.store.files import write_json
     from endonym.store.room import patiently
@@ -95,12 +93,13 @@ def _beside(cfg: Config, data: Dataset, job: Job) -> None:
     from endonym.train.heads import HeadLoss, labelled
     from endonym.train.network import ready
 
-    own = _settled(cfg.model_copy(update={"base": "", **({} if cfg.base else {"frozen": True, "learning_rate": 0.0})}))
+    same = job.project.base == plain
+    own = _settled(cfg.model_copy(update={"frozen": True, "learning_rate": 0.0}) if same else cfg)
     folder = job.output / PLAIN
     folder.mkdir(exist_ok=True)
-    job.log(f"the same head on the plain base {job.project.base}, which {'stays' if own.frozen else 'learns too'}")
+    job.log(f"the same head on the plain base {plain}, which {'stays' if own.frozen else 'learns too'}")
     _seed(own)
-    loaded = load_model(job.project.base, dtype="float32")
+    loaded = load_model(plain, dtype="float32")
     config, rows, valid, _ = labelled(own, data, loaded.renderer, folder / "ledger.jsonl")
     network = build(own, config)(loaded)
     ready(loaded, network)
@@ -119,10 +118,9 @@ def _beside(cfg: Config, data: Dataset, job: Job) -> None:
 
 def outline(cfg: Config, project: Project, inputs: Mapping[str, Path]) -> Loaded:
     """What the head stands on, without numbers."""
-    from endonym.models.load import lay_out, weights_of
+    from endonym.models.load import lay_out
 
-    folder = _folder(cfg, project)
-    return lay_out(weights_of(folder) if folder else project.base, "float32")
+    return lay_out(project.base, "float32")
 
 
 def network(cfg: Config) -> Build:
@@ -177,24 +175,12 @@ def _seed(cfg: Config) -> None:
     torch.manual_seed(cfg.seed)
 
 
-def _folder(cfg: Config, project: Project) -> Path | None:
-    """The folder of the model that is named, None for the project's base. Raises MissingError where there is none."""
-    from endonym.train.growth import folder_of
+def _plain(project: Project) -> str:
+    """The plain base to compare with: the one that the run stands on began with, else the project's."""
+    from endonym.models.bases import origin
 
-    if cfg.base.isdecimal():
-        return project.output(project.job(cfg.base))
-    return folder_of(cfg.base, project) if cfg.base else None
-
-
-def _foundation(cfg: Config, project: Project) -> Loaded:
-    """The model to stand on in float32, an adapter merged."""
-    from endonym.models.load import load_artifact, load_model
-
-    folder = _folder(cfg, project)
-    if folder is None:
-        return load_model(project.base, dtype="float32")
-    whole = (folder / "model.json").is_file()
-    return load_artifact(folder, "float32") if whole else load_model(folder, dtype="float32")
+    first = str(origin(Path(project.base)))
+    return first if first != project.base else Project(project.path).base
 
 
 def _tell(cfg: Config, config: HeadConfig, rows: Rows, left: Mapping[str, int], job: Job) -> None:
