@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -36,6 +37,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take long; the order within a file stays."""
     place = {f"test_{name}": number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """Workers that tests start themselves come out of a process that has imported PyTorch already; see `warm.py`."""
+    from endonym.jobs import begin
+    from endonym.launch import process
+
+    if sys.platform != "linux":
+        yield
+        return
+    cold: Any = begin.launch
+    warm: list[subprocess.Popen[str]] = []
+
+    def launch(project: Path, job: int, folder: Path, reserved: str = "", cfg: Any = None) -> int:
+        environment = {**process._ENVIRONMENT, "GOMP_SPINCOUNT": process._spins(), **os.environ}
+        if not warm:
+            command = [sys.executable, str(Path(__file__).parent / "warm.py")]
+            warm.append(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "log.txt"
+        log.touch()
+        asked = {
+            "arguments": [str(project), str(job), reserved], "log": str(log.resolve()), "folder": os.getcwd(),
+            "environment": environment,
+        }  # fmt: skip
+        assert warm[0].stdin is not None and warm[0].stdout is not None
+        warm[0].stdin.write(json.dumps(asked) + "\n")
+        warm[0].stdin.flush()
+        return int(warm[0].stdout.readline())
+
+    begin.launch = launch
+    yield
+    begin.launch = cold
+    for one in warm:
+        one.communicate()
 
 
 CHATML = (
