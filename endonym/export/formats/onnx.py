@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from endonym.export.card import write_card
 from endonym.export.parity import Tolerance
 from endonym.export.source import Source
-from endonym.models.graph import SHORTEST
 
 RUNTIME = "onnx"
 REQUIRES = {"onnxruntime": "onnx", "onnxscript": "onnx"}
@@ -32,7 +31,7 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     import torch
 
     from endonym.export.trace import trace
-    from endonym.models.graph import ONNX, input_names, output_names
+    from endonym.models.graph import ONNX, SHORTEST, input_names, output_names
 
     program = trace(model)
     num_layers = (len(program.graph_signature.user_outputs) - 1) // 2  # none, where it has no past
@@ -51,7 +50,7 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
         round_matrices(out / ONNX)
     model.save_config(out, dtype="float32", tie_word_embeddings=model.is_tied())
     model.save_tokenizer(out)
-    write_card(model, out, "onnx", USE if num_layers else USE_OF_BYTES)
+    write_card(model, out, "onnx", USE if num_layers else USE_OF_BYTES.replace("SHORTEST", str(SHORTEST)))
     return out
 
 
@@ -89,15 +88,15 @@ print([one.name for one in session.get_inputs()])  # input_ids, attention_mask, 
 Inputs and outputs have the names that Optimum gives them; the past of the first call is empty (length 0). With Endonym, in the
 project: `endonym serve onnx`.
 """
-USE_OF_BYTES = f"""```python
+USE_OF_BYTES = """```python
 import numpy
 import onnxruntime
 
 session = onnxruntime.InferenceSession("FOLDER/model.onnx")
 ids = numpy.array([[1, *(8 + byte for byte in "text".encode())]])  # 1 begins a text; bytes begin at 8
-(logits,) = session.run(None, {{"input_ids": ids}})
+(logits,) = session.run(None, {"input_ids": ids})
 ```
 
-One row at a time, of {SHORTEST} ids or more: a shorter one is padded at its end with 0, which changes nothing before it. The graph has no past: for each
+One row at a time, of SHORTEST ids or more: a shorter one is padded at its end with 0, which changes nothing before it. The graph has no past: for each
 byte that is generated, the row is computed anew. With Endonym, in the project: `endonym serve onnx`.
 """
