@@ -96,7 +96,8 @@ def test_an_ensemble_is_trained_killed_and_goes_on_to_one_model(composed, copied
     row = submit(project, "train", "ensemble", settings, wait=True)
     folder = project.output(row.id)
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    alone, both = about["members_valid_loss"], about["ensemble_valid_loss"]
+    alone, both = about["ensemble"]["members_valid_loss"], about["ensemble"]["valid_loss"]
+    assert about["recipe"] == "ensemble" and about["settings"]["patcher_width"] == 16
     assert len(set(alone)) == 2 and both <= sum(alone) / 2 and about["best_valid_loss"] > 0
     loaded = load_artifact(folder, "float32")
     assert generate_batch(loaded, [loaded.renderer.prompt_ids(())], Sampling(max_new_tokens=5))[0]

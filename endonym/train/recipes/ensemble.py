@@ -89,7 +89,8 @@ def train(cfg: Config, data: Dataset, job: Job) -> Path:
         loss=chunked.loss, watch=chunked.watch,
     )  # fmt: skip
     if (job.output / "model.json").is_file():
-        amend(job, {"members_valid_loss": alone, "ensemble_valid_loss": both, "settings": cfg.model_dump(mode="json")})
+        of = {"recipe": cfg.recipe, "teaching": cfg.teaching, "members_valid_loss": alone, "valid_loss": both}
+        amend(job, {"ensemble": of})
     return out
 
 
