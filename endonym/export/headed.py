@@ -123,17 +123,22 @@ def certify(live: Judge, shipped: Path, number: str, chats: Sequence[Chat]) -> d
         "tolerance": {"logit_gap": GAP[number], "same": SAME[number]}, "max_logit_gap": max(gaps),
         "verdicts": {"identical": len(rows) - len(different), "different_rows": different},
     }  # fmt: skip
-    problems = []
-    if not max(gaps) <= GAP[number]:
-        problems.append(f"logits differ by up to {max(gaps):g}, allowed {GAP[number]}")
-    if len(rows) - len(different) < SAME[number] * len(rows):
-        problems.append(f"verdicts differ in rows {different}")
-    if problems:
+    if differs := problems(certificate):
         raise ParityError(
-            f"the export {shipped.name} does not judge as the trained model does: " + "; ".join(problems),
+            f"the export {shipped.name} does not judge as the trained model does: " + "; ".join(differs),
             "Nothing was published. Report this with the job's log.",
         )
     return certificate
+
+
+def problems(certificate: dict[str, Any]) -> list[str]:
+    """Everything outside tolerance, in words."""
+    found, allowed, gap = [], certificate["tolerance"], certificate["max_logit_gap"]
+    if not gap <= allowed["logit_gap"]:
+        found.append(f"logits differ by up to {gap:g}, allowed {allowed['logit_gap']}")
+    if certificate["verdicts"]["identical"] < allowed["same"] * certificate["num_rows"]:
+        found.append(f"verdicts differ in rows {certificate['verdicts']['different_rows']}")
+    return found
 
 
 def verdicts(judge: Judge, asked: Sequence[Sequence[str]]) -> tuple[list[Any], list[Any]]:

@@ -55,7 +55,8 @@ def read(path: Path, cfg: Config) -> Iterator[Record | Drop]:
             return
         column = cfg.tag or max(map(len, words))
         text = " ".join(cells[cfg.word - 1] if len(cells) >= cfg.word else "" for cells in words)
-        meta = {"document": f"{path.stem} {document}" if document else path.stem}
+        # A file that marks no documents is none itself: its sentences could then never be divided into training and test.
+        meta = {"document": f"{path.stem} {document}"} if document else {}
         tags = [cells[column - 1] for cells in words if len(cells) >= column > 1]
         doc = Doc(
             ids("conll", cfg.language, text, *tags), text, cfg.language, f"{path.name}:{begun}", {**meta, "tags": tags}
