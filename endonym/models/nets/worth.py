@@ -142,7 +142,7 @@ def _verdict(texts: int, worth: dict[str, float]) -> str:
 def _routing(
     bank: DomainBank, loaded: Loaded, texts: Sequence[Text], rows: Sequence[Sequence[int]], features: Sequence[torch.Tensor]
 ) -> dict[str, Any]:  # fmt: skip
-    """How often the router is right: on labelled texts, on their first tokens, on halves of two texts put together; and what it does else."""
+    """How often the router is right: on labelled texts, on their first tokens, on their prompts alone, on halves of two texts put together; and what it does else."""
     known = [i for i, t in enumerate(texts) if t.module in bank.names]
     rest = [i for i, t in enumerate(texts) if t.module not in bank.names]
     number = {name: n for n, name in enumerate(bank.names)}
@@ -153,6 +153,8 @@ def _routing(
         value, low, high = interval(np.column_stack([np.array(right, float), np.ones(len(right))]), ratio)
         return {"texts": len(right), "top1": value, "low": low, "high": high, "unknown": unsure / max(1, len(right))}
 
+    # Where an answer begins: so far the router has read what was asked, and nothing of what it is to write.
+    ends = {i: len(loaded.renderer.prompt_ids(texts[i].chat.prompt)) - 1 for i in known if texts[i].chat.prompt}
     pairs = []
     for place, i in enumerate(known):
         follower = next((j for j in known[place + 1 :] + known[:place] if texts[j].module != texts[i].module), None)
@@ -164,6 +166,7 @@ def _routing(
     return {
         "labelled": top1(known, [features[i][-1] for i in known]),
         "short": top1(known, [features[i][min(SHORT, len(features[i])) - 1] for i in known]),
+        "prompts": top1(list(ends), [features[i][end] for i, end in ends.items()]),
         "unlabelled": {
             "texts": len(rest),
             "unknown": sum(_choice(bank, features[i][-1]) < 0 for i in rest) / max(1, len(rest)),
@@ -187,7 +190,8 @@ def tables(found: dict[str, Any]) -> list[dict[str, Any]]:
     routing = found["routing"]
     lines = [
         [name, routing[name]["texts"], f"{routing[name]['top1']:.1%}", f"{routing[name]['unknown']:.1%}"]
-        for name in ("labelled", "short")
+        for name in ("labelled", "short", "prompts")
+        if routing[name]["texts"]
     ]
     lines.append(["unlabelled", routing["unlabelled"]["texts"], "-", f"{routing['unlabelled']['unknown']:.1%}"])
     lines.append(["mixed", routing["mixed"]["texts"], f"{routing['mixed']['first_of_the_two']:.1%}", "-"])
