@@ -77,7 +77,7 @@ def kinds(folder: Path) -> dict[str, Iterable[Any]]:
         "epic-san": (p[1] for p in pairs[1:]), "epic-eng": (p[0] for p in pairs[1:]),
     }  # fmt: skip
     for kind in ("eng", "hin"):
-        found[f"qa-{kind}"] = (a for a in asked if a["lang"] == kind[:2])
+        found[f"qa-{kind}"] = [a for a in asked if a["lang"] == kind[:2]]
     for name in ("rigveda", "yajurveda", "gatitos", "chapters.eng", "chapters.hin", "news.san", "news.hin"):
         text = (EXAMPLE / "raw" / f"{name}.txt").read_text(encoding="utf-8")
         found[name.replace(".", "-")] = text.splitlines()
