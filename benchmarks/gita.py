@@ -34,8 +34,6 @@ from endonym.types import Chat
 EXAMPLE = Path(__file__).parent.parent / "examples" / "gita"
 TEXTS = 160
 """Texts of each kind, at most."""
-PER_KIND = 12
-"""Test texts of each kind, at most."""
 RANK = 8
 RIGHTS = {"licence": "see the folder", "attribution": "measured by path, not distributed"}
 
