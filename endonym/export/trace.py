@@ -31,9 +31,11 @@ def trace(model: Source) -> torch.export.ExportedProgram:
 
 
 def _cached(network: Any) -> torch.export.ExportedProgram:
-    """With keys and values of what came before, and of all."""
+    """With keys and values of what came before, and of all; where modules are, with what their router has read as well."""
     import torch
     from transformers import DynamicCache
+
+    from endonym.models.nets.pooling import Pooled
 
     class WithCache(torch.nn.Module):
         def __init__(self) -> None:
@@ -41,11 +43,17 @@ def _cached(network: Any) -> torch.export.ExportedProgram:
             self.network = network
 
         def forward(self, ids: Any, mask: Any, place: Any, past: list[Any]) -> Any:
-            cache = DynamicCache(list(zip(past[::2], past[1::2], strict=True)))
+            layers = len(past) // 2
+            cache = DynamicCache(list(zip(past[: 2 * layers : 2], past[1 : 2 * layers : 2], strict=True)))
+            if len(past) % 2:
+                Pooled.of(cache, layers).keep(past[-1])
             made = self.network(
                 input_ids=ids, attention_mask=mask, position_ids=place, past_key_values=cache, use_cache=True
             )
-            return made.logits, [one for layer in made.past_key_values.layers for one in (layer.keys, layer.values)]
+            *kept, last = made.past_key_values.layers
+            kept = kept if len(past) % 2 else [*kept, last]
+            sums = [last.keys[:, 0, 0]] if len(past) % 2 else []
+            return made.logits, [*(one for layer in kept for one in (layer.keys, layer.values)), *sums]
 
     past = _past(network)
     rows, length = past[0].shape[0], past[0].shape[2]
@@ -57,7 +65,12 @@ def _cached(network: Any) -> torch.export.ExportedProgram:
         return torch.export.export(
             WithCache().eval(),
             (ids, torch.ones((rows, length + 3), dtype=torch.long), place, past),
-            dynamic_shapes=(both, both, both, [{0: any_size, 2: any_size}] * len(past)),
+            dynamic_shapes=(
+                both,
+                both,
+                both,
+                [{0: any_size, 2: any_size} if one.dim() == 4 else {0: any_size} for one in past],
+            ),
             strict=False,
         )
 
@@ -97,16 +110,20 @@ def plain(model: Source) -> Any:
 
 
 def _past(network: Any) -> list[torch.Tensor]:
-    """What the network keeps of two tokens in two rows: keys and values (2, heads, 2, size) of each layer, one after another."""
+    """What the network keeps of two tokens in two rows: keys and values (2, heads, 2, size) of each layer, one after another, and
+    last, where modules are, the sums (2, width) of what their router has read."""
     import torch
+
+    from endonym.models.nets.pooling import Pooled
 
     with torch.no_grad():
         cache = network(input_ids=torch.zeros((2, 2), dtype=torch.long), use_cache=True).past_key_values
-    layers = getattr(cache, "layers", [])
+    layers = list(getattr(cache, "layers", []))
+    sums = [layers.pop().keys[:, 0, 0].clone()] if layers and isinstance(layers[-1], Pooled) else []
     found = [one.clone() for layer in layers for one in (getattr(layer, "keys", None), getattr(layer, "values", None))
              if one is not None]  # fmt: skip
     if not found or len(found) != 2 * len(layers) or any(one.dim() != 4 for one in found):
         raise UsageError(
             f"a '{network.config.model_type}' keeps its past in a way that is not traced", "Use: endonym export merged"
         )
-    return found
+    return [*found, *sums]

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.errors import MissingError
+from endonym.models.nets.banked import make_known
+from endonym.models.nets.pooling import Pooled
 from endonym.models.render import Renderer
 
 if TYPE_CHECKING:
@@ -23,19 +25,21 @@ if TYPE_CHECKING:
 ONNX, TRACED = "model.onnx", "model.pt2"
 SHORTEST = 4
 """Ids of a row of a graph without past; a shorter one is padded at its end, where nothing before it looks."""
+READ = "past_router"
+"""What the router of modules has read: sums (rows, width) in float64, 0 in the first call."""
 Run = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
 """Inputs by name to outputs in order."""
 
 
-def input_names(num_layers: int) -> list[str]:
+def input_names(num_layers: int, has_modules: bool = False) -> list[str]:
     """Names of the inputs, in order."""
     more = ["attention_mask", "position_ids", *_cached("past_key_values", num_layers)]
-    return ["input_ids", *(more if num_layers else ())]
+    return ["input_ids", *(more if num_layers else ()), *([READ] if has_modules else ())]
 
 
-def output_names(num_layers: int) -> list[str]:
+def output_names(num_layers: int, has_modules: bool = False) -> list[str]:
     """Names of the outputs, in order."""
-    return ["logits", *_cached("present", num_layers)]
+    return ["logits", *_cached("present", num_layers), *(["present_router"] if has_modules else ())]
 
 
 def _cached(name: str, num_layers: int) -> list[str]:
@@ -45,13 +49,13 @@ def _cached(name: str, num_layers: int) -> list[str]:
 class GraphModel:
     """The graph behind the signature of a transformers decoder; it computes in float32 on the CPU."""
 
-    def __init__(self, config: Any, run: Run, shapes: Sequence[tuple[int, int]]):
-        """`shapes`: heads and head size of the keys of each layer."""
+    def __init__(self, config: Any, run: Run, shapes: Sequence[tuple[int, int]], read: int = 0):
+        """`shapes`: heads and head size of the keys of each layer; `read`: numbers that a router of modules keeps of a row."""
         # The graph wants the whole past of every layer, also where the model looks at a window of it.
         for name in ("layer_types", "sliding_window"):
             if hasattr(config, name):
                 setattr(config, name, None)
-        self.config, self._run, self._shapes = config, run, shapes
+        self.config, self._run, self._shapes, self._read = config, run, shapes, read
         self.device = torch.device("cpu")
 
     def __call__(
@@ -75,11 +79,16 @@ class GraphModel:
             empty = torch.zeros(rows, heads, 0, size)
             kept = past_key_values.layers[layer] if past else SimpleNamespace(keys=empty, values=empty)
             given |= {f"past_key_values.{layer}.key": kept.keys, f"past_key_values.{layer}.value": kept.values}
+        pooled = Pooled.of(past_key_values, len(self._shapes)) if self._read and past else None
+        if self._read:
+            given[READ] = pooled.keys[:, 0, 0] if pooled else torch.zeros(rows, self._read, dtype=torch.float64)
         logits, *present = self._run(given)
         if use_cache and past_key_values is not None:
             for layer in range(len(self._shapes)):
                 keys, values = (present[2 * layer + n][:, :, past:] for n in (0, 1))
                 past_key_values.update(keys, values, layer)
+            if self._read:
+                Pooled.of(past_key_values, len(self._shapes)).keep(present[-1])
         return SimpleNamespace(logits=logits[:, -logits_to_keep:], past_key_values=past_key_values)
 
 
@@ -147,19 +156,20 @@ def load_graph(folder: Path, threads: int = 0) -> Loaded:
     from endonym.models.load import Loaded, know
 
     if (folder / ONNX).is_file():
-        run, shapes = _onnx(folder / ONNX, threads)
+        run, shapes, read = _onnx(folder / ONNX, threads)
     elif (folder / TRACED).is_file():
-        run, shapes = _traced(folder / TRACED)
+        run, shapes, read = _traced(folder / TRACED)
     else:
         raise MissingError(f"{folder} holds no {ONNX}", "Make one with: endonym export onnx")
     know(folder)
+    make_known(folder)
     config = AutoConfig.from_pretrained(folder)
-    model: Any = GraphModel(config, run, shapes) if shapes else RowGraph(config, run)
+    model: Any = GraphModel(config, run, shapes, read) if shapes else RowGraph(config, run)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     return Loaded(model, tokenizer, Renderer(tokenizer), folder, model.device)
 
 
-def _onnx(path: Path, threads: int) -> tuple[Run, list[tuple[int, int]]]:
+def _onnx(path: Path, threads: int) -> tuple[Run, list[tuple[int, int]], int]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -171,10 +181,11 @@ def _onnx(path: Path, threads: int) -> tuple[Run, list[tuple[int, int]]]:
         made = session.run(None, {name: tensor.contiguous().numpy() for name, tensor in given.items()})
         return [torch.from_numpy(one) for one in made]
 
-    return run, [(one.shape[1], one.shape[3]) for one in keys]
+    read = next((one.shape[1] for one in session.get_inputs() if one.name == READ), 0)
+    return run, [(one.shape[1], one.shape[3]) for one in keys], read
 
 
-def _traced(path: Path) -> tuple[Run, list[tuple[int, int]]]:
+def _traced(path: Path) -> tuple[Run, list[tuple[int, int]], int]:
     program = torch.export.load(path)
     given = [node.meta["val"].shape for node in program.graph.nodes if node.op == "placeholder" and "past" in node.name]
     module = program.module()
@@ -188,4 +199,5 @@ def _traced(path: Path) -> tuple[Run, list[tuple[int, int]]]:
             logits, present = module(ids, mask, place, past)
         return [logits, *present]
 
-    return run, [(int(shape[1]), int(shape[3])) for shape in given[::2]]
+    read = int(given.pop()[1]) if len(given) % 2 else 0
+    return run, [(int(shape[1]), int(shape[3])) for shape in given[::2]], read

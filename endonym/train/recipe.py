@@ -94,9 +94,7 @@ def run(
             learned_tokens=before.learned_tokens + result.learned_tokens,
         )  # fmt: skip
     if not result.cancelled and world().rank == 0:
-        modules.must_be_unchanged(job)
-        if hasattr(network, "bank") and not hasattr(network, "peft_config"):
-            rebase(network)
+        modules.settle(job)
         patiently(lambda: save(network, job.output), job.cancelled)
         describe(loaded, name, cfg, checks, result, job)
     return job.output
@@ -106,12 +104,18 @@ class _Modules:
     """The modules of a network that is trained further, and its router, by their hashes before: none of them learns here."""
 
     def __init__(self, network: Any):
+        self.network = network
         frozen = hasattr(network, "bank") and not any(p.requires_grad for p in network.bank.parameters())
         self.bank = network.bank if frozen else None
         self.before = hash_of(self.bank) if frozen else ""
 
-    def must_be_unchanged(self, job: Job) -> None:
-        """Say that they are as they were; raises JobError where they are not."""
+    def settle(self, job: Job) -> None:
+        """Write down which base they fit now, and say that they are as they were; raises JobError where they are not."""
+        self._must_be_unchanged(job)
+        if hasattr(self.network, "bank") and not hasattr(self.network, "peft_config"):
+            rebase(self.network)
+
+    def _must_be_unchanged(self, job: Job) -> None:
         if self.bank is None:
             return
         if hash_of(self.bank) != self.before:

@@ -34,12 +34,13 @@ def export(model: Source, cfg: Config, out: Path) -> Path:
     from endonym.models.graph import ONNX, SHORTEST, input_names, output_names
 
     program = trace(model)
-    num_layers = (len(program.graph_signature.user_outputs) - 1) // 2  # none, where it has no past
+    # No layers where it has no past; one output more where it has modules.
+    num_layers, has_modules = divmod(len(program.graph_signature.user_outputs) - 1, 2)
     graph = torch.onnx.export(
         program,
         (),
-        input_names=input_names(num_layers),
-        output_names=output_names(num_layers),
+        input_names=input_names(num_layers, bool(has_modules)),
+        output_names=output_names(num_layers, bool(has_modules)),
         dynamo=True,
         verbose=False,
     )

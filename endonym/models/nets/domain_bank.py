@@ -89,7 +89,7 @@ class Member(torch.nn.Module):
 
 
 Plan = list[tuple[dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]], torch.Tensor | None, torch.Tensor | None]]
-"""For each module that takes part: its pairs, the tokens it changes (None: all, where it is the only one), and how strongly (None: wholly)."""
+"""For each module that takes part: its pairs, the tokens it changes (None: all, where it is the only one, or so with all), and how strongly (None: wholly)."""
 
 
 class DomainBank(torch.nn.Module):
@@ -252,6 +252,12 @@ class DomainBank(torch.nn.Module):
             self.seen = flat, torch.tensor(labels, device=flat.device)
             return
         self._plan = []
+        if torch.compiler.is_exporting():
+            # A graph has no branches: every module takes part in every token, most of them with strength 0.
+            every = torch.ones(len(self.names), dtype=torch.bool, device=flat.device)
+            gates = self.router.gates(flat, self.shape.top_k, every)
+            self._plan = [(self.member(name).pairs(), None, gates[:, n]) for n, name in enumerate(self.names)]
+            return
         if type(flat) is not torch.Tensor:
             # What a run needs is foretold with tensors that hold no numbers: as if all texts were of one module.
             self._plan = [(member.pairs(), None, None) for member in list(self.members.values())[:1]]  # type: ignore[operator,misc]
@@ -304,14 +310,18 @@ class DomainBank(torch.nn.Module):
         x = args[0].reshape(-1, args[0].shape[-1])
         order = None if here[0][1] is None else torch.cat([tokens for _, tokens, _ in here if tokens is not None])
         # Gathered and put back once for all modules: each of them for itself would write the whole output anew.
-        parts = [x] if order is None else x[order].split([len(tokens) for _, tokens, _ in here if tokens is not None])
+        parts = (
+            [x] * len(here)
+            if order is None
+            else x[order].split([len(tokens) for _, tokens, _ in here if tokens is not None])
+        )
         changes = []
         for part, ((a, b), _, strength) in zip(parts, here, strict=True):
             inner = torch.nn.functional.linear(part, a.to(x.dtype))
             inner = inner * (SCALE if strength is None else SCALE * strength[:, None].to(inner.dtype))
             changes.append(torch.nn.functional.linear(inner, b.to(inner.dtype)))
         if order is None:
-            return y + changes[0].to(y.dtype).view(y.shape)
+            return y + sum(changes[1:], changes[0]).to(y.dtype).view(y.shape)
         flat = y.reshape(-1, y.shape[-1])
         return flat.index_add(0, order, torch.cat(changes).to(y.dtype)).view(y.shape)
 

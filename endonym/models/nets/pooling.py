@@ -53,7 +53,7 @@ def means(states: torch.Tensor, positions: torch.Tensor | None, cache: Any, laye
     place = torch.arange(states.shape[1], device=states.device)
     if positions is None:
         positions = (place + (cache.get_seq_length() if cache is not None else 0))[None]
-    positions = positions.expand(len(states), -1)
+    positions = positions.expand(states.shape[0], -1)
     running = torch.nn.functional.pad(wide(states).cumsum(1), (0, 0, 1, 0))
     first = (place - positions).clamp(min=0)
     sums = running[:, 1:] - running.gather(1, first[..., None].expand(-1, -1, states.shape[-1]))

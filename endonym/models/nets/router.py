@@ -88,7 +88,8 @@ class Router(torch.nn.Module):
         `known` (N,) says which modules there are to choose from.
         """
         scores = self.scores(features).masked_fill(~known, -torch.inf)
-        best, which = scores.topk(min(top_k, int(known.sum())), dim=-1)
+        number = len(known) if torch.compiler.is_exporting() else int(known.sum())
+        best, which = scores.topk(min(top_k, number), dim=-1)
         shares = torch.softmax(best / self.temperature, dim=-1)
         shares = torch.where(best[..., :1] >= self.floor(features)[..., None], shares, 0.0)
         return torch.zeros_like(scores).scatter(-1, which, shares)
