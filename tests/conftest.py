@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -75,6 +76,14 @@ def warm_workers() -> Iterator[None]:
     begin.launch = cold
     for one in warm:
         one.communicate()
+
+
+def silent_job(folder: Path) -> Any:
+    """A job that nobody hears, for what trains in the process of a test."""
+    nothing = lambda *args, **more: None  # noqa: E731
+    return SimpleNamespace(
+        folder=folder, output=folder, log=nothing, tick=nothing, metric=nothing, event=nothing, cancelled=lambda: False
+    )  # fmt: skip
 
 
 CHATML = (

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import silent_job
 from test_nets import latent, tiny
 
 from endonym.cli.main import main
@@ -151,16 +152,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, recipe,
             if step == dies:
                 raise KeyboardInterrupt
 
-        nothing = lambda *args, **more: None  # noqa: E731
-        job = SimpleNamespace(
-            folder=folder,
-            output=folder,
-            log=nothing,
-            tick=nothing,
-            metric=nothing,
-            event=nothing,
-            cancelled=lambda: False,
-        )
+        job = silent_job(folder)
         loaded = on_bytes(folder)
         model = recipe.network(cfg)(loaded)
         ready(loaded, model)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import silent_job
 
 from endonym.data.dataset import Dataset
 from endonym.errors import EndonymError
@@ -155,10 +155,7 @@ def test_a_killed_run_of_modules_ends_with_the_weights_of_an_unbroken_one(tiny_m
             if step == dies:
                 raise KeyboardInterrupt
 
-        nothing = lambda *args, **more: None  # noqa: E731
-        job = SimpleNamespace(
-            folder=folder, output=folder, log=nothing, tick=nothing, metric=nothing, event=nothing, cancelled=lambda: False
-        )  # fmt: skip
+        job = silent_job(folder)
         loaded = load_model(tiny_model, dtype="float32")
         bank = attach(loaded.model, Shape(router_layer=1))
         for n, name in enumerate(names):

@@ -8,10 +8,10 @@ import math
 import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import silent_job
 from test_modules import banked
 from test_nets import latent, tiny
 
@@ -181,10 +181,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tiny_model, tmp_p
             if step == dies:
                 raise KeyboardInterrupt
 
-        nothing = lambda *args, **more: None  # noqa: E731
-        job = SimpleNamespace(
-            folder=folder, output=folder, log=nothing, tick=nothing, metric=nothing, event=nothing, cancelled=lambda: False
-        )  # fmt: skip
+        job = silent_job(folder)
         cfg = {
             "steps": 4,
             "save_every": 1,
