@@ -294,7 +294,7 @@ def descend(
     With `cfg.ema` the model is left with the running mean of its weights, whichever is better.
     """
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer, order, steps = adamw(weights, cfg), [], 0
+    optimizer, order, steps = adamw(weights, cfg, getattr(model, "rates", {})), [], 0
     mean = RunningMean(weights, cfg.ema)
     dice = random.Random(cfg.seed)
     torch.manual_seed(cfg.seed)
@@ -305,7 +305,7 @@ def descend(
         batch = pack([examples[order.pop()] for _ in range(per_step)], torch.device("cpu"))
         rate = min(share / 0.05, 0.5 * (1 + math.cos(math.pi * share)) + 0.02)
         for group in optimizer.param_groups:
-            group["lr"] = cfg.learning_rate * max(rate, 1e-3)
+            group["lr"] = cfg.learning_rate * max(rate, 1e-3) * group["rate"]
         with standing(model):
             (loss(model, batch) / batch.num_learned).backward()
         torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import torch
 
+from endonym.models.nets.together import SHORT
 from endonym.models.render import IGNORE, Example
 from endonym.train.settings import FitConfig
 
@@ -21,9 +22,6 @@ ROUND = 64
 
 FILLER = 32
 """Longest row that fills a pack up: such rows are attended to together with the beginnings that rows share."""
-
-SHORT = 320
-"""Longest row, in tokens, for which all rows of a pack are attended to in a few padded products."""
 
 LOOKED_AT = 2000
 """Steps of a run whose packs are made beforehand to find the largest."""

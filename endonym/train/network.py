@@ -14,7 +14,7 @@ from endonym.errors import ConfigError
 from endonym.models.generate import decoder, layers_name
 from endonym.models.load import FAMILIES, Loaded, number_format
 from endonym.train.attention import ATTENTION, register_attention
-from endonym.train.settings import FitConfig
+from endonym.train.settings import ByteConfig, FitConfig
 
 
 def ready(loaded: Loaded, model: Any) -> Loaded:
@@ -33,6 +33,8 @@ def trainable(model: Any, cfg: FitConfig, loaded: Loaded) -> Any:
     """`model` with all its weights learning, in the arithmetic of the settings."""
     model.requires_grad_(True)
     model.compute_dtype = number_format(cfg.dtype, loaded.device)
+    if isinstance(cfg, ByteConfig):
+        model.rates = dict.fromkeys(model.tables(), cfg.ngram_rate)
     return model
 
 

@@ -114,6 +114,9 @@ class ByteConfig(NewConfig):
     """Settings of training a network over bytes from nothing, whatever the network is."""
 
     ngram_rows: int = Field(8192, ge=16, description="Embeddings for the byte n-grams of each length.")
+    ngram_rate: float = Field(
+        10.0, gt=0, description="How many times the learning rate these embeddings learn with, for each is met seldom."
+    )
     noise: float = Field(
         0.0,
         ge=0,

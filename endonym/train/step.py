@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 
@@ -80,7 +81,7 @@ def take(
         if cfg.clip:
             torch.nn.utils.clip_grads_with_norm_(weights.values(), cfg.clip, norm)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, cfg)
+            group["lr"] = learning_rate(step, cfg) * group["rate"]
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     if narrow:
@@ -126,8 +127,13 @@ def learning_rate(step: int, cfg: FitConfig) -> float:
     return cfg.learning_rate * (cfg.final + (1 - cfg.final) * left)
 
 
-def adamw(weights: dict[str, torch.nn.Parameter], cfg: FitConfig) -> torch.optim.Optimizer:
-    """AdamW that spares vectors the weight decay."""
+def adamw(
+    weights: dict[str, torch.nn.Parameter], cfg: FitConfig, rates: Mapping[str, float] = MappingProxyType({})
+) -> torch.optim.Optimizer:
+    """AdamW that spares vectors the weight decay; a group's `rate` says how many times the learning rate it learns with."""
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
-    groups = [{"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0} for p in weights.values()]
+    groups = [
+        {"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0, "rate": rates.get(name, 1.0)}
+        for name, p in weights.items()
+    ]
     return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), eps=cfg.epsilon, fused=True)

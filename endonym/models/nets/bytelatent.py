@@ -17,9 +17,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.blt.modeling_blt import BltModel
 
 from endonym.models.nets.chunks import BACK, Cut, by_rule, completes, counted
+from endonym.models.nets.dropout import dropped
 from endonym.models.nets.ngrams import further, hashed, history
 from endonym.models.nets.over_bytes import OverBytes
-from endonym.models.nets.rows import Laid, Memory, More, Places, Step, rows_of
+from endonym.models.nets.rows import Laid, Memory, More, Places, Step, filled, rows_of
 
 INSIDE = "endonym_inside_rows"
 """Name of the attention under which its layers are called."""
@@ -98,16 +99,19 @@ class ByteLatent(BltModel):
         # What stands behind the last patch of its row is in none yet; it goes to one that is left out.
         inside = laid.positions <= laid.positions[last[torch.tensor(counts, device=ids.device).cumsum(0) - 1]][laid.row]
         patch = torch.where(inside, before, len(last))
-        made = self.think(self.patches(h, patch, len(last) + 1)[:-1], Laid(counts, ids.device, inner))
+        rows = filled(counts, ids.device, inner)
+        made = self.think(self.patches(h, patch, sum(rows) + 1)[:-1], Laid(rows, ids.device, inner))[: len(last)]
         return self.decode(h, made, (ends.cumsum(0) - 1).clamp(max=len(last) - 1), laid), inside, made
 
     def encode(self, recent: torch.Tensor, places: Places) -> torch.Tensor:
         """States of bytes (T, D) before patches; `recent` is their `history`."""
         local, rows = self.local_encoder, self.config.encoder_hash_byte_group_vocab
-        h = local.embed_tokens(recent[:, 0])
-        for number, length in enumerate(self.config.encoder_hash_byte_group_size):
-            h = h + self.encoder_hash_tok_embedding(hashed(recent, length, rows) + number * rows)
-        h = torch.nn.functional.dropout(h, local.config.dropout, self.training)
+        grams = [
+            hashed(recent, length, rows) + n * rows for n, length in enumerate(self.config.encoder_hash_byte_group_size)
+        ]
+        # Looked up at once: each look-up has a gradient as large as the whole table.
+        h = local.embed_tokens(recent[:, 0]) + self.encoder_hash_tok_embedding(torch.stack(grams, dim=1)).sum(1)
+        h = dropped(h, local.config.dropout, self.training)
         return _through(local, h, places)
 
     def ends(self, ids: torch.Tensor, recent: torch.Tensor, positions: torch.Tensor, places: Places) -> torch.Tensor:
@@ -161,7 +165,7 @@ class ByteLatent(BltModel):
     def think(self, z: torch.Tensor, places: Places) -> torch.Tensor:
         """What the inner layers make of patches, as the outer ones read it; shapes (M, k D) and (M, k, D)."""
         inner = self.global_transformer
-        z = torch.nn.functional.dropout(inner.token_embedding_projection(z), inner.config.dropout, self.training)
+        z = dropped(inner.token_embedding_projection(z), inner.config.dropout, self.training)
         z = _through(inner, z, places)
         return self.local_decoder.patch_embedding_projection(z).view(z.shape[0], self.config.cross_attn_k, -1)
 
@@ -169,7 +173,7 @@ class ByteLatent(BltModel):
         """States (T, D) from which the next byte is told; each byte reads the patch that ended last, number `patch` (T,) of `made` (M, k, D)."""
         local = self.local_decoder
         turn = local.rotary_emb(h[None], places.positions[None])
-        h = torch.nn.functional.dropout(h, local.config.dropout, self.training)
+        h = dropped(h, local.config.dropout, self.training)
         for number, layer in enumerate(local.layers):
             if number == 0 or local.config.cross_attn_all_layers:
                 cross = local.cross_attn_layers[number]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.nn import Dropout, Embedding, Identity, Linear, ModuleList, RMSNorm
+from torch.nn import Embedding, Identity, Linear, ModuleList, RMSNorm
 from torch.nn.functional import silu
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
 from transformers import initialization as init
@@ -19,9 +19,10 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from endonym.models.byte_tokenizer import VOCABULARY
 from endonym.models.nets.chunks import BACK, KINDS, SURE, Cut, Router, by_rule, counted, smoothed, straight
+from endonym.models.nets.dropout import Dropout
 from endonym.models.nets.ngrams import Bytes, further, history
 from endonym.models.nets.over_bytes import OverBytes
-from endonym.models.nets.rows import Laid, Memory, More, Places, Step, rows_of, turned
+from endonym.models.nets.rows import Laid, Memory, More, Places, Step, filled, rows_of, turned
 
 
 class HierarchicalConfig(PreTrainedConfig):
@@ -80,8 +81,9 @@ class Block(GradientCheckpointingLayer):
 
     def forward(self, x: torch.Tensor, places: Places) -> torch.Tensor:
         """Shapes (T, width)."""
-        q, k, v = self.qkv(self.norm(x)).view(x.shape[0], 3, -1, self.head).unbind(1)
-        q, k = turned(q, places.positions), turned(k, places.positions)
+        both, v = self.qkv(self.norm(x)).view(x.shape[0], 3, -1, self.head).split([2, 1], dim=1)
+        q, k = turned(both.flatten(1, 2), places.positions).chunk(2, dim=1)
+        v = v[:, 0]
         seen = places.attend(self.number, q, k, v, self.window, self.dropout if self.training else 0.0)
         x = x + self.drop(self.out(seen.flatten(1)))
         gate, up = self.gate(self.inner_norm(x)).chunk(2, dim=-1)
@@ -173,9 +175,11 @@ class Hierarchical(HierarchicalPreTrained):
         begins, p = self.begin(x, torch.cat([x[:1], x[:-1]]), recent, laid.positions)
         starts, counts = counted(begins, laid.lengths, max(1, round(self.config.chunk_bytes)))
         self.cut = Cut(begins, p, laid.row, len(laid.lengths))
-        chunks = Laid(counts, ids.device, inner)
-        z = self.inner(x[starts], chunks)
+        rows = filled(counts, ids.device, inner)
+        more = starts.new_zeros(sum(rows) - len(starts))
+        z = self.inner(x[torch.cat([starts, more])], Laid(rows, ids.device, inner))[: len(starts)]
         if p is not None:
+            chunks = Laid(counts, ids.device)
             z = smoothed(z, p[starts], chunks.row, chunks.positions, (len(counts), max(counts)))
         y = z[(begins.cumsum(0) - 1).clamp(max=len(z) - 1)]
         if p is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers.modeling_outputs import CausalLMOutput
+
+TABLES = re.compile(r"\.grams\.|encoder_hash_tok_embedding")
 
 
 class OverBytes:
@@ -15,7 +18,12 @@ class OverBytes:
     over_bytes = True
     model: Any
     get_output_embeddings: Any
+    named_parameters: Any
     rows: Any
+
+    def tables(self) -> list[str]:
+        """Names of the weights that are embeddings of n-grams."""
+        return [name for name, _ in self.named_parameters() if TABLES.search(name)]
 
     def get_decoder(self) -> Any:
         return self.model

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from endonym.models.nets.together import SHORT, Plan, Together, plan
+
 BASE = 10_000.0
 """Of the angles by which positions turn (Su and others, RoFormer, 2021)."""
+
+FILL = 32
+"""To prepare a product of sizes that were not met before takes a CPU longer than many a product itself."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,15 @@ class Memory:
         self.used = self.used[rows]
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A whole row (`together.Piece`)."""
+
+    start: int
+    end: int
+    before: range = range(0)
+
+
 class Laid:
     """Whole rows laid end to end; with a `memory`, what later tokens will need is put there."""
 
@@ -134,7 +149,8 @@ class Laid:
         self.positions = torch.arange(total, device=device) - starts[self.row]
         self.last = starts + counts - 1
         """(R,): where each row ends."""
-        self._groups, self._found = _groups(tuple(self.lengths), device)
+        self._device = device
+        self._plans: dict[tuple[int, torch.dtype], Plan] = {}
 
     def attend(
         self, block: int, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, dropout: float
@@ -142,12 +158,17 @@ class Laid:
         """Rows of like lengths at once, padded at their ends to the longest, where causal attention never looks."""
         if self.memory is not None:
             self.memory.fill(block, k, v, self)
-        made = []
-        for places in self._groups:
+        if q.device.type == "cpu" and q.requires_grad and not window and max(self.lengths) <= SHORT:
+            # Positions may be turned in float32 where products are computed in bf16.
+            heads = (x.to(v.dtype).transpose(0, 1)[None] for x in (q, k, v))
+            seen: torch.Tensor = Together.apply(*heads, self._plan(q.shape[1], v.dtype), q.shape[2] ** -0.5, dropout)[0]
+            return seen
+        made, (groups, found) = [], self._grouped
+        for places in groups:
             shape = (*places.shape, *q.shape[1:])
             # Rows of one length are laid out already.
             q_g, k_g, v_g = (
-                (x if self._found is None else x.index_select(0, places.flatten())).view(shape).transpose(1, 2)
+                (x if found is None else x.index_select(0, places.flatten())).view(shape).transpose(1, 2)
                 for x in (q, k, v)
             )
             length = shape[1]
@@ -157,7 +178,19 @@ class Laid:
             )
             seen = scaled_dot_product_attention(q_g, k_g, v_g, mask, dropout, is_causal=mask is None)
             made.append(seen.transpose(1, 2).flatten(0, 1))
-        return made[0] if self._found is None else torch.cat(made).index_select(0, self._found)
+        return made[0] if found is None else torch.cat(made).index_select(0, found)
+
+    @cached_property
+    def _grouped(self) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        return _groups(tuple(self.lengths), self._device)
+
+    def _plan(self, heads: int, kind: torch.dtype) -> Plan:
+        """How the rows are laid out for training; blocks ask for the same one after the other."""
+        if (heads, kind) not in self._plans:
+            ends = list(accumulate(self.lengths))
+            rows = [_Row(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
+            self._plans[heads, kind] = plan(rows, heads, heads, kind)
+        return self._plans[heads, kind]
 
 
 class Step:
@@ -200,6 +233,12 @@ class More:
 
     def done(self) -> None:
         self.memory.used = self.memory.used + self.num_tokens
+
+
+def filled(counts: Sequence[int], device: torch.device, memory: Memory | None) -> list[int]:
+    """`counts` of rows, in training on a CPU with a row more that makes their sum a multiple of `FILL`."""
+    more = -sum(counts) % FILL
+    return [*counts, more] if more and memory is None and device.type == "cpu" else list(counts)
 
 
 def turned(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
