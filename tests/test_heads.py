@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import math
@@ -9,6 +10,7 @@ import shutil
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import silent_job
@@ -349,3 +351,32 @@ def test_a_server_answers_with_what_the_head_says(judged):
     engine = backend.load(judged("classify").folder, backend.Config())
     label, _, share = "".join(engine.generate("El agua", Params()).pieces).partition("\t")
     assert label in ("agua", "casa") and 0.5 <= float(share) <= 1
+
+
+def test_vectors_are_asked_for_as_openais_are(judged):
+    """As numbers, and as bytes in base64, which OpenAI's own client asks for where nobody says."""
+    from fastapi.testclient import TestClient
+
+    from endonym.serve.backends import heads as backend
+    from endonym.serve.openai import create_app
+
+    engine = backend.load(judged("embed").folder, backend.Config())
+    with TestClient(create_app(engine, "key"), "http://127.0.0.1", headers={"Authorization": "Bearer key"}) as client:
+        texts = ["jun", "cheb oxeb"]
+        told = client.post("/v1/embeddings", json={"input": texts}).json()
+        wanted = [said["vector"] for said in engine.judge.judge([Asked(text) for text in texts])]
+        assert [one["embedding"] for one in told["data"]] == [pytest.approx(vector, abs=1e-6) for vector in wanted]
+        assert told["usage"]["prompt_tokens"] == sum(len(engine.encode(text)) for text in texts)
+        narrow = client.post("/v1/embeddings", json={"input": "jun", "encoding_format": "base64"}).json()["data"]
+        assert np.frombuffer(base64.b64decode(narrow[0]["embedding"]), "<f4") == pytest.approx(wanted[0], abs=1e-6)
+        for body, words in (
+            ({"input": "jun", "dimensions": 2}, "dimensions"),
+            ({"input": ["jun", "cheb " * 5000]}, "text 2 has"),
+            ({"input": []}, "input"),
+        ):
+            refused = client.post("/v1/embeddings", json=body)
+            assert refused.status_code == 400 and words in refused.json()["error"]["message"]
+    engine = backend.load(judged("classify").folder, backend.Config())
+    with TestClient(create_app(engine, "key"), "http://127.0.0.1", headers={"Authorization": "Bearer key"}) as client:
+        refused = client.post("/v1/embeddings", json={"input": "jun"})
+        assert refused.status_code == 400 and "makes no vectors" in refused.json()["error"]["message"]

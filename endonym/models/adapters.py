@@ -27,12 +27,8 @@ def speed_up(model: torch.nn.Module) -> int:
                 _adapter_forward, module.base_layer, module.lora_A[name], module.lora_B[name], module.scaling[name]
             )
             replaced += 1
-        elif (
-            type(module).__name__.endswith("RMSNorm")
-            and hasattr(module, "variance_epsilon")
-            and "Gemma" not in type(module).__name__
-        ):
-            module.forward = partial(_norm_forward, module)  # type: ignore[method-assign]
+        elif eps := _eps(module):
+            module.forward = partial(_norm_forward, module, eps)  # type: ignore[method-assign]
             replaced += 1
         elif _is_gated(module):
             module.forward = partial(_gated_forward, module)  # type: ignore[method-assign]
@@ -121,16 +117,22 @@ def _liger() -> tuple[Any, Any] | None:
     return LigerRMSNormFunction, LigerSiLUMulFunction
 
 
-def _norm_forward(module: Any, x: torch.Tensor) -> torch.Tensor:
+def _eps(module: Any) -> float:
+    """What a plain RMS norm adds to the mean square; 0 for any other module."""
+    if type(module) is torch.nn.RMSNorm:
+        return float(module.eps or 0) if module.weight is not None else 0.0
+    name = type(module).__name__
+    return float(getattr(module, "variance_epsilon", 0)) if name.endswith("RMSNorm") and "Gemma" not in name else 0.0
+
+
+def _norm_forward(module: Any, eps: float, x: torch.Tensor) -> torch.Tensor:
     if x.is_cuda and (liger := _liger()):
-        return liger[0].apply(x, module.weight, module.variance_epsilon, 0.0, "llama", False)  # type: ignore[no-any-return]
-    if module.weight.requires_grad:
-        return type(module).forward(module, x)  # type: ignore[no-any-return]
-    return _Norm.apply(x, module.weight, module.variance_epsilon)  # type: ignore[no-any-return]
+        return liger[0].apply(x, module.weight, eps, 0.0, "llama", False)  # type: ignore[no-any-return]
+    return _Norm.apply(x, module.weight, eps)  # type: ignore[no-any-return]
 
 
 class _Norm(torch.autograd.Function):
-    """RMS norm with a frozen weight (Zhang and Sennrich 2019): y = w x / sqrt(mean(x²) + eps). Shape (..., D)."""
+    """RMS norm (Zhang and Sennrich 2019): y = w x / sqrt(mean(x²) + eps). Shape (..., D)."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, eps: float) -> torch.Tensor:
@@ -145,7 +147,8 @@ class _Norm(torch.autograd.Function):
         y, w, inverse = ctx.saved_tensors
         dy = grads[0] * w
         along = torch.linalg.vecdot(dy.float(), y.float()).unsqueeze(-1).div_(y.shape[-1])
-        return (dy.addcmul_(y, along.to(y.dtype), value=-1.0)).mul_(inverse.to(y.dtype)), None, None
+        dw = (grads[0] * y).flatten(0, -2).sum(0, dtype=torch.float32).to(w.dtype) if ctx.needs_input_grad[1] else None
+        return (dy.addcmul_(y, along.to(y.dtype), value=-1.0)).mul_(inverse.to(y.dtype)), dw, None
 
 
 def _gated_forward(module: Any, x: torch.Tensor) -> torch.Tensor:

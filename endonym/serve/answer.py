@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from endonym.types import Message
 
@@ -62,6 +62,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model."""
+
+
+@runtime_checkable
+class Embedder(Engine, Protocol):
+    """An engine that makes vectors of texts."""
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of length 1 for each text. Raises UsageError where the loaded model makes none."""
 
 
 def until(answer: Answer, stops: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible routes: models, chat completions and completions, streamed or whole."""
+"""The OpenAI-compatible routes: models, chat completions and completions, streamed or whole, and vectors of texts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import secrets
 import threading
 import time
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
+from struct import pack
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,9 +21,9 @@ from starlette.exceptions import HTTPException
 
 from endonym import __version__
 from endonym.errors import EndonymError, UsageError
-from endonym.serve.answer import Answer, Engine, Params, until
+from endonym.serve.answer import Answer, Embedder, Engine, Params, until
 from endonym.serve.guard import Guard
-from endonym.serve.requests import ChatRequest, Request, TextRequest
+from endonym.serve.requests import ChatRequest, Request, TextRequest, VectorRequest
 from endonym.store.files import one_line
 from endonym.types import Message
 
@@ -148,7 +150,37 @@ def create_app(
     async def text(request: TextRequest, http: HttpRequest) -> Response:
         return await _respond(server, request, http, lambda: request.text, TEXT)
 
+    @app.post("/v1/embeddings")
+    async def vectors(request: VectorRequest) -> Response:
+        if server.waiting >= MAX_WAITING:
+            return _error(503, "too many requests are waiting for the model", "busy", {"Retry-After": "5"})
+        return JSONResponse(await asyncio.to_thread(_vectors, server, request))
+
     return Guard(app, token, hosts, origins, open_to_network)
+
+
+def _vectors(server: Server, request: VectorRequest) -> dict[str, Any]:
+    """A vector for each text, as numbers or as their bytes in base64. Raises UsageError for a model that makes none."""
+    texts = request.texts
+    if not isinstance(server.engine, Embedder):
+        raise UsageError(
+            f"{server.engine.name} makes no vectors of texts", "Train one that does: endonym train heads --head embed"
+        )
+    lengths = [len(server.engine.encode(text)) for text in texts]
+    if max(lengths) > server.engine.context:
+        raise UsageError(
+            f"text {lengths.index(max(lengths)) + 1} has {max(lengths)} tokens, the model takes {server.engine.context}",
+            "Shorten it.",
+        )
+    with server.lock:
+        found = server.engine.embed(texts)
+    plain = request.encoding_format == "float"
+    data = [
+        {"object": "embedding", "index": n, "embedding": vector if plain else b64encode(pack(f"<{len(vector)}f", *vector)).decode()}
+        for n, vector in enumerate(found)
+    ]  # fmt: skip
+    usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
+    return {"object": "list", "data": data, "model": server.engine.name, "usage": usage}
 
 
 @dataclass(frozen=True)

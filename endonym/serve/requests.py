@@ -109,6 +109,24 @@ class ChatRequest(Request):
     messages: list[Turn] = Field(min_length=1)
 
 
+class VectorRequest(BaseModel):
+    """Body of `/v1/embeddings`."""
+
+    model: str = ""
+    input: str | list[str] = Field(min_length=1, max_length=2048)
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts. Raises UsageError where vectors of another length are asked for."""
+        if self.dimensions is not None:
+            raise UsageError(
+                "'dimensions' is not supported here: a vector has the length it was trained with", "Leave it out."
+            )
+        return [self.input] if isinstance(self.input, str) else self.input
+
+
 class TextRequest(Request):
     """Body of `/v1/completions`."""
 

@@ -35,7 +35,7 @@ def states(model: torch.nn.Module, batch: Packed) -> torch.Tensor:
     hidden = decoder(model)(
         input_ids=batch.ids, position_ids=batch.positions, use_cache=False, pieces=batch.pieces, **known
     ).last_hidden_state[0]
-    return hidden[batch.predicting]  # type: ignore[no-any-return]
+    return hidden.index_select(0, batch.predicting)  # type: ignore[no-any-return]
 
 
 def _next_token(model: torch.nn.Module, batch: Packed) -> torch.Tensor:

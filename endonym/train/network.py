@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from endonym.errors import ConfigError
+from endonym.models.adapters import speed_up
 from endonym.models.generate import decoder, layers_name
 from endonym.models.load import FAMILIES, Loaded, number_format
 from endonym.train.attention import ATTENTION, register_attention
@@ -32,6 +33,7 @@ def ready(loaded: Loaded, model: Any) -> Loaded:
 def trainable(model: Any, cfg: FitConfig, loaded: Loaded) -> Any:
     """`model` with all its weights learning, in the arithmetic of the settings."""
     model.requires_grad_(True)
+    speed_up(model)
     model.compute_dtype = number_format(cfg.dtype, loaded.device)
     if isinstance(cfg, ByteConfig):
         model.rates = dict.fromkeys(model.tables(), cfg.ngram_rate)

@@ -84,7 +84,7 @@ class ByteLatent(BltModel):
         rows = rows_of(input_ids, attention_mask, pieces)
         laid = Laid(rows.lengths, rows.ids.device)
         hidden = self.foresee(rows.ids, laid) if self.learns_patches else self.compute(rows.ids, laid)[0]
-        return BaseModelOutput(last_hidden_state=hidden[rows.back])
+        return BaseModelOutput(last_hidden_state=rows.given(hidden))
 
     def compute(
         self, ids: torch.Tensor, laid: Laid, inner: Memory | None = None, watch: Memory | None = None
@@ -151,7 +151,7 @@ class ByteLatent(BltModel):
         query = local.patch_embedding_projection(most).view(number, self.config.cross_attn_k, -1)
         (cross,) = local.cross_attn_layers
         q, k, v = _cross(cross, query, h)
-        scores = (q[patch] * k[:, None]).sum(-1).float() * cross.scaling
+        scores = (q.index_select(0, patch) * k[:, None]).sum(-1).float() * cross.scaling
         top = scores.new_zeros(number, *scores.shape[1:])
         top = top.scatter_reduce(0, patch[:, None, None].expand_as(scores), scores.detach(), "amax", include_self=False)
         weights = (scores - top[patch]).exp()
@@ -178,8 +178,10 @@ class ByteLatent(BltModel):
             if number == 0 or local.config.cross_attn_all_layers:
                 cross = local.cross_attn_layers[number]
                 q, k, v = _cross(cross, h, made)
-                weights = torch.softmax((q[:, None] * k[patch]).sum(-1).float() * cross.scaling, dim=1).to(h.dtype)
-                h = 2 * h + cross.o_proj((weights[..., None] * v[patch]).sum(1).flatten(1))
+                weights = torch.softmax(
+                    (q[:, None] * k.index_select(0, patch)).sum(-1).float() * cross.scaling, dim=1
+                ).to(h.dtype)
+                h = 2 * h + cross.o_proj((weights[..., None] * v.index_select(0, patch)).sum(1).flatten(1))
             h = layer(h[None], position_embeddings=turn, attention_mask=None, places=places)[0]
         return local.norm(h)
 

@@ -163,7 +163,7 @@ class Hierarchical(HierarchicalPreTrained):
         """Shapes: `input_ids`, `attention_mask` (B, S), padded on either side; or `pieces` of one pack (1, S)."""
         rows = rows_of(input_ids, attention_mask, pieces)
         hidden, _ = self.compute(rows.ids, Laid(rows.lengths, rows.ids.device))
-        return BaseModelOutput(last_hidden_state=hidden[rows.back])
+        return BaseModelOutput(last_hidden_state=rows.given(hidden))
 
     def compute(
         self, ids: torch.Tensor, laid: Laid, inner: Memory | None = None
@@ -177,11 +177,12 @@ class Hierarchical(HierarchicalPreTrained):
         self.cut = Cut(begins, p, laid.row, len(laid.lengths))
         rows = filled(counts, ids.device, inner)
         more = starts.new_zeros(sum(rows) - len(starts))
-        z = self.inner(x[torch.cat([starts, more])], Laid(rows, ids.device, inner))[: len(starts)]
+        # Not x[...], whose way back sorts the places first.
+        z = self.inner(x.index_select(0, torch.cat([starts, more])), Laid(rows, ids.device, inner))[: len(starts)]
         if p is not None:
             chunks = Laid(counts, ids.device)
             z = smoothed(z, p[starts], chunks.row, chunks.positions, (len(counts), max(counts)))
-        y = z[(begins.cumsum(0) - 1).clamp(max=len(z) - 1)]
+        y = z.index_select(0, (begins.cumsum(0) - 1).clamp(max=len(z) - 1))
         if p is not None:
             y = y * straight(p, begins)[:, None]
         return self.outer_after(x, y, laid), (x[laid.last], y[laid.last])

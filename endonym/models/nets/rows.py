@@ -31,7 +31,11 @@ class Found:
     """(T,)"""
     lengths: list[int]
     back: torch.Tensor
-    """For each place of what was brought, which of the T tokens it is; any where it is padding."""
+    """For each place of what was brought, (B, S), which of the T tokens it is; any where it is padding."""
+
+    def given(self, states: torch.Tensor) -> torch.Tensor:
+        """States (T, D) as they were brought, (B, S, D)."""
+        return states.index_select(0, self.back.flatten()).view(*self.back.shape, -1)
 
 
 def rows_of(ids: torch.Tensor, mask: torch.Tensor | None = None, pieces: Sequence[Any] = ()) -> Found:

@@ -63,5 +63,17 @@ class HeadEngine:
         context, _, question = text.rstrip().rpartition("\n\n")
         return Asked(context, question)
 
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector of length 1 for each text. Raises UsageError for a head of another kind."""
+        from endonym.errors import UsageError
+        from endonym.models.heads import Asked
+
+        if self.judge.config.kind != "embed":
+            kind = self.judge.config.kind
+            raise UsageError(
+                f"{self.name} has a head that makes no vectors ({kind})", "Train: endonym train heads --head embed"
+            )
+        return [said["vector"] for said in self.judge.judge([Asked(text) for text in texts])]
+
     def close(self) -> None:
         """Nothing to free: the process ends with the server."""
