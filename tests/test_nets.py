@@ -240,15 +240,15 @@ def test_a_mark_of_a_conversation_begins_a_chunk():
 
 def test_the_hash_of_an_n_gram_is_the_one_of_whole_numbers():
     """Computed with numbers of any size; in 63 bits nothing may overflow on the way."""
-    ids = [263] * 9 + [OFFSET, 3, 200]
-    recent = history(torch.tensor(ids), torch.arange(len(ids)), 8)
-    for length in (2, 3, 4, 6, 8):
+    ids = [263] * 13 + [OFFSET, 3, 200]
+    recent = history(torch.tensor(ids), torch.arange(len(ids)), 12)
+    for length in (2, 3, 4, 6, 9, 12):
         for place in range(len(ids)):
             number = 0
             for back in range(length - 1, -1, -1):
                 number = (number * FACTOR + (ids[place - back] if place >= back else 0) + 1) % PRIME
             assert int(hashed(recent, length, 8192)[place]) == number % 8192
-    assert (PRIME - 1) * FACTOR + 264 < 2**63
+    assert 1000 * (PRIME - 1) * (1 << 20) < 2**63, "n-grams of a thousand ids of a million kinds"
 
 
 def test_smoothing_is_the_running_mean_of_each_row():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 PRIME = (1 << 31) - 1
-"""Hashes are kept below it, so that no product of the polynomial comes near 63 bits: overflow, which not every runtime computes
-alike, never happens."""
+"""Hashes and powers are kept below it, so that no sum of products with ids comes near 63 bits: overflow, which not every runtime
+computes alike, never happens."""
 FACTOR = 1_000_003
 
 
@@ -28,12 +28,10 @@ def further(recent: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
 def hashed(recent: torch.Tensor, length: int, rows: int) -> torch.Tensor:
     """Which of `rows` rows of a table the n-gram of `length` ids has that ends at each token; shape (T,).
 
-    `recent` (T, at least `length`) is a `history`. A polynomial in `FACTOR`, reduced modulo `PRIME` at every step.
+    `recent` (T, at least `length`) is a `history`. A polynomial in `FACTOR` modulo `PRIME`, whose powers are reduced beforehand.
     """
-    found = torch.zeros_like(recent[:, 0])
-    for back in range(length - 1, -1, -1):
-        found = (found * FACTOR + recent[:, back] + 1) % PRIME
-    return found % rows
+    powers = recent.new_tensor([pow(FACTOR, back, PRIME) for back in range(length)])
+    return ((recent[:, :length] + 1) * powers).sum(1) % PRIME % rows
 
 
 class Bytes(torch.nn.Module):

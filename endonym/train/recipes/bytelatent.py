@@ -39,7 +39,7 @@ class Config(ByteConfig):
         6, ge=3, description="Layers in all: one before the patches, one or two after them, the rest in between."
     )
     ngrams: list[int] = Field(
-        [2, 3, 4, 6], min_length=1, description="Lengths of byte n-grams that have embeddings of their own."
+        [2, 3, 4, 6, 9, 12], min_length=1, description="Lengths of byte n-grams that have embeddings of their own."
     )
     patcher_width: int = Field(128, ge=16, multiple_of=16, description="Width of the patcher.")
     patcher_layers: int = Field(2, ge=1, description="Layers of the patcher.")

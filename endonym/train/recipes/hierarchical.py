@@ -38,7 +38,7 @@ class Config(ByteConfig):
         1, ge=1, description="Of these, how many stand before the chunks, and as many after them."
     )
     ngrams: list[int] = Field(
-        [2, 3, 4, 6], description="Lengths of byte n-grams that have embeddings of their own; none with []."
+        [2, 3, 4, 6, 9, 12], description="Lengths of byte n-grams that have embeddings of their own; none with []."
     )
     window: int = Field(0, ge=0, description="Bytes that the layers on bytes look back, 0 for all of a row.")
     ratio_weight: float = Field(0.03, ge=0, description="Weight of the loss that holds dynamic chunks to their length.")

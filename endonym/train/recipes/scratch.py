@@ -23,6 +23,7 @@ SHARDED = True
 class Config(NewConfig):
     """Settings of training from nothing."""
 
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate.")
     size: float = Field(10.0, gt=0, description="Millions of parameters; width and depth follow from it.")
 
 
