@@ -37,6 +37,7 @@ from endonym.train.losses import next_token
 from endonym.train.network import ready
 from endonym.train.noise import characters, course, noisy
 from endonym.train.recipes import bytelatent, hierarchical
+from endonym.train.step import adamw, take
 from endonym.types import Chat, Message
 
 FEW = {
@@ -249,3 +250,20 @@ def test_one_graph_answers_as_the_network_over_bytes_does(tmp_path, family, kind
         found = certify(loaded, out, format.RUNTIME, format.tolerance(format.Config()), chats, 5)
         assert found["max_logit_gap"] < 1e-3 and found["text"]["identical"] == 2
         assert '{"input_ids": ids}' in (out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("recipe", [hierarchical, bytelatent])
+def test_embeddings_of_n_grams_learn_faster(recipe, tmp_path):
+    """The first step of AdamW moves what it moves at all by the learning rate."""
+    cfg = recipe.Config(**{**FEW, "ngram_rate": 7.0, "weight_decay": 0.0, "warmup_steps": 1, "learning_rate": 1e-3})
+    loaded = on_bytes(tmp_path)
+    model = recipe.network(cfg)(loaded)
+    ready(loaded, model)
+    weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    before = {name: p.detach().clone() for name, p in weights.items()}
+    rows = [loaded.renderer.example(Chat("1", (Message("assistant", "ሰላም ነው"),), ""))]
+    take(model, rows, next_token, adamw(weights, cfg, model.rates), weights, 0, (), cfg)
+    moved = {name: float((p.detach() - before[name]).abs().max()) for name, p in weights.items()}
+    fast = {name for name in moved if "grams" in name or "hash_tok" in name}
+    assert fast and all(moved[name] == pytest.approx(7e-3, rel=1e-2) for name in fast)
+    assert all(moved[name] <= 1.01e-3 for name in moved.keys() - fast)

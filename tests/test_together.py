@@ -28,6 +28,21 @@ def test_rows_at_once_see_what_each_sees_alone_and_learn_the_same(kind, near):
         assert (together - alone).abs().max() <= near * max(1.0, float(alone.abs().max()))
 
 
+@pytest.mark.parametrize(("kind", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_what_rows_share_learns_from_each_of_them_once(kind, near):
+    """Five rows after one beginning: in 16 bits the block is filled up with more of them."""
+    torch.manual_seed(1)
+    given = [torch.randn(1, 2, 44, 8).to(kind).requires_grad_() for _ in range(3)]
+    wanted = torch.randn(1, 44, 2, 8).to(kind)
+    pieces = [Piece(0, 9), *(Piece(9 + 7 * n, 16 + 7 * n, range(9)) for n in range(5))]
+    seen = Together.apply(*given, plan(pieces, 2, 2, kind), 0.5)
+    found = torch.autograd.grad((seen * wanted).sum(), given)
+    places = torch.tensor([[t in p.keys and t <= q for t in range(44)] for p in pieces for q in range(p.start, p.end)])
+    plainly = scaled_dot_product_attention(*given, places, scale=0.5).transpose(1, 2)
+    for mine, theirs in zip(found, torch.autograd.grad((plainly * wanted).sum(), given), strict=True):
+        assert (mine - theirs).abs().max() <= near * max(1.0, float(theirs.abs().max()))
+
+
 def one_by_one(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     rows = zip(*(x.split(LENGTHS) for x in (q, k, v)), strict=True)
     return torch.cat(
