@@ -71,7 +71,7 @@ class Arm:
 
 SEEN_ONCE = {"dropout": 0.0}
 """In 100 seconds a text is read once or twice, and nothing is learned by heart."""
-ROWS = {"ngram_rows": 16384, **SEEN_ONCE}
+ROWS = {"ngram_rows": 16384, "ngram_rate": 20.0, **SEEN_ONCE}
 OUTER = {"width": 128, "trunk_width": 192, "layers": 6, **ROWS}
 LATENT = {"width": 256, "layers": 6, "patch_bytes": 6, **ROWS}
 ARMS = {

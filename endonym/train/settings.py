@@ -115,7 +115,7 @@ class ByteConfig(NewConfig):
 
     ngram_rows: int = Field(8192, ge=16, description="Embeddings for the byte n-grams of each length.")
     ngram_rate: float = Field(
-        20.0, gt=0, description="How many times the learning rate these embeddings learn with, for each is met seldom."
+        5.0, gt=0, description="How many times the learning rate these embeddings learn with, for each is met seldom."
     )
     noise: float = Field(
         0.0,
