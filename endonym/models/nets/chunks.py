@@ -66,10 +66,9 @@ def by_rule(kind: str, recent: torch.Tensor, positions: torch.Tensor, stride: in
         return positions % stride == 0
     if kind == "char":
         return (positions == 0) | ((value[:, 0] & 0xC0 != 0x80) & (recent[:, 0] != PAD))
-    separates, length = _separates(value, 0)
-    before = torch.stack([_separates(value, back)[0] for back in (1, 2, 3)], dim=1)
+    separates, length = _separates(value)
     mark = (value[:, 0] < 0) & (recent[:, 0] != PAD)
-    return (positions == 0) | mark | (separates & ~before.gather(1, (length - 1)[:, None])[:, 0])
+    return (positions == 0) | mark | (separates[:, 0] & ~separates.gather(1, length[:, :1])[:, 0])
 
 
 def completes(recent: torch.Tensor) -> torch.Tensor:
@@ -87,15 +86,15 @@ def completes(recent: torch.Tensor) -> torch.Tensor:
     return ends
 
 
-def _separates(value: torch.Tensor, back: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whether the byte `back` before ends a character that stands between words, and how many bytes that character has (1 to 3)."""
-    last, second, third = (value[:, back + i].clamp(min=0) for i in range(3))
+def _separates(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether the bytes 0 to 3 before each end a character that stands between words, and how many bytes that one has (1 to 3); (T, 4)."""
+    last, second, third = (value[:, back : back + 4].clamp(min=0) for back in range(3))
     two = (second >> 5 == 0b110) & (last >> 6 == 0b10)
     three = (third >> 4 == 0b1110) & (second >> 6 == 0b10) & (last >> 6 == 0b10)
     code = torch.where(two, (second & 31) << 6 | (last & 63), torch.where(last < 128, last, ord("a")))
     code = torch.where(three, (third & 15) << 12 | (second & 63) << 6 | (last & 63), code)
     known = torch.from_numpy(_separators()).to(value.device)[code]
-    return known | (value[:, back] < 0), 1 + two.long() + 2 * three.long()
+    return known | (value[:, :4] < 0), 1 + two.long() + 2 * three.long()
 
 
 @lru_cache(maxsize=1)
