@@ -3,11 +3,11 @@
     python benchmarks/bytes.py PATH [--seconds 100] [--only NAME ...] [--members 3] [--on dev|test] [--json]
 
 PATH is text with one document a line, or JSON lines whose `text` is a document; `.gz` too. Documents are divided by the hash of their
-text: one of 20 each into `dev`, which all choices were made on, and `test`. Every model sees and is measured on the same windows of at
+text: one of 20 each into `valid`, by which a model in training keeps its best weights, `dev`, which all choices were made on, and `test`. Every model sees and is measured on the same windows of at
 most 256 bytes, each by itself, cut between characters; what ends a window is not charged. A model's seconds include its tokenizer and
 its patcher. With `--members` each model is trained with so many seeds, for the seconds each, measured together as the mean of their
 probabilities, and one more learns from them for as long, the time of their answers counted in. Noise is in the measured windows alone:
-characters left out, letters of either case, Amharic letters of one sound for each other. PPMd-8 reads the training windows and then one after the other of those that are measured, and learns from these too.
+characters left out, letters of either case, Amharic letters of one sound for each other. PPMd-8 reads the windows of training and `valid` and then one after the other of those that are measured, and learns from these too.
 """
 
 from __future__ import annotations
@@ -54,6 +54,10 @@ DROPPED = 0.1
 """Share of the characters left out of noisy windows."""
 ALIKE = ("ሀሐኀ", "ሰሠ", "አዐ", "ጸፀ")
 """First letters of the Ethiopic series that Amharic reads alike; the other six orders of each follow it in Unicode."""
+LOOKS = 20
+"""Times that a model in training is looked at on held-out windows, at equal distances; the weights that did best are kept."""
+LOOKED_AT = 64
+"""How many windows these are."""
 TEACHING = 0.7
 """Share of what the last model learns that is the members' probabilities."""
 
@@ -71,7 +75,7 @@ class Arm:
 
 SEEN_ONCE = {"dropout": 0.0}
 """In 100 seconds a text is read once or twice, and nothing is learned by heart."""
-ROWS = {"ngram_rows": 16384, "ngram_rate": 20.0, **SEEN_ONCE}
+ROWS = {"ngram_rows": 16384, **SEEN_ONCE}
 OUTER = {"width": 128, "trunk_width": 192, "layers": 6, **ROWS}
 LATENT = {"width": 256, "layers": 6, "patch_bytes": 6, **ROWS}
 ARMS = {
@@ -104,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     parts = divided(read(options.path))
-    train, held = windows(parts["train"]), evenly(windows(parts[options.on]), options.held)
+    train, valid = windows(parts["train"]), windows(parts["valid"])
+    held = evenly(windows(parts[options.on]), options.held)
     noisy = {name: [make(text, number) for number, text in enumerate(held)] for name, make in NOISES.items()}
     noisy = {name: texts for name, texts in noisy.items() if texts != held}
     changes = {name: json.loads(value) for name, _, value in (one.partition("=") for one in options.set)}
@@ -112,12 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     printed = 0
     for name in options.only:
         if name == "PPMd-8":
-            noise_bits = {kind: compressed(train, texts) for kind, texts in noisy.items()}
-            rows.append({"name": name, "bits": compressed(train, held), "noise_bits": noise_bits})
+            every = [*train, *valid]
+            noise_bits = {kind: compressed(every, texts) for kind, texts in noisy.items()}
+            rows.append({"name": name, "bits": compressed(every, held), "noise_bits": noise_bits})
         else:
             arm = replace(ARMS[name], settings={**ARMS[name].settings, **changes}, step_bytes=options.step_bytes)
             rows += [
-                {**row, "name": f"{name}{row.pop('as', '')}"} for row in compared(arm, train, held, noisy, options)
+                {**row, "name": f"{name}{row.pop('as', '')}"}
+                for row in compared(arm, train, valid, held, noisy, options)
             ]
         if not options.json:
             print("\n".join(line(row) for row in rows[printed:]), flush=True)
@@ -149,10 +156,10 @@ def read(path: Path) -> list[str]:
 
 def divided(documents: Sequence[str]) -> dict[str, list[str]]:
     """The documents by part; equal texts come into the same one."""
-    parts: dict[str, list[str]] = {"train": [], "dev": [], "test": []}
+    parts: dict[str, list[str]] = {"train": [], "valid": [], "dev": [], "test": []}
     for text in documents:
         number = hashlib.sha256(text.encode()).digest()[0] % 20
-        parts["dev" if number == 0 else "test" if number == 1 else "train"].append(text)
+        parts[{0: "dev", 1: "test", 2: "valid"}.get(number, "train")].append(text)
     return parts
 
 
@@ -202,13 +209,18 @@ def compressed(train: Sequence[str], held: Sequence[str]) -> float:
 
 
 def compared(
-    arm: Arm, train: Sequence[str], held: Sequence[str], noisy: Mapping[str, Sequence[str]], options: argparse.Namespace
+    arm: Arm,
+    train: Sequence[str],
+    valid: Sequence[str],
+    held: Sequence[str],
+    noisy: Mapping[str, Sequence[str]],
+    options: argparse.Namespace,
 ) -> list[dict[str, Any]]:
     """The row of a model; of an ensemble a row each: a member, all together, and the model that learned from them."""
     found, members = [], []
     for number in range(options.members):
         own = replace(arm, settings={**arm.settings, "seed": arm.settings.get("seed", 20) + number})
-        row, loaded = measure(own, train, held, noisy, options.seconds)
+        row, loaded = measure(own, train, valid, held, noisy, options.seconds)
         members.append(loaded)
         found.append({**row, "as": f", seed {row['settings']['seed']}" if options.members > 1 else ""})
     if options.members == 1:
@@ -217,7 +229,7 @@ def compared(
     both = distil.together(networks)
     found.append({"as": f", mean of {len(members)}", **told(networks[0], held, noisy, renderer, both)})
     own = replace(arm, settings={**arm.settings, "seed": arm.settings.get("seed", 20) + len(members)})
-    row, _ = measure(own, train, held, noisy, options.seconds, distil.distilled(networks, TEACHING))
+    row, _ = measure(own, train, valid, held, noisy, options.seconds, distil.distilled(networks, TEACHING))
     return [*found, {**row, "as": ", that learned from them"}]
 
 
@@ -232,6 +244,7 @@ def told(
 def measure(
     arm: Arm,
     train: Sequence[str],
+    valid: Sequence[str],
     held: Sequence[str],
     noisy: Mapping[str, Sequence[str]],
     seconds: float,
@@ -250,7 +263,8 @@ def measure(
     begun, steps = time.process_time(), 0
     left = max(seconds - (begun - started), 1e-9)
     loss = balanced(cfg, loss) if getattr(cfg, "chunks", "") == "dynamic" else loss
-    steps = descend(model, examples, loss, cfg, per_step, lambda: (time.process_time() - begun) / left)
+    watched = [rendered(text, loaded.renderer) for text in evenly(valid, LOOKED_AT)]
+    steps = descend(model, examples, loss, cfg, per_step, lambda: (time.process_time() - begun) / left, watched)
     model.eval()
     seen = steps * per_step * sum(len(text.encode()) for text in train) / len(train)
     return {
@@ -289,12 +303,20 @@ def rendered(text: str, renderer: Renderer) -> Example:
 
 
 def descend(
-    model: Any, examples: Sequence[Example], loss: Loss, cfg: FitConfig, per_step: int, done: Callable[[], float]
+    model: Any,
+    examples: Sequence[Example],
+    loss: Loss,
+    cfg: FitConfig,
+    per_step: int,
+    done: Callable[[], float],
+    watched: Sequence[Example] = (),
 ) -> int:
     """Steps of AdamW until `done` says 1: a warm-up in the first twentieth, then half a cosine. Returns how many.
 
-    With `cfg.ema` the model is left with the running mean of its weights, whichever is better.
+    Of `LOOKS` states the one that does best on the `watched` examples is kept, as `endonym train` does. With `cfg.ema` the model is
+    left with the running mean of its weights, whichever is better.
     """
+    best, kept, looks = math.inf, {}, 1
     weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer, order, steps = adamw(weights, cfg, getattr(model, "rates", {})), [], 0
     mean = RunningMean(weights, cfg.ema)
@@ -315,8 +337,14 @@ def descend(
         optimizer.zero_grad(set_to_none=True)
         steps += 1
         mean.follow(steps)
+        if watched and done() >= looks / LOOKS:
+            looks += 1
+            with standing(model):
+                found = mean_loss(model, watched, next_token, 4096)
+            if found < best:
+                best, kept = found, {name: p.detach().clone() for name, p in weights.items()}
     with torch.no_grad():
-        for name, tensor in mean.weights.items():
+        for name, tensor in (mean.weights or kept).items():
             weights[name].copy_(tensor)
     return steps
 

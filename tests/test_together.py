@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from endonym.models.nets.dropout import Coins, Dropout, dropped
+from endonym.models.nets.ngrams import summed
 from endonym.models.nets.rows import Laid, filled
 from endonym.models.nets.together import Together, plan
 from endonym.train.batches import Piece
@@ -91,3 +92,11 @@ def test_rows_are_filled_up_for_training_alone():
     assert filled([3, 5], here, None) == [3, 5, 24]
     assert filled([30, 34], here, None) == [30, 34]
     assert filled([3, 5], torch.device("meta"), None) == [3, 5]
+
+
+def test_n_grams_are_left_out_as_wholes_and_in_training_alone():
+    torch.manual_seed(5)
+    grams = torch.ones(500, 3, 4)
+    made = summed(grams, 0.5, True)
+    assert set(made[:, 0].tolist()) == {0.0, 2.0, 4.0, 6.0} and bool((made == made[:, :1]).all())
+    assert torch.equal(summed(grams, 0.5, False), grams.sum(1)) and torch.equal(summed(grams, 0.0, True), grams.sum(1))

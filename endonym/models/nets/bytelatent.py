@@ -18,7 +18,7 @@ from transformers.models.blt.modeling_blt import BltModel
 
 from endonym.models.nets.chunks import BACK, Cut, by_rule, completes, counted
 from endonym.models.nets.dropout import dropped
-from endonym.models.nets.ngrams import further, hashed, history
+from endonym.models.nets.ngrams import further, hashed, history, summed
 from endonym.models.nets.over_bytes import OverBytes
 from endonym.models.nets.rows import Laid, Memory, More, Places, Step, filled, rows_of
 
@@ -110,7 +110,8 @@ class ByteLatent(BltModel):
             hashed(recent, length, rows) + n * rows for n, length in enumerate(self.config.encoder_hash_byte_group_size)
         ]
         # Looked up at once: each look-up has a gradient as large as the whole table.
-        h = local.embed_tokens(recent[:, 0]) + self.encoder_hash_tok_embedding(torch.stack(grams, dim=1)).sum(1)
+        embedded = self.encoder_hash_tok_embedding(torch.stack(grams, dim=1))
+        h = local.embed_tokens(recent[:, 0]) + summed(embedded, local.config.dropout, self.training)
         h = dropped(h, local.config.dropout, self.training)
         return _through(local, h, places)
 

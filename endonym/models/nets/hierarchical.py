@@ -125,7 +125,7 @@ class Hierarchical(HierarchicalPreTrained):
     def __init__(self, config: HierarchicalConfig):
         super().__init__(config)
         width, self.cuts = config.hidden_size, config.chunks != "none"
-        self.embed = Bytes(config.vocab_size, width, config.ngrams, config.ngram_rows)
+        self.embed = Bytes(config.vocab_size, width, config.ngrams, config.ngram_rows, config.dropout)
         self.drop = Dropout(config.dropout)
         outer = config.before + config.after
         sizes = [width] * outer + [config.trunk_size] * (config.trunk if self.cuts else 0)

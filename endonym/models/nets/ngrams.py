@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
+from endonym.models.nets.dropout import dropped
+
 PRIME = (1 << 31) - 1
 """Hashes and powers are kept below it, so that no sum of products with ids comes near 63 bits: overflow, which not every runtime
 computes alike, never happens."""
@@ -37,15 +39,25 @@ def hashed(recent: torch.Tensor, length: int, rows: int) -> torch.Tensor:
 class Bytes(torch.nn.Module):
     """The embedding of a byte plus those of the n-grams that end at it (Pagnoni and others, Byte Latent Transformer, 2024)."""
 
-    def __init__(self, vocabulary: int, width: int, lengths: Sequence[int], rows: int):
+    def __init__(self, vocabulary: int, width: int, lengths: Sequence[int], rows: int, dropout: float = 0.0):
         super().__init__()
-        self.lengths, self.rows = tuple(lengths), rows
+        self.lengths, self.rows, self.dropout = tuple(lengths), rows, dropout
         self.own = torch.nn.Embedding(vocabulary, width)
         self.grams = torch.nn.ModuleList(torch.nn.Embedding(rows, width) for _ in self.lengths)
 
     def forward(self, recent: torch.Tensor) -> torch.Tensor:
         """Shapes: `recent` (T, longest n-gram or more), the newest id first; returns (T, width)."""
         found: torch.Tensor = self.own(recent[:, 0])
-        for length, table in zip(self.lengths, self.grams, strict=True):
-            found = found + table(hashed(recent, length, self.rows))
-        return found
+        tables = zip(self.lengths, self.grams, strict=True)
+        grams = [table(hashed(recent, length, self.rows)) for length, table in tables]
+        return found + summed(torch.stack(grams, dim=1), self.dropout, self.training) if grams else found
+
+
+def summed(grams: torch.Tensor, dropout: float, training: bool) -> torch.Tensor:
+    """The sum of the embeddings (T, n, width) of the n-grams that end at each token; in training some are left out as wholes.
+
+    In other texts many n-grams were never met, and after one reading all were: a network that always has them leans on the longest.
+    """
+    if training and dropout:
+        grams = grams * dropped(torch.ones_like(grams[..., :1]), dropout, training)
+    return grams.sum(1)
