@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from endonym.cli.main import main
 from endonym.data.dataset import Dataset
@@ -20,12 +21,16 @@ from endonym.models.load import Loaded, load_artifact, load_model
 from endonym.models.nets.banked import attach, hash_of, load_module, save_module
 from endonym.models.nets.domain_bank import About, DomainBank, Shape
 from endonym.models.nets.router import Evidence, Router, terms
+from endonym.models.nets.words import KEYS, bag, keys_of_row, log_odds, summed
+from endonym.models.render import IGNORE, Example
 from endonym.models.weights import weights_hash
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
+from endonym.train.batches import pack
 from endonym.train.domains import declared, label
 from endonym.train.forecast import planned
+from endonym.train.network import computing, ready
 from endonym.train.recipes import modules
 from endonym.types import Chat, Message
 
@@ -40,8 +45,11 @@ def banked(folder: Path, names=NAMES, trained: bool = True) -> Loaded:
     for name in names:
         dice = torch.Generator().manual_seed(sum(map(ord, name)))
         member = bank.add(About(name=name, layers=[1], rank=4))
-        texts = torch.randn(60, bank.width, generator=dice) * 0.1 + torch.randn(bank.width, generator=dice) * 0.1
-        member.evidence.learn(texts[10:], texts[:10])
+        texts = torch.randn(60, bank.width, generator=dice) * 0.1 + torch.randn(bank.width, generator=dice) * 0.02
+        # Words of its own in four of five places.
+        own = 90 * len(name) - 90 + torch.randint(90, (60, 24), generator=dice)
+        ids = torch.where(torch.rand(60, 24, generator=dice) < 0.8, own, torch.randint(512, (60, 24), generator=dice))
+        member.evidence.learn(texts[10:], texts[:10], ids[10:].tolist(), ids[:10].tolist())
         bank.note(name, held=10)
         for p in member.b.parameters() if trained else ():
             p.data.normal_(0, 0.3, generator=dice)
@@ -59,7 +67,7 @@ def test_new_modules_change_nothing_and_trained_ones_do(tiny_model):
     base = logits(load_model(tiny_model, dtype="float32"))
     assert torch.equal(logits(banked(tiny_model, trained=False)), base)
     loaded = banked(tiny_model)
-    assert not torch.equal(logits(loaded), base)
+    assert not torch.equal(logits(loaded), base) and loaded.model.bank.router.word_weight > 0
     with loaded.model.bank.without(*NAMES):
         assert torch.equal(logits(loaded), base)
 
@@ -100,6 +108,7 @@ def test_token_by_token_the_router_sees_what_it_sees_at_once(tiny_model):
     from transformers import DynamicCache
 
     loaded = banked(tiny_model)
+    loaded.model.bank.router.table.normal_()  # no two runs of words say the same
     model, whole = loaded.model, logits(loaded)
     cache = DynamicCache(config=model.config)
     parts = [model(input_ids=IDS[:, :7], past_key_values=cache, use_cache=True).logits]
@@ -110,11 +119,55 @@ def test_token_by_token_the_router_sees_what_it_sees_at_once(tiny_model):
     assert torch.allclose(torch.cat(later, 1), whole[[2, 0], 7:], atol=1e-5)
 
 
+def heard(loaded: Loaded, **given) -> torch.Tensor:
+    """What the router is given of a pass, (rows, tokens, D + N + 1)."""
+    bank: DomainBank = loaded.model.bank
+    bank.tap = []
+    with torch.no_grad():
+        loaded.model.model(use_cache=False, **given)
+    (flat,), bank.tap = bank.tap, None
+    return flat.view(*given["input_ids"].shape, -1)
+
+
 def test_the_router_never_looks_ahead(tiny_model):
     loaded = banked(tiny_model)
     other = IDS.clone()
     other[:, 12:] = 1
     assert torch.allclose(logits(loaded, other)[:, :12], logits(loaded)[:, :12], atol=1e-5)
+    whole, changed = heard(loaded, input_ids=IDS), heard(loaded, input_ids=other)
+    assert torch.equal(whole[:, :12], changed[:, :12]) and not torch.equal(whole[:, 12:], changed[:, 12:])
+
+
+def test_a_row_says_the_same_alone_padded_and_in_a_pack(tiny_model):
+    """Also where a pack has a beginning that rows share, and a text begins inside a row."""
+    loaded = banked(tiny_model)
+    loaded.model.bank.router.table.normal_()  # no two runs of words say the same
+    own = torch.arange(4, 512, 7).tolist()
+    rows = [own[:12] + own[20:29], own[:12] + own[40:44], own[30:47]]
+    alone = [heard(loaded, input_ids=torch.tensor([row]))[0] for row in rows]
+    for row, features in zip(rows, alone, strict=True):
+        mask = torch.tensor([[0] * 5 + [1] * len(row)])
+        places = (mask.cumsum(1) - 1).clamp(min=0)
+        padded = heard(loaded, input_ids=torch.tensor([[9] * 5 + row]), attention_mask=mask, position_ids=places)
+        assert torch.allclose(padded[0, 5:], features, atol=1e-5)
+    labels = [[IGNORE] * 12 + rows[0][12:], [IGNORE] * 12 + rows[1][12:], rows[2]]
+    examples = [Example(row, given) for row, given in zip(rows, labels, strict=True)]
+    examples.append(Example(rows[1] + rows[2], rows[1] + rows[2], cuts=(len(rows[1]),)))
+    ready(loaded, loaded.model)
+    made = pack(examples, torch.device("cpu"))
+    with computing(loaded.model):
+        packed = heard(loaded, input_ids=made.ids, position_ids=made.positions, pieces=made.pieces)[0]
+    assert any(piece.before for piece in made.pieces)
+    wanted = [*zip(examples, alone, strict=False), (examples[3], torch.cat([alone[1], alone[2]]))]
+    for example, features in wanted:
+        for (of, first, last), piece in zip(made.laid, made.pieces, strict=True):
+            if of is example:
+                assert torch.allclose(packed[piece.start : piece.end], features[first:last], atol=1e-5)
+
+
+def no_words(states: list[float], number: int) -> torch.Tensor:
+    """Features of one state each that say nothing of words."""
+    return torch.nn.functional.pad(torch.tensor(states)[:, None], (0, number + 1))
 
 
 def test_ridge_regression_by_hand():
@@ -129,17 +182,71 @@ def test_ridge_regression_by_hand():
     router.solve(evidence, ridge=1.0, unknown=0.0)
     weight = (1 / math.sqrt(2)) / 2 / (1 + 1)
     assert router.weight[:, 0].tolist() == pytest.approx([weight, -weight])
-    assert router.scores(torch.tensor([[2.0]]))[0].tolist() == pytest.approx(
+    assert router.scores(torch.tensor([[2.0, 0, 0, 0]]))[0].tolist() == pytest.approx(
         [0.5 + weight * 2**0.5, 0.5 - weight * 2**0.5]
     )
     router.solve(evidence, ridge=1.0, unknown=0.5)
     both = torch.ones(2, dtype=torch.bool)
-    gates = router.gates(torch.tensor([[2.0], [0.0]]), 1, both)
+    gates = router.gates(no_words([2.0, 0.0], 2), 1, both)
     assert gates.tolist() == [[1.0, 0.0], [0.0, 0.0]]  # in the middle between both it is of neither
     general = Evidence(1, 0)
     general.learn(9 * texts, texts)
     router.solve(evidence, ridge=1.0, unknown=0.0, general=general)
-    assert router.gates(torch.tensor([[18.0], [-2.0]]), 1, both).tolist() == [[0.0, 0.0], [0.0, 1.0]]
+    assert router.gates(no_words([18.0, -2.0], 2), 1, both).tolist() == [[0.0, 0.0], [0.0, 1.0]]
+
+
+def test_what_words_say_by_hand():
+    """A has 5 twice of 3 tokens and B never of 1: the mean share is 1/3, and A has it 6 times as often as n = 1 would, smoothed by 1000."""
+    counts = torch.stack([torch.bincount(keys_of_row([5, 6]).flatten(), minlength=KEYS) for _ in range(2)])
+    counts[0] += torch.bincount(keys_of_row([5]).flatten(), minlength=KEYS)
+    counts[1] -= torch.bincount(keys_of_row([5]).flatten(), minlength=KEYS)
+    counts[1, keys_of_row([5, 6])[1, 1]] = 0  # B holds 6 after 5 in another way: never
+    table = log_odds(counts)
+    five, six = keys_of_row([5, 6])
+    assert table[five[0]].tolist() == pytest.approx([math.log(1006 / 1003), math.log(1000 / 1001)], rel=1e-4)
+    # 6 is a third of A and all of B: the mean is 2/3, and each has it once.
+    assert table[six[0]].tolist() == pytest.approx([math.log(1001.5 / 1003), math.log(1001.5 / 1001)], rel=1e-4)
+    # 6 after 5 is a third of A's pairs, and B has none at all.
+    assert table[six[1]].tolist() == pytest.approx([math.log((1 / (1 / 6) + 1000) / 1003), 0.0], rel=1e-4)
+    nobody = keys_of_row([7])[0, 0]
+    assert table[nobody].tolist() == pytest.approx([math.log(1000 / 1003), math.log(1000 / 1001)], rel=1e-4)
+    sums, lengths = summed(table, torch.stack([bag([6, 5]), bag([])]))
+    assert lengths.tolist() == [2, 0] and not sums[1].any()
+    kept = bag(range(90, 50, -1)).tolist()
+    assert kept[:80] == sorted(kept[:80]) and set(kept[80:]) == {-1}  # no order of words is given away
+    assert torch.allclose(sums[0], table[keys_of_row([6, 5]).flatten()].sum(0))
+
+
+def test_a_score_of_states_and_words_by_hand():
+    router = Router(2, 1)
+    router.weight.data = torch.tensor([[2.0], [-2.0]])
+    router.word_weight.fill_(0.5)
+    router.word_power.fill_(0.5)
+    # Of four tokens the mean state is 3, and the sums of words are 8, -4 and, for general text, 2; over the root of 4.
+    features = router.features(torch.tensor([12.0, 8.0, -4.0, 2.0]), torch.tensor(4))
+    assert features.tolist() == [3.0, 4.0, -2.0, 1.0]
+    assert router.scores(features).tolist() == [6 + 2, -6 - 1]
+    router.general_bias.fill_(7.0)
+    assert router.floor(features) == 7.5
+
+
+def test_words_tell_modules_apart_where_states_cannot_and_unseen_words_are_of_none():
+    """All states are alike. Of each module's held texts at most one falls below the threshold, and of others every one."""
+    dice = torch.Generator().manual_seed(5)
+    often = {n: torch.rand(9, generator=dice).cumsum(0) for n in (1, 2, 3)}
+    rows = {n: (10 * n + torch.multinomial(often[n], 120, True, generator=dice).view(6, 20)).tolist() for n in often}
+    rows[1][0][3], rows[2][0][3] = 20, 10
+    evidence = [Evidence(1, 0), Evidence(1, 0)]
+    for n, made in enumerate(evidence, 1):
+        made.learn(torch.zeros(6, 1), torch.zeros(6, 1), rows[n], rows[n])
+    router = Router(2, 1)
+    router.solve(evidence, ridge=0.1, unknown=0.05)
+    sent = []
+    for n in (1, 2, 3):
+        sums = torch.stack([router.table[keys_of_row(row).flatten()].sum(0) for row in rows[n]])
+        features = router.features(torch.cat([torch.zeros(6, 1), sums], dim=-1), torch.full((6,), 20))
+        sent.append(router.gates(features, 1, torch.ones(2, dtype=torch.bool)).sum(0).tolist())
+    assert sent[0][0] + sent[1][1] >= 11 and sent[0][1] == sent[1][0] == 0 and sent[2] == [0, 0]
 
 
 def test_general_texts_are_kept_from_the_modules_as_far_as_is_asked_for():
@@ -151,7 +258,7 @@ def test_general_texts_are_kept_from_the_modules_as_far_as_is_asked_for():
     sent = []
     for passed in (1.0, 0.5, 0.01):
         router.solve(evidence[:2], 0.1, 0.0, evidence[2], passed)
-        gates = router.gates(torch.tensor([[5.0], [6.0], [7.0], [8.0], [12.0], [-12.0]]), 1, both)
+        gates = router.gates(no_words([5.0, 6.0, 7.0, 8.0, 12.0, -12.0], 2), 1, both)
         sent.append(gates.sum(-1).tolist())
     assert sent == [[1, 1, 1, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
 
@@ -160,9 +267,9 @@ def test_several_modules_share_a_token_as_their_scores_say():
     router = Router(3, 1)
     router.bias.data = torch.tensor([0.0, math.log(3), -9.0])
     router.threshold.fill_(-9)
-    gates = router.gates(torch.zeros(1, 1), 2, torch.tensor([True, True, True]))
+    gates = router.gates(torch.zeros(1, 5), 2, torch.tensor([True, True, True]))
     assert gates[0].tolist() == pytest.approx([0.25, 0.75, 0.0])
-    gates = router.gates(torch.zeros(1, 1), 2, torch.tensor([True, False, True]))
+    gates = router.gates(torch.zeros(1, 5), 2, torch.tensor([True, False, True]))
     assert gates[0, 1] == 0 and gates[0].sum() == 1
 
 
@@ -201,6 +308,32 @@ def test_a_module_as_a_file_of_its_own(tiny_model, tmp_path):
         load_module(strange, tmp_path / "river.safetensors")
     with pytest.raises(EndonymError, match="Did you mean 'river'"):
         bank.member("rivr")
+
+
+def test_what_an_earlier_version_wrote_is_refused(tiny_model, tmp_path):
+    """Its router would be read as one that knows no words."""
+    loaded = banked(tiny_model)
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    del about["domain_bank"]["version"]
+    (tmp_path / "config.json").write_text(json.dumps(about), encoding="utf-8")
+    with pytest.raises(EndonymError, match="earlier version of Endonym") as error:
+        load_model(tmp_path, dtype="float32")
+    assert "endonym train modules" in str(error.value)
+    file = tmp_path / "river.safetensors"
+    save_file({"x": torch.zeros(1)}, file, metadata={"format": "endonym domain module 1"})
+    with pytest.raises(EndonymError, match="earlier version of Endonym"):
+        load_module(loaded.model.bank, file)
+
+
+def test_a_tuned_router_only_loses_the_words_of_a_module_that_is_removed(tiny_model):
+    bank: DomainBank = banked(tiny_model).model.bank
+    bank.shape = bank.shape.model_copy(update={"router": "tuned"})
+    before = bank.router.table.clone()
+    bank.remove("river")
+    bank.solve()
+    assert torch.equal(bank.router.table, before[:, [0, 2, 3]])
 
 
 def chat(text: str, origin: str) -> Chat:

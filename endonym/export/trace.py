@@ -111,7 +111,7 @@ def plain(model: Source) -> Any:
 
 def _past(network: Any) -> list[torch.Tensor]:
     """What the network keeps of two tokens in two rows: keys and values (2, heads, 2, size) of each layer, one after another, and
-    last, where modules are, the sums (2, width) of what their router has read."""
+    last, where modules are, what their router has read (2, numbers)."""
     import torch
 
     from endonym.models.nets.pooling import Pooled

@@ -26,7 +26,7 @@ ONNX, TRACED = "model.onnx", "model.pt2"
 SHORTEST = 4
 """Ids of a row of a graph without past; a shorter one is padded at its end, where nothing before it looks."""
 READ = "past_router"
-"""What the router of modules has read: sums (rows, width) in float64, 0 in the first call."""
+"""What the router of modules has read: sums and the last id (rows, numbers) in float64, 0 in the first call."""
 Run = Callable[[Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
 """Inputs by name to outputs in order."""
 

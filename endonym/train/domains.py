@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from endonym.models.nets.domain_bank import DomainBank
+    from endonym.models.nets.router import Evidence
 
 ENDS = (8, 16, 32, 64, 128, 256)
 """Lengths in tokens at which a text shows the router how much it has seen of it, beside its whole length."""
@@ -127,10 +128,9 @@ def data_hash(chats: Iterable[Chat]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def shown(whole: torch.Tensor) -> torch.Tensor:
-    """Of a text's features at every token those at `ENDS` and at its end, (up to 7, D)."""
-    last = len(whole) - 1
-    return whole[sorted({min(end - 1, last) for end in ENDS} | {last})]
+def ends(length: int) -> list[int]:
+    """Lengths at which a text of `length` tokens is shown: those of `ENDS` and its own, up to 7."""
+    return sorted({min(end, length) for end in ENDS} | {length})
 
 
 def lines_of(names: Iterable[str], folder: Path) -> list[str]:
@@ -151,31 +151,38 @@ def plain(text: str) -> Chat:
     return Chat("", (Message("assistant", text),), "")
 
 
-def divided(texts: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the router is shown of texts, to learn from and to calibrate by: one text of `HELD` is kept apart, at least one of two."""
+def learn(evidence: Evidence, rows: Sequence[Sequence[int]], texts: Sequence[torch.Tensor]) -> int:
+    """Show texts to the router: their ids, and its features of each at every token, (tokens, D or more).
+
+    One text of `HELD` is kept apart to calibrate by, at least one of two; returns how many features that is.
+    """
     import torch
 
+    width = len(evidence.mean)
     apart = {n for n in range(len(texts)) if n % HELD == HELD - 1} or {len(texts) - 1}
-    learned = [shown(t) for n, t in enumerate(texts) if n not in apart]
-    return torch.cat(learned), torch.cat([shown(texts[n]) for n in sorted(apart)])
+    learned: list[torch.Tensor] = []
+    held: list[torch.Tensor] = []
+    for n, whole in enumerate(texts):
+        (held if n in apart else learned).append(whole[[end - 1 for end in ends(len(whole))], :width])
+    evidence.learn(
+        torch.cat(learned), torch.cat(held), [row for n, row in enumerate(rows) if n not in apart],
+        [rows[n][:end] for n in sorted(apart) for end in ends(len(texts[n]))],
+    )  # fmt: skip
+    return sum(len(states) for states in held)
 
 
-def learn_router(bank: DomainBank, name: str, texts: Sequence[torch.Tensor]) -> None:
-    """Give the module's evidence what the router is given of its texts. Raises DataError for fewer than two."""
+def learn_router(bank: DomainBank, name: str, rows: Sequence[Sequence[int]], texts: Sequence[torch.Tensor]) -> None:
+    """Give the module's evidence its texts and what the router is given of them (`learn`). Raises DataError for fewer than two."""
     if len(texts) < 2:
         repair = "name more sources, keywords or seeds for it, or take it out"
         raise DataError(Problem("the modules", 0, name, f"{len(texts)} training texts are of it", repair))
-    learned, held = divided(texts)
-    bank.member(name).evidence.learn(learned, held)
-    bank.note(name, held=len(held))
+    bank.note(name, held=learn(bank.member(name).evidence, rows, texts))
 
 
-def learn_general(bank: DomainBank, texts: Sequence[torch.Tensor]) -> None:
+def learn_general(bank: DomainBank, rows: Sequence[Sequence[int]], texts: Sequence[torch.Tensor]) -> None:
     """Show the router texts that are of no module. Raises DataError for fewer than two."""
     if len(texts) < 2:
         raise DataError(
             Problem("the general texts", 0, "", f"there are {len(texts)} of them", "name files with more lines")
         )
-    learned, held = divided(texts)
-    bank.general.learn(learned, held)
-    bank.shape = bank.shape.model_copy(update={"general": len(held)})
+    bank.shape = bank.shape.model_copy(update={"general": learn(bank.general, rows, texts)})

@@ -176,20 +176,21 @@ def _fit_router(
             continue
         own = evenly([e for e, module in zip(rows.examples, of, strict=True) if module == name], cfg.router_rows)
         seeds = [loaded.renderer.example(c) for m in modules if m.name == name for c in seeds_of(m)]
-        learn_router(bank, name, _seen(cfg, loaded, [*own, *seeds]))
+        learn_router(bank, name, *_seen(cfg, loaded, [*own, *seeds]))
     if cfg.general and not bank.shape.general:
         texts = evenly(lines_of(cfg.general, folder), cfg.router_rows)
         examples = [e for t in texts if len((e := loaded.renderer.example(plain(t))).ids) <= cfg.max_length]
-        learn_general(bank, _seen(cfg, loaded, examples))
+        learn_general(bank, *_seen(cfg, loaded, examples))
     bank.solve()
     counts = Counter(of)
     return torch.tensor([counts[name] for name in bank.names]) / max(1, sum(counts[name] for name in bank.names))
 
 
-def _seen(cfg: Config, loaded: Loaded, examples: Sequence[Example]) -> list[torch.Tensor]:
-    """What the router is given of rows, as far as it learns from them; in bf16 where that is faster, for a mean of tokens rounds little."""
+def _seen(cfg: Config, loaded: Loaded, examples: Sequence[Example]) -> tuple[list[list[int]], list[torch.Tensor]]:
+    """Rows as far as the router learns from them, and what it is given of them; in bf16 where that is faster, for a mean of tokens rounds little."""
+    rows = [e.ids[: ENDS[-1]] for e in examples]
     with arithmetic(loaded.device):
-        return read(loaded, [e.ids[: ENDS[-1]] for e in examples], cfg.batch_tokens)
+        return rows, read(loaded, rows, cfg.batch_tokens)
 
 
 def _guess(cfg: Config, loaded: Loaded, rows: Rows, labels: Labels, job: Job) -> Labels:

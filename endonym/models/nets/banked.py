@@ -17,7 +17,8 @@ from endonym.models.nets.domain_bank import About, DomainBank, Member, Shape
 
 PREFIX = "domain_bank_"
 """What the name of a model's family begins with when it has modules."""
-FORMAT = "endonym domain module 1"
+FORMAT, EARLIER = "endonym domain module 2", "endonym domain module 1"
+OLD = "of an earlier version of Endonym, whose router read no words"
 
 
 @lru_cache
@@ -38,6 +39,8 @@ def classes(model_type: str) -> tuple[type[Any], type[Any]]:
 
     def begin(self: Any, config: Any, *args: Any, **more: Any) -> None:
         network.__init__(self, config, *args, **more)
+        if "version" not in config.domain_bank:
+            raise ConfigError(f"the modules of this model are {OLD}", "Train them again: endonym train modules")
         self.bank = DomainBank(self, Shape(**config.domain_bank))
 
     def save(self: Any, *args: Any, **more: Any) -> Any:
@@ -137,6 +140,8 @@ def load_module(bank: DomainBank, file: Path) -> Member:
     """
     with safe_open(file, framework="pt") as opened:
         about = opened.metadata() or {}
+        if about.get("format") == EARLIER:
+            raise UsageError(f"the module in {file} is {OLD}", "Train it again: endonym train modules")
         if about.get("format") != FORMAT:
             raise UsageError(f"{file} holds no module", "Write one with: endonym modules export NAME")
         shape = json.loads(about["shape"])

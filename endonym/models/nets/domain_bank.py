@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers.pytorch_utils import Conv1D
 
 from endonym.errors import UsageError, did_you_mean
-from endonym.models.nets.pooling import means, means_of_pack
+from endonym.models.nets.pooling import of_pack, of_rows
 from endonym.models.nets.router import Evidence, Router
 
 SCALE = 2.0
@@ -38,6 +38,8 @@ class Shape(BaseModel):
     """How a bank stands on its base: kept in the model's `config.json` as `domain_bank`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[2] = Field(2, description="Of what a bank keeps; in the first its router read no words.")
 
     base_hash: str = Field(
         "", description="Hash of the base's weight files, or of its tensors where they were trained too."
@@ -98,8 +100,8 @@ class DomainBank(torch.nn.Module):
     While it is taught (`taught`), a text goes to the module it is labelled with where gradients are wanted of a pack; everywhere else, where
     the router sends it.
 
-    The router reads the mean of all tokens so far, as the layer `router_layer` is given them: no module stands below, so these are the
-    frozen base's, and one pass is enough.
+    The router reads the mean of all tokens so far, as the layer `router_layer` is given them, and the tokens themselves: no module stands
+    below, so these are the frozen base's, and one pass is enough.
     """
 
     def __init__(self, model: Any, shape: Shape):
@@ -118,8 +120,11 @@ class DomainBank(torch.nn.Module):
         self.tap: list[torch.Tensor] | None = None
         """While it is a list, the features of every pass are put there."""
         self.seen: tuple[torch.Tensor, torch.Tensor] | None = None
-        """Of the last pass: features (tokens, D), and labels (tokens,) where texts went by them, else gates (tokens, N)."""
+        """Of the last pass: features (tokens, D + N + 1), and labels (tokens,) where texts went by them, else gates (tokens, N)."""
         self._plan: Plan = []
+        self._ids: list[torch.Tensor] = []
+        """Of the pass that is under way: its ids."""
+        model.get_input_embeddings().register_forward_pre_hook(self._remember)
         self.layers[shape.router_layer].register_forward_pre_hook(self._route, with_kwargs=True)
         for number, layer in enumerate(self.layers[shape.router_layer :], shape.router_layer):
             for target, module in linears(layer).items():
@@ -128,7 +133,7 @@ class DomainBank(torch.nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what the last pass left behind, so that a copy can be made at any time."""
-        return {**self.__dict__, "_plan": [], "seen": None}
+        return {**self.__dict__, "_plan": [], "_ids": [], "seen": None}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The base's layers are looked at, not owned: as a part of the bank they would be saved twice.
@@ -194,6 +199,9 @@ class DomainBank(torch.nn.Module):
         for own in (self.router.weight, self.router.bias):
             rows = [own.data[row[n]] if n in row else torch.zeros_like(own.data[:1].sum(0)) for n in self.names]
             own.data = torch.stack(rows) if rows else own.data[:0]
+        table = self.router.table
+        words = [table[:, row[n]] if n in row else table.new_zeros(len(table)) for n in self.names]
+        self.router.table = torch.stack([*words, table[:, -1]], dim=-1)
         self.shape = self.shape.model_copy(update={"modules": [self.member(name).about for name in self.names]})
 
     def note(self, name: str, **values: Any) -> None:
@@ -215,6 +223,9 @@ class DomainBank(torch.nn.Module):
             whole = own.new_zeros(len(self.names), *own.shape[1:])
             whole[[self.names.index(n) for n in here]] = own
             getattr(self.router, name).data = whole
+        table = self.router.table
+        self.router.table = table.new_zeros(len(table), len(self.names) + 1)
+        self.router.table[:, [*(self.names.index(n) for n in here), -1]] = table
 
     @contextmanager
     def without(self, *names: str, refit: bool = True) -> Iterator[None]:
@@ -232,15 +243,23 @@ class DomainBank(torch.nn.Module):
             self.off = before
             self.router.load_state_dict(numbers)
 
+    def _remember(self, table: torch.nn.Module, args: tuple[Any, ...]) -> None:
+        """Keep the ids that are embedded."""
+        self._ids[:] = args[:1]
+
     def _route(self, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Say which modules change which tokens of this pass; called with what the router's layer is given."""
         states = (args[0] if args else kwargs["hidden_states"]).detach()
+        ids = self._ids[0] if self._ids else states[:0]
+        if ids.shape != states.shape[:2]:
+            raise UsageError("the router reads words, and was given none", "Give the model input_ids.")
         pieces = kwargs.get("pieces")
         if pieces:
-            features = means_of_pack(states, pieces)
+            sums, counts = of_pack(states, ids, self.router.words, pieces)
         else:
             past = kwargs.get("past_key_values", args[1] if len(args) > 1 else None)
-            features = means(states, kwargs.get("position_ids"), past, len(self.layers))
+            sums, counts = of_rows(states, ids, self.router.words, kwargs.get("position_ids"), past, len(self.layers))
+        features = self.router.features(sums, counts)
         flat = features.flatten(0, 1)
         if self.tap is not None:
             self.tap.append(flat)

@@ -37,7 +37,7 @@ class Text:
 
 @torch.no_grad()
 def read(loaded: Loaded, rows: Sequence[Sequence[int]], batch_tokens: int = 4096) -> list[torch.Tensor]:
-    """What the router is given at every token of each row of ids, (tokens, D); only the layers below it are computed."""
+    """What the router is given at every token of each row of ids, (tokens, D + N + 1); only the layers below it are computed."""
     network: Any = loaded.model
     bank: DomainBank = network.bank
     found: list[torch.Tensor] = [torch.empty(0)] * len(rows)
@@ -180,7 +180,7 @@ def _routing(
 
 
 def _choice(bank: DomainBank, feature: torch.Tensor) -> int:
-    """Number of the module that a feature (D,) is sent to, -1 for none."""
+    """Number of the module that a feature (D + N + 1,) is sent to, -1 for none."""
     scores = bank.router.scores(feature)
     return int(scores.argmax()) if float(scores.max()) >= float(bank.router.floor(feature)) else -1
 
