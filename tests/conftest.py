@@ -267,7 +267,11 @@ def copied() -> Callable[[Path, Path], Path]:
     """Copy a project, by another process: when this one closes a database file, SQLite loses the locks it holds on it here."""
 
     def copy(source: Path, target: Path) -> Path:
-        subprocess.run(["cp", "-r", str(source), str(target)], check=True)
+        # A worker whose job has just ended may still be removing its checkpoints.
+        for last in (False, False, True):
+            if not subprocess.run(["cp", "-r", str(source), str(target)], check=last).returncode:
+                break
+            shutil.rmtree(target, ignore_errors=True)
         return target
 
     return copy

@@ -21,10 +21,11 @@ from endonym.export.parity import certify
 from endonym.export.source import Source
 from endonym.jobs.submit import submit
 from endonym.models import dialogue
+from endonym.models.adapters import speed_up
 from endonym.models.byte_tokenizer import OFFSET
 from endonym.models.generate import Sampling, answer_nll, generate_batch, stream, whole_characters
 from endonym.models.graph import SHORTEST, load_graph
-from endonym.models.load import load_artifact, on_bytes
+from endonym.models.load import load_artifact, load_model, on_bytes
 from endonym.models.nets.hierarchical import HierarchicalConfig, HierarchicalForCausalLM
 from endonym.models.render import IGNORE, Example
 from endonym.project import Project
@@ -34,7 +35,7 @@ from endonym.train.batches import pack
 from endonym.train.chunked import Chunked
 from endonym.train.fit import Rows, fit
 from endonym.train.losses import next_token
-from endonym.train.network import ready
+from endonym.train.network import ready, standing
 from endonym.train.noise import characters, course, noisy
 from endonym.train.recipes import bytelatent, hierarchical
 from endonym.train.step import adamw, take
@@ -267,3 +268,30 @@ def test_embeddings_of_n_grams_learn_faster(recipe, tmp_path):
     fast = {name for name in moved if "grams" in name or "hash_tok" in name}
     assert fast and all(moved[name] == pytest.approx(7e-3, rel=1e-2) for name in fast)
     assert all(moved[name] <= 1.01e-3 for name in moved.keys() - fast)
+
+
+@pytest.mark.parametrize("kind", ["decoder", "hierarchical", "latent"])
+def test_fast_norms_and_gates_learn_what_the_plain_ones_do(tiny_model, kind):
+    model = {
+        "decoder": lambda: load_model(tiny_model, dtype="float32").model,
+        "hierarchical": lambda: tiny("space"),
+        "latent": lambda: latent("space"),
+    }[kind]()
+    model.requires_grad_(True)
+    dice = random.Random(7)
+    texts = [[dice.randrange(200) for _ in range(length)] for length in (9, 30, 17)]
+    register_attention()
+    rows = pack([Example(ids, ids) for ids in texts], torch.device("cpu"))
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        with standing(model):
+            next_token(model, rows).backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    before = gradients()
+    assert speed_up(model) > 0
+    after = gradients()
+    assert before.keys() == after.keys() and any("norm" in name for name in after)
+    for name, gradient in before.items():
+        assert torch.allclose(after[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max())), name

@@ -18,6 +18,9 @@ SETTINGS = {
     "testItems": 2, "testSamples": 0, "exports": ["adapter"], "rank": 2,
 }  # fmt: skip
 
+HYPERPARAMETERS: Any = {"n_epochs": 1, "batch_size": 4, "learning_rate_multiplier": 100}
+"""So much that three steps change what is answered: equal answers are not rated."""
+
 
 @pytest.fixture
 def client(studio: Studio) -> openai.OpenAI:
@@ -68,7 +71,7 @@ def test_from_a_file_to_a_chat(client: openai.OpenAI, conversations: Path, tiny_
     file = client.files.create(file=conversations, purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=str(tiny_model), training_file=file.id, suffix="mi tseltal", seed=3, metadata={"language": "tzh"},
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1, "batch_size": 4}}},
+        method={"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}},
         extra_body={"endonym": SETTINGS},
     )  # fmt: skip
     assert job.id in [one.id for one in client.fine_tuning.jobs.list()]
