@@ -11,11 +11,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from endonym.errors import ConfigError
 from endonym.models.load import lay_out, load_model, load_tokenizer
+from endonym.models.nets.together import Piece
 from endonym.models.render import IGNORE, Example
 from endonym.models.vocabulary import only_rows
 from endonym.train import attention as packed
 from endonym.train import losses
-from endonym.train.batches import Piece, pack
+from endonym.train.batches import pack
 from endonym.train.losses import next_token
 from endonym.train.network import attention, compile_blocks, drop_attention, freeze_below, ready
 from endonym.train.recipes import lora

@@ -9,8 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from endonym.models.nets.dropout import Coins, Dropout, dropped
 from endonym.models.nets.ngrams import summed
 from endonym.models.nets.rows import Laid, filled
-from endonym.models.nets.together import Together, plan
-from endonym.train.batches import Piece
+from endonym.models.nets.together import Piece, Together, plan
 
 LENGTHS = [40, 5, 17, 38, 3, 16]
 

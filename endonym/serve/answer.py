@@ -68,8 +68,9 @@ class Engine(Protocol):
 class Embedder(Engine, Protocol):
     """An engine that makes vectors of texts."""
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector of length 1 for each text. Raises UsageError where the loaded model makes none."""
+    def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """A vector of length 1 for each text, and how many tokens were read. Raises UsageError where the loaded model makes no
+        vectors, or for a text longer than its context."""
 
 
 def until(answer: Answer, stops: Sequence[str]) -> Iterator[str]:

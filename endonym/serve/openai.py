@@ -154,7 +154,11 @@ def create_app(
     async def vectors(request: VectorRequest) -> Response:
         if server.waiting >= MAX_WAITING:
             return _error(503, "too many requests are waiting for the model", "busy", {"Retry-After": "5"})
-        return JSONResponse(await asyncio.to_thread(_vectors, server, request))
+        server.waiting += 1
+        try:
+            return JSONResponse(await asyncio.to_thread(_vectors, server, request))
+        finally:
+            server.waiting -= 1
 
     return Guard(app, token, hosts, origins, open_to_network)
 
@@ -166,20 +170,14 @@ def _vectors(server: Server, request: VectorRequest) -> dict[str, Any]:
         raise UsageError(
             f"{server.engine.name} makes no vectors of texts", "Train one that does: endonym train heads --head embed"
         )
-    lengths = [len(server.engine.encode(text)) for text in texts]
-    if max(lengths) > server.engine.context:
-        raise UsageError(
-            f"text {lengths.index(max(lengths)) + 1} has {max(lengths)} tokens, the model takes {server.engine.context}",
-            "Shorten it.",
-        )
     with server.lock:
-        found = server.engine.embed(texts)
+        found, number = server.engine.embed(texts)
     plain = request.encoding_format == "float"
     data = [
         {"object": "embedding", "index": n, "embedding": vector if plain else b64encode(pack(f"<{len(vector)}f", *vector)).decode()}
         for n, vector in enumerate(found)
     ]  # fmt: skip
-    usage = {"prompt_tokens": sum(lengths), "total_tokens": sum(lengths)}
+    usage = {"prompt_tokens": number, "total_tokens": number}
     return {"object": "list", "data": data, "model": server.engine.name, "usage": usage}
 
 

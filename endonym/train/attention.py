@@ -12,8 +12,7 @@ import torch
 
 from endonym.errors import ConfigError
 from endonym.models.load import FAMILIES
-from endonym.models.nets.together import SHORT, Plan, Together, plan
-from endonym.train.batches import Piece
+from endonym.models.nets.together import SHORT, Piece, Plan, Together, plan
 
 ATTENTION = "endonym_packed"
 """Name under which the packed attention is registered with transformers."""

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 
-from endonym.models.nets.together import SHORT
+from endonym.models.nets.together import SHORT, Piece
 from endonym.models.render import IGNORE, Example
 from endonym.train.settings import FitConfig
 
@@ -36,23 +36,6 @@ class Cursor:
 
     epoch: int = 0
     row: int = 0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Tokens `start .. end - 1` of a pack: a row, what follows a beginning that rows share, or such a beginning itself."""
-
-    start: int
-    end: int
-    before: range = range(0)
-    """Where in the pack the tokens stand that come before it in its row."""
-    domain: int = -1
-    """As that of its example."""
-
-    @property
-    def keys(self) -> list[int]:
-        """Every token of its row up to its end."""
-        return [*self.before, *range(self.start, self.end)]
 
 
 @dataclass(frozen=True)

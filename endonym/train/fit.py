@@ -168,7 +168,7 @@ class _Run:
         self.shared = Shared(model, loss)
         self.model, self.loss, self.weights = self.shared.model, self.shared.loss, self.shared.weights
         self.valid, self.cfg, self.job, self.sample = valid, cfg, job, sample
-        self.optimizer = adamw(self.weights, cfg, getattr(model, "rates", {}))
+        self.optimizer = adamw(self.weights, cfg, getattr(model, "rates", None))
         self.folder = Path(world().first(lambda: job.folder / "checkpoints" / part))
         self.curves = f"{part}/" if part else ""
         self.room = Room(job.folder, self.recovered, job.cancelled)

@@ -18,8 +18,9 @@ from endonym.errors import DataError, Problem
 from endonym.models.generate import decoder
 from endonym.models.heads import Asked, Reading, reading, words_of
 from endonym.models.nets.heads import HeadConfig
+from endonym.models.nets.together import Piece
 from endonym.models.render import IGNORE, Example, Renderer
-from endonym.train.batches import Packed, Piece
+from endonym.train.batches import Packed
 from endonym.train.fit import Rows
 from endonym.train.network import computing
 from endonym.train.rows import chats_of, evenly, spread

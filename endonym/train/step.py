@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 
@@ -128,12 +127,12 @@ def learning_rate(step: int, cfg: FitConfig) -> float:
 
 
 def adamw(
-    weights: dict[str, torch.nn.Parameter], cfg: FitConfig, rates: Mapping[str, float] = MappingProxyType({})
+    weights: dict[str, torch.nn.Parameter], cfg: FitConfig, rates: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
     """AdamW that spares vectors the weight decay; a group's `rate` says how many times the learning rate it learns with."""
     # One group a parameter, in the order of `weights`: a checkpoint names optimiser state by position.
     groups = [
-        {"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0, "rate": rates.get(name, 1.0)}
+        {"params": [p], "weight_decay": cfg.weight_decay if p.ndim >= 2 else 0.0, "rate": (rates or {}).get(name, 1.0)}
         for name, p in weights.items()
     ]
     return torch.optim.AdamW(groups, lr=cfg.learning_rate, betas=(cfg.beta1, cfg.beta2), eps=cfg.epsilon, fused=True)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from endonym.models.nets.together import SHORT, Plan, Together, plan
+from endonym.models.nets.together import SHORT, Piece, Plan, Together, plan
 
 BASE = 10_000.0
 """Of the angles by which positions turn (Su and others, RoFormer, 2021)."""
@@ -131,15 +131,6 @@ class Memory:
         self.used = self.used[rows]
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A whole row (`together.Piece`)."""
-
-    start: int
-    end: int
-    before: range = range(0)
-
-
 class Laid:
     """Whole rows laid end to end; with a `memory`, what later tokens will need is put there."""
 
@@ -192,7 +183,7 @@ class Laid:
         """How the rows are laid out for training; blocks ask for the same one after the other."""
         if (heads, kind) not in self._plans:
             ends = list(accumulate(self.lengths))
-            rows = [_Row(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
+            rows = [Piece(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
             self._plans[heads, kind] = plan(rows, heads, heads, kind)
         return self._plans[heads, kind]
 

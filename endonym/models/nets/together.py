@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,21 @@ PREPARED = (16, 4)
 sizes that were not met before takes longer than many a product itself."""
 
 
-class Piece(Protocol):
-    """Tokens `start .. end - 1` of what is laid end to end, which see those `before` and each other up to themselves."""
+@dataclass(frozen=True)
+class Piece:
+    """Tokens `start .. end - 1` of a pack: a row, what follows a beginning that rows share, or such a beginning itself."""
+
+    start: int
+    end: int
+    before: range = range(0)
+    """Where in the pack the tokens stand that come before it in its row."""
+    domain: int = -1
+    """As that of its example."""
 
     @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def before(self) -> range: ...
+    def keys(self) -> list[int]:
+        """Every token of its row up to its end."""
+        return [*self.before, *range(self.start, self.end)]
 
 
 @dataclass(frozen=True)

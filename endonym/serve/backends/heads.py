@@ -63,8 +63,9 @@ class HeadEngine:
         context, _, question = text.rstrip().rpartition("\n\n")
         return Asked(context, question)
 
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector of length 1 for each text. Raises UsageError for a head of another kind."""
+    def embed(self, texts: Sequence[str]) -> tuple[list[list[float]], int]:
+        """A vector of length 1 for each text, and how many tokens were read. Raises UsageError for a head of another kind, and for a
+        text that is too long."""
         from endonym.errors import UsageError
         from endonym.models.heads import Asked
 
@@ -73,7 +74,14 @@ class HeadEngine:
             raise UsageError(
                 f"{self.name} has a head that makes no vectors ({kind})", "Train: endonym train heads --head embed"
             )
-        return [said["vector"] for said in self.judge.judge([Asked(text) for text in texts])]
+        readings = [self.judge.read(Asked(text)) for text in texts]
+        lengths = [len(reading.ids) for reading in readings]
+        if max(lengths) > self.context:
+            longest = lengths.index(max(lengths))
+            raise UsageError(
+                f"text {longest + 1} has {lengths[longest]} tokens, the model takes {self.context}", "Shorten it."
+            )
+        return [vector.tolist() for vector in self.judge.logits(readings)], sum(lengths)
 
     def close(self) -> None:
         """Nothing to free: the process ends with the server."""
