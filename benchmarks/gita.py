@@ -1,12 +1,13 @@
 """Fifteen modules of a field against one adapter of as many parameters: Sanskrit texts, their translations, questions and answers.
 
-    python benchmarks/gita.py FOLDER --work DIR [--steps 150] [--part modules|lora|measure] [--json]
+    python benchmarks/gita.py FOLDER --work DIR [--texts 160] [--steps 150] [--part modules|lora|measure] [--json]
 
 FOLDER holds Sanskrit texts of mixed rights, which are read where they are and never copied into the project's own files: `gita/verses.jsonl`,
 `qa/gita_qa.jsonl`, `parallel/itihasa.tsv`. The rest is from `examples/gita`. Both models learn from the same rows in the same order
 on SmolLM2-135M: `modules` with 15 modules of rank 8 on the upper 24 layers, `lora` with one adapter of rank 120 on the same layers. Measured on the
-test split: bits a byte by kind of text, the answers to questions (chrF, and bits a byte of the true answers), and bits a byte of English that
-neither learned from: of a kind the router was shown (`general`), and, with `--unseen FILE`, of one it was not.
+test split: bits a byte by kind of text, and bits a byte of English that neither learned from: of a kind the router was shown (`general`),
+and, with `--unseen FILE`, of one it was not. Beside them `--questions` English questions about verses that no question to learn from is about: bits a
+byte of the true answers, and chrF of those given.
 """
 
 from __future__ import annotations
@@ -29,11 +30,10 @@ from endonym.models.load import Loaded, load_artifact, load_model
 from endonym.project import Project
 from endonym.retrieve.context import Context
 from endonym.train.domains import declared, label, plain
-from endonym.types import Chat
+from endonym.train.rows import evenly
+from endonym.types import Chat, Message
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "gita"
-TEXTS = 160
-"""Texts of each kind, at most."""
 RANK = 8
 RIGHTS = {"licence": "see the folder", "attribution": "measured by path, not distributed"}
 
@@ -44,28 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, help="The folder of Sanskrit texts.")
     parser.add_argument("--work", type=Path, required=True, help="Folder for the project, kept between calls.")
     parser.add_argument("--steps", type=int, default=150, help="Steps of 16 rows.")
+    parser.add_argument("--texts", type=int, default=160, help="Texts of each kind, at most.")
     parser.add_argument("--part", choices=["modules", "lora", "measure"], help="Do this alone.")
     parser.add_argument(
         "--unseen", type=Path, help="Text file of general English the router was not shown, a text a line."
     )
-    parser.add_argument("--questions", type=int, default=20)
+    parser.add_argument("--questions", type=int, default=100, help="Questions about other verses.")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    project = made(options.folder, options.work)
+    project = made(options.folder, options.work, options.texts)
     runs = {}
     for recipe, settings in recipes(project, options.steps).items():
         if options.part in (None, "measure", recipe):
             runs[recipe] = project.output(project.train(recipe, **settings).id)
     if options.part in (None, "measure"):
-        found = measured(project, runs, options.unseen, options.questions)
+        questions = other_questions(options.folder, options.questions)
+        found = measured(project, runs, options.unseen, questions)
         print(json.dumps(found, indent=1) if options.json else "\n".join(lines(found)))
     return 0
 
 
 def kinds(folder: Path) -> dict[str, Iterable[Any]]:
     """Texts of each kind by its name; question and answer where it is one of conversations."""
-    verses = [json.loads(line) for line in (folder / "gita" / "verses.jsonl").read_text(encoding="utf-8").splitlines()]
-    asked = [json.loads(line) for line in (folder / "qa" / "gita_qa.jsonl").read_text(encoding="utf-8").splitlines()]
+    verses, asked = json_lines(folder / "gita" / "verses.jsonl"), json_lines(folder / "qa" / "gita_qa.jsonl")
     pairs = [
         line.split("\t") for line in (folder / "parallel" / "itihasa.tsv").read_text(encoding="utf-8").splitlines()
     ]
@@ -75,22 +76,41 @@ def kinds(folder: Path) -> dict[str, Iterable[Any]]:
         "epic-san": (p[1] for p in pairs[1:]), "epic-eng": (p[0] for p in pairs[1:]),
     }  # fmt: skip
     for kind in ("eng", "hin"):
-        found[f"qa-{kind}"] = [a for a in asked if a["lang"] == kind[:2]]
+        found[f"qa-{kind}"] = [a for a in asked if a["lang"] == kind[:2] and not kept_back(a)]
     for name in ("rigveda", "yajurveda", "gatitos", "chapters.eng", "chapters.hin", "news.san", "news.hin"):
         text = (EXAMPLE / "raw" / f"{name}.txt").read_text(encoding="utf-8")
         found[name.replace(".", "-")] = text.splitlines()
     return found
 
 
-def made(folder: Path, work: Path) -> Project:
-    """The project in `work` with its chats; a module for each kind of text, told by its file."""
+def json_lines(file: Path) -> list[dict[str, Any]]:
+    """The objects of a file, one a line."""
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def kept_back(asked: dict[str, Any]) -> bool:
+    """Whether a question is about a verse of those that no question to learn from is about: every tenth of a chapter."""
+    return int(asked["verse"]) % 10 == 0
+
+
+def other_questions(folder: Path, number: int) -> list[Chat]:
+    """English questions that were kept back, at equal distances."""
+    asked = [a for a in json_lines(folder / "qa" / "gita_qa.jsonl") if a["lang"] == "en" and kept_back(a)]
+    return [
+        Chat(a["qid"], (Message("user", a["question"]), Message("assistant", a["answer"])), "")
+        for a in evenly(asked, number)
+    ]
+
+
+def made(folder: Path, work: Path, number: int) -> Project:
+    """The project in `work` with its chats, at most `number` texts a kind; a module for each kind of text, told by its file."""
     if not (work / "endonym.toml").is_file():
         raw = work / "raw"
         raw.mkdir(parents=True)
         sources, modules = [], []
         for name, texts in kinds(folder).items():
             spread = list(texts)
-            some = spread[:: max(1, len(spread) // TEXTS)][:TEXTS]
+            some = evenly(spread, number)
             chats = name.startswith("qa-")
             file = raw / (f"{name}.jsonl" if chats else f"{name}.txt")
             rows = (
@@ -146,7 +166,7 @@ def recipes(project: Project, steps: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def measured(project: Project, runs: dict[str, Path], unseen: Path | None, questions: int) -> dict[str, Any]:
+def measured(project: Project, runs: dict[str, Path], unseen: Path | None, questions: Sequence[Chat]) -> dict[str, Any]:
     """Bits a byte and answers of the base and both runs on the test split, and on English that none learned from."""
     chats_folder, split = project.newest("chats"), project.newest("split")
     assert chats_folder is not None and split is not None
@@ -157,6 +177,7 @@ def measured(project: Project, runs: dict[str, Path], unseen: Path | None, quest
         name: [c for c in test if module.get(c.id) == name] for name in sorted(set(module.values()))
     }
     texts["all of the field"] = [chat for own in texts.values() for chat in own]
+    texts["questions about other verses"] = questions
     general = (project.path / "general-held.txt").read_text(encoding="utf-8").splitlines()
     texts["general, a kind shown"] = [plain(line) for line in general[::6]]
     if unseen:
@@ -167,7 +188,7 @@ def measured(project: Project, runs: dict[str, Path], unseen: Path | None, quest
     for name, output in {"base": None, **runs}.items():
         loaded = load_artifact(output, "float32") if output else load_model(project.base, dtype="float32")
         found[name] = {"bits_per_byte": {kind: bits(loaded, own) for kind, own in texts.items()},
-                       "answers_chrf": answered(loaded, texts["qa-eng"][:questions])}  # fmt: skip
+                       "answers_chrf": answered(loaded, questions)}  # fmt: skip
         if output:
             about = json.loads((output / "model.json").read_text(encoding="utf-8"))
             found[name] |= {

@@ -376,3 +376,21 @@ def test_models_over_bytes_are_measured_on_documents_that_none_has_read(tmp_path
     assert first["bytes_per_chunk"] >= 1 and first["generated_bytes_per_second"] > 0
     assert both["name"].endswith("mean of 2") and both["bits"] <= (first["bits"] + second["bits"]) / 2
     assert set(both["noise_bits"]) == set(compressor["noise_bits"]) == {"dropped", "case", "homophones"}
+
+
+def test_questions_and_tags_are_made_of_what_stands_in_a_text(tmp_path):
+    import heads
+
+    beside = ["The Ethiopians came.", "A man of Ethiopia spoke to the press."]
+    question, context, name, start = heads.gap(["Foreigners who live in Ethiopia may invest in Ethiopia now."], beside)
+    assert question == "Foreigners who live in ____ may invest in ____ now."
+    assert (context, name, context[start : start + len(name)]) == (beside[1], "Ethiopia", "Ethiopia")
+    assert heads.gap(["Ethiopia said that it would not."], beside) is None, "a capital that begins a sentence"
+    text = "ከአቶ ዘለዓለም ጋር ሄደ። ዝናብ ዛሬ ነው።"
+    file = tmp_path / "entities.jsonl"
+    line = {"text": text, "entities": [[0, 3, "TTL"], [4, 8, "PER"]]}
+    file.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    heads.of_tags(SimpleNamespace(file=file, number=9, language="amh"), tmp_path)
+    lines = (tmp_path / "words.conll").read_text(encoding="utf-8").split("\n\n")
+    assert lines[1].splitlines() == ["ከአቶ\tB-TTL", "ዘለዓለም\tB-PER", "ጋር\tO", "ሄደ።\tO"], "and no sentence without a name"
+    assert len(lines) == 2

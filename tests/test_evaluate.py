@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import random
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from endonym import plugins
 from endonym.data.dataset import Dataset, DatasetWriter
@@ -15,6 +18,7 @@ from endonym.evaluate import run as evaluate
 from endonym.evaluate import systems as asking
 from endonym.evaluate.items import collect, sealed
 from endonym.evaluate.outputs import Outputs
+from endonym.models.generate import PASS, alike
 from endonym.retrieve.context import Context
 from endonym.types import Chat, Entry, Message, Pair, Sense
 
@@ -237,3 +241,31 @@ def test_an_answer_may_be_as_long_as_the_longest_learned_one(split, chats, tiny_
     assert max(lengths["translate", "spa>tzh"], lengths["translate", "tzh>spa"]) == longest
     unknown = asking.Asked({}, 96, 8, frozenset(), {}, 0.6, 0, lambda: False)
     assert asking.token_limit(loaded, [item], unknown) == 96
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batches_cost_as_little_as_any_division_of_the_sorted_rows(seed):
+    dice = random.Random(seed)
+    lengths = [dice.choice([3, 20, 40, 200]) + dice.randrange(9) for _ in range(9)]
+    cpu, limit = torch.device("cpu"), 150
+    batches = alike(lengths, limit, cpu)
+    in_order = sorted(lengths)
+    assert [lengths[i] for batch in batches for i in batch] == in_order
+    assert sorted(i for batch in batches for i in batch) == list(range(9))
+
+    def cost(parts):
+        if any(max(part) * len(part) > limit and len(part) > 1 for part in parts):
+            return math.inf
+        return sum(max(part) * len(part) + PASS for part in parts)
+
+    def division(cuts):
+        ends = [0, *(n for n in range(1, 9) if cuts >> n & 1), 9]
+        return [in_order[a:b] for a, b in itertools.pairwise(ends)]
+
+    least = min(cost(division(cuts)) for cuts in range(0, 2**9, 2))
+    assert cost([[lengths[i] for i in batch] for batch in batches]) == least
+
+
+def test_batches_of_a_gpu_are_filled():
+    batches = alike([5, 300, 10, 7, 290], 1200, torch.device("cuda"))
+    assert [len(batch) for batch in batches] in ([1, 4], [2, 3], [3, 2], [4, 1])

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from endonym.data.dataset import Dataset
 from endonym.errors import UsageError
@@ -225,8 +225,8 @@ def _one_pack(
         weights = held.now
         network.train()
         batch = pack(rows, where)
-        with FlopCounterMode(display=False) as flops:
-            activations = _forward_and_back(network, batch, loss, held)
+        activations = _forward_and_back(network, batch, loss, held)
+        operations = held.operations
         if several:
             _forward_and_back(network, batch, loss, held)
         network.zero_grad(set_to_none=True)
@@ -241,7 +241,7 @@ def _one_pack(
         weights=weights, gradients=gradients, optimizer=8 * sum(p.numel() for p in trained), activations=activations,
         logits=held.logits, working=rest - activations + holes, runtime=_runtime(network) if on_cpu else 0,
     )  # fmt: skip
-    return found, flops.get_total_flops() / batch.ids.shape[1]
+    return found, operations / batch.ids.shape[1]
 
 
 def _runtime(network: Any) -> int:
@@ -354,12 +354,14 @@ def _vocabulary(network: Any) -> int:
 
 
 class _Held(TorchDispatchMode):
-    """Counts the bytes of all storages that operations inside the block make, for as long as something refers to them."""
+    """Counts the bytes of all storages that operations inside the block make, for as long as something refers to them, and the
+    multiplications and additions of its products."""
 
     def __init__(self, vocabulary: int):
         super().__init__()
         self.now = self.peak = self.logits = 0
         self._vocabulary = vocabulary
+        self.operations = 0
         self._logits_now = 0
         self._known: set[int] = set()
 
@@ -384,7 +386,11 @@ class _Held(TorchDispatchMode):
         self.peak, self.logits = max(self.peak, self.now), max(self.logits, self._logits_now)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        made = func(*args, **kwargs)
+        # The way of `FlopCounterMode`, which is a mode of its own and takes longer than the network.
+        if (operations := flop_registry.get(func._overloadpacket)) is not None:
+            self.operations += operations(*args, **kwargs, out_val=made)
         for tensor in made if isinstance(made, tuple | list) else (made,):
             if isinstance(tensor, torch.Tensor):
                 self.add(tensor)

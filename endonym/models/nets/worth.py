@@ -12,7 +12,7 @@ import torch
 
 from endonym.data.statistics import interval, ratio
 from endonym.models.adopt import arithmetic
-from endonym.models.generate import answer_nll, decoder, lowest
+from endonym.models.generate import alike, answer_nll, decoder, lowest
 from endonym.types import Chat
 
 if TYPE_CHECKING:
@@ -41,17 +41,13 @@ def read(loaded: Loaded, rows: Sequence[Sequence[int]], batch_tokens: int = 4096
     network: Any = loaded.model
     bank: DomainBank = network.bank
     found: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     was_training = network.training
     network.eval()
     bank.tap = []
     try:
         with lowest(network, bank.shape.router_layer + 1):
-            while order:
-                some = [order.pop()]
-                while order and len(rows[some[0]]) * (len(some) + 1) <= batch_tokens:
-                    some.append(order.pop())
-                longest = len(rows[some[0]])
+            for some in alike([len(row) for row in rows], batch_tokens, loaded.device):
+                longest = len(rows[some[-1]])
                 ids = torch.tensor([[*rows[i], *[0] * (longest - len(rows[i]))] for i in some], device=loaded.device)
                 decoder(network)(input_ids=ids, use_cache=False)
                 for i, whole in zip(some, bank.tap.pop().view(len(some), longest, -1), strict=True):
