@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--language", required=True)
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--foundation", type=Path, help="Folder of a run whose weights a head is put on too.")
+    parser.add_argument("--on", choices=["both", "base", "foundation"], default="both")
     parser.add_argument("--number", type=int, default=800, help="Rows in all, at equal distances.")
     parser.add_argument("--test", type=int, default=150)
     parser.add_argument("--steps", type=int, default=0, help="Steps where only the head learns; 0 is the default.")
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     project = made(options)
-    starts = {"base": ""} | ({"foundation": str(options.foundation.resolve())} if options.foundation else {})
+    starts = {"base": ""} if options.on != "foundation" else {}
+    starts |= {"foundation": str(options.foundation.resolve())} if options.foundation and options.on != "base" else {}
     rows: list[dict[str, Any]] = []
     for start, base in starts.items():
         for steps in [None, *options.steps_all]:

@@ -114,6 +114,8 @@ def test_a_base_that_is_no_model_is_refused(field, tmp_path):
     with pytest.raises(EndonymError, match="no base model 'nothing'"):
         submit(project, "train", "lora", {**FEW, "base": "nothing"}, wait=True)
     assert known_base(str(foundation), project) == str(foundation / "weights")
+    other = Project.create(tmp_path / "other", language="tzh")
+    assert known_base(str(foundation.parent), other) == str(foundation / "weights"), "a run of another project"
     assert origin(foundation / "weights") == Path(project.base).resolve()
 
 

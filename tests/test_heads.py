@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -310,10 +311,12 @@ def test_a_head_of_which_there_are_no_rows_says_which_task_is_missing(project, t
 def judged(tiny_model, tmp_path):
     """A head of a kind as a run leaves it, with what an export is given."""
 
-    def make(kind: str, **settings) -> Source:
-        loaded = load_model(tiny_model, dtype="float32")
+    def make(kind: str, family: str = "llama", **settings) -> Source:
+        folder = tmp_path / kind / family
+        folder.mkdir(parents=True)
+        loaded = on_bytes(folder) if family in ("chunks", "latent") else load_tokenizer(tiny_model)
+        loaded = replace(loaded, model=FAMILIES[family](tiny_model))
         model, *_ = made(loaded, kind, **settings)
-        folder = tmp_path / kind
         model.eval().save_pretrained(folder / "weights")
         loaded.tokenizer.save_pretrained(folder / "weights")
         about = {"renderer": loaded.renderer.hash, "base": str(tiny_model), "recipe": "heads"}
@@ -341,6 +344,25 @@ def test_an_export_judges_as_the_live_model(judged):
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(*both, strict=True))
     with pytest.raises(EndonymError, match="has no architecture for a head"):
         headed.refuse("gguf", "classify")
+
+
+@pytest.mark.parametrize(("kind", "family"), [("answer", "modules"), ("classify", "chunks"), ("tag", "latent")])
+def test_a_head_on_modules_or_over_bytes_is_one_graph_too(judged, kind, family):
+    source = judged(kind, family)
+    graph, live = load_judge(headed.export(source, "f32", source.folder / "out")), judge_of(source.loaded)
+    asked = [Asked(text, "¿Qué?") for text in ("a", "El agua es fría", TEXT, "La casa")]
+    alone = [graph.logits([graph.read(one)])[0] for one in asked]
+    together = [judge.logits([judge.read(one) for one in asked]) for judge in (graph, live)]
+    assert all(
+        torch.allclose(row, one, atol=1e-4)
+        for rows in (alone, together[0])
+        for row, one in zip(rows, together[1], strict=True)
+    )
+    if family == "modules":
+        bank = source.loaded.model.foundation.bank
+        with bank.without(*bank.names, refit=False):
+            without = live.logits([live.read(one) for one in asked])
+        assert not any(torch.allclose(row, one, atol=1e-3) for row, one in zip(alone, without, strict=True))
 
 
 def test_a_server_answers_with_what_the_head_says(judged):

@@ -41,7 +41,7 @@ def refuse(name: str, kind: str) -> None:
 
 
 def export(model: Source, number: str, out: Path) -> Path:
-    """Write the graph, its settings, tokenizer and model card. Raises UsageError for a foundation that cannot be one graph."""
+    """Write the graph, its settings, tokenizer and model card. Raises UsageError for a foundation that cannot be traced."""
     import torch
 
     from endonym.export.formats.onnx import LARGEST, round_matrices
@@ -70,13 +70,28 @@ def export(model: Source, number: str, out: Path) -> Path:
 def _traced(network: Any) -> Any:
     import torch
 
-    ids = torch.arange(12).reshape(2, 6)
-    any_size = torch.export.Dim.AUTO
-    both = {0: any_size, 1: any_size}
+    from endonym.models.graph import SHORTEST
+    from endonym.models.nets.one_row import states
+
+    class Row(torch.nn.Module):
+        """One row of bytes, for what a network over them computes depends on what stands there."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, ids: Any, mask: Any) -> Any:
+            return self.network.said(states(self.network.foundation, ids[0])[None], mask)
+
+    over_bytes = getattr(network.foundation, "over_bytes", False)
+    any_size, length = torch.export.Dim.AUTO, torch.export.Dim("length", min=SHORTEST)
+    sizes = {1: length} if over_bytes else {0: any_size, 1: any_size}
+    ids = torch.arange(12).reshape(1 if over_bytes else 2, -1)
+    whole = Row() if over_bytes else network
     try:
         with torch.no_grad():
             return torch.export.export(
-                network.eval(), (ids, torch.ones_like(ids)), dynamic_shapes=(both, both), strict=False
+                whole.eval(), (ids, torch.ones_like(ids)), dynamic_shapes=(sizes, sizes), strict=False
             )
     except Exception as error:  # of many kinds; what cannot be traced is a property of the network
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -175,6 +190,6 @@ from endonym.models.heads import Asked, load_judge
 print(load_judge(Path("FOLDER")).judge([Asked("a text")]))
 ```
 
-In other programs: `model.onnx` takes `input_ids` and `attention_mask`, padded at the end, and gives `logits`. The head is of the kind `KIND`;
+In other programs: `model.onnx` takes `input_ids` and `attention_mask`, padded at the end, and gives `logits`; over bytes it takes one row. The head is of the kind `KIND`;
 `config.json` names its `outputs`, and says whether a text is read twice (`echo`). With Endonym, in the project: `endonym predict --export JOB "a text"`.
 """

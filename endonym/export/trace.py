@@ -80,7 +80,7 @@ def _row(network: Any) -> torch.export.ExportedProgram:
     import torch
 
     from endonym.models.graph import SHORTEST
-    from endonym.models.nets.one_row import logits
+    from endonym.models.nets.one_row import states
 
     class Whole(torch.nn.Module):
         def __init__(self) -> None:
@@ -88,7 +88,7 @@ def _row(network: Any) -> torch.export.ExportedProgram:
             self.network = network
 
         def forward(self, ids: Any) -> Any:
-            return logits(self.network, ids[0])[None]
+            return self.network.get_output_embeddings()(states(self.network, ids[0]))[None]
 
     ids = torch.arange(3 * SHORTEST)[None]
     length = torch.export.Dim("length", min=SHORTEST)

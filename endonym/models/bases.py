@@ -36,13 +36,14 @@ def known_base(name: str, project: Project | None = None) -> str:
 
 
 def _run_of(name: str, project: Project) -> Path | None:
-    """Output of the project's run that is named by number, name or folder."""
+    """Output of the project's run that is named by number, name or folder, or of another project's by its folder."""
     path = (project.path / Path(name).expanduser()).resolve()
     folder = path.parent if path.name == "output" else path
-    inside = folder.parent == project.runs and folder.is_dir()
-    if not inside and not name.isdecimal() and not (project.runs / name / "output").is_dir():
-        return None
-    return project.output(project.job(folder.name if inside else name))
+    if folder.parent == project.runs and folder.is_dir():
+        return project.output(project.job(folder.name))
+    if name.isdecimal() or (folder.name == name and (project.runs / name / "output").is_dir()):
+        return project.output(project.job(name))
+    return folder / "output" if (folder / "output").is_dir() and (folder / "job.json").is_file() else None
 
 
 def _made(output: Path) -> Path:

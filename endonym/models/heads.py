@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from endonym.errors import MissingError, ParityError, UsageError
-from endonym.models.graph import ONNX
+from endonym.models.generate import alike
+from endonym.models.graph import ONNX, SHORTEST
 from endonym.models.load import device
 from endonym.models.nets.heads import WHOLE, HeadConfig, HeadModel, known
 from endonym.models.render import Renderer
@@ -84,7 +85,7 @@ class Judge:
     def logits(self, readings: Sequence[Reading]) -> list[torch.Tensor]:
         """What the head makes of each: (N,) of a text, or (judged tokens, N), on the CPU."""
         found: dict[int, torch.Tensor] = {}
-        for rows in _together([len(r.ids) for r in readings]):
+        for rows in alike([len(r.ids) for r in readings], AT_ONCE, self.device):
             longest = max(len(readings[i].ids) for i in rows)
             ids = torch.tensor([readings[i].ids + [0] * (longest - len(readings[i].ids)) for i in rows])
             mask = torch.tensor([[n < len(readings[i].ids) for n in range(longest)] for i in rows]).long()
@@ -220,21 +221,14 @@ def load_judge(folder: Path) -> Judge:
 
     session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
 
-    def run(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def together(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         made = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
         return torch.from_numpy(made[0])
 
+    def one_by_one(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        ids, mask = (torch.nn.functional.pad(one, (0, max(0, SHORTEST - one.shape[1]))) for one in (ids, mask))
+        return torch.cat([together(*pair) for pair in zip(ids.split(1), mask.split(1), strict=True)])
+
+    run = one_by_one if session.get_inputs()[0].shape[0] == 1 else together
     renderer = Renderer(AutoTokenizer.from_pretrained(folder))
     return Judge(HeadConfig.from_pretrained(folder), renderer, run, torch.device("cpu"))
-
-
-def _together(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of rows that are computed together, similar lengths beside each other."""
-    rows: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        if rows and (len(rows) + 1) * lengths[i] > AT_ONCE:
-            yield rows
-            rows = []
-        rows.append(i)
-    if rows:
-        yield rows

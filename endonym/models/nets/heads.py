@@ -114,16 +114,20 @@ class HeadModel(PreTrainedModel):
         hidden_BSD = decoder(self)(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state
-        if self.config.kind not in WHOLE:
-            return SequenceClassifierOutput(logits=self.scores(hidden_BSD))
         mask_BS = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        return SequenceClassifierOutput(logits=self.said(hidden_BSD, mask_BS))
+
+    def said(self, hidden_BSD: torch.Tensor, mask_BS: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, padded at the end; see `forward`."""
+        if self.config.kind not in WHOLE:
+            return self.scores(hidden_BSD)
         if self.config.pooling == "mean":
             weights = mask_BS.to(hidden_BSD.dtype)[..., None]
             pooled = (hidden_BSD * weights).sum(1) / weights.sum(1)
         else:
             last = (mask_BS.sum(1) - 1)[:, None, None].expand(-1, 1, hidden_BSD.shape[2])
             pooled = hidden_BSD.gather(1, last)[:, 0]
-        return SequenceClassifierOutput(logits=self.scores(pooled))
+        return self.scores(pooled)
 
 
 def settings_of(network: Any) -> dict[str, Any]:

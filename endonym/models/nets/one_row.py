@@ -31,13 +31,11 @@ class OneRow:
         return scaled_dot_product_attention(q, k, v, mask)[0].transpose(0, 1)
 
 
-def logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
-    """Logits (T, V) of a network over bytes, `ids` (T,)."""
+def states(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    """Last hidden states (T, D) of a network over bytes, `ids` (T,)."""
     net, row = model.model, OneRow(ids.shape[0], ids.device)
     recent = history(ids, row.positions, net.back)
-    hidden = (_hierarchical if isinstance(net, Hierarchical) else _latent)(net, ids, recent, row)
-    made: torch.Tensor = model.get_output_embeddings()(hidden)
-    return made
+    return (_hierarchical if isinstance(net, Hierarchical) else _latent)(net, ids, recent, row)
 
 
 def _hierarchical(net: Hierarchical, ids: torch.Tensor, recent: torch.Tensor, row: OneRow) -> torch.Tensor:
