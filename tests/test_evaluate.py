@@ -14,6 +14,7 @@ import torch
 
 from endonym import plugins
 from endonym.data.dataset import Dataset, DatasetWriter
+from endonym.errors import DataError
 from endonym.evaluate import run as evaluate
 from endonym.evaluate import systems as asking
 from endonym.evaluate.items import collect, sealed
@@ -269,3 +270,14 @@ def test_batches_cost_as_little_as_any_division_of_the_sorted_rows(seed):
 def test_batches_of_a_gpu_are_filled():
     batches = alike([5, 300, 10, 7, 290], 1200, torch.device("cuda"))
     assert [len(batch) for batch in batches] in ([1, 4], [2, 3], [3, 2], [4, 1])
+
+
+def test_questions_that_share_an_id_are_refused_and_pairs_of_one_language_make_none():
+    there = Chat("same", (Message("user", "one"), Message("assistant", "two")), "raw/a.tsv:1", "embed")
+    back = Chat("same", (Message("user", "two"), Message("assistant", "one")), "raw/a.tsv:1", "embed")
+    with pytest.raises(DataError, match="two questions of the task 'embed' have the id 'same'"):
+        collect([(there, None), (back, None)], 0)
+    embed = plugins.load("task", "embed")
+    pairs = [Pair("p", "Who came?", "Juan came.", "eng", other, "raw/a.tsv:1") for other in ("eng", "tzh")]
+    asked = [[c.meta["source"] for c in embed.compose(pair, embed.Config(), None)] for pair in pairs]
+    assert asked == [["Who came?"], ["Who came?", "Juan came."]]

@@ -81,8 +81,10 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
 
     Two dictionary entries may ask for the same word; each answer is then acceptable for both. `chat.meta["accepted"]`, when a
     task gives it, lists further acceptable answers. Chats without an answer cannot be scored and are left out.
+    Raises DataError where two questions have one id, for an answer is known by it.
     """
     composed = [(chat, bare) for chat, bare in chats if chat.answer.strip()]
+    _apart([chat for chat, _ in composed])
     pooled: dict[tuple[str, str, str], dict[str, None]] = {}
     for chat, _ in composed:
         answers = pooled.setdefault((chat.task, direction_of(chat), source_of(chat) or chat.id), {})
@@ -98,6 +100,15 @@ def collect(chats: Iterable[tuple[Chat, Chat | None]], max_items: int) -> list[I
         references = tuple(dict.fromkeys([chat.answer, *others]))
         items.append(Item(chat.id, *key, source_of(chat), references, chat, bare))
     return items
+
+
+def _apart(chats: Sequence[Chat]) -> None:
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for chat in chats:
+        own = source_of(chat), chat.answer
+        if known.setdefault((chat.task, chat.id), own) != own:
+            what = f"two questions of the task '{chat.task}' have the id '{chat.id}', so neither could be scored"
+            raise DataError(Problem(chat.origin, 0, "id", what, "a task must give each chat an id of its own"))
 
 
 def sealed(

@@ -16,7 +16,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(1.0, ge=0, description="How often a row is seen per epoch; 0.5 is every second epoch.")
-    both: bool = Field(True, description="Look for either side by the other; else for the second by the first.")
+    both: bool = Field(
+        True,
+        description="Look for either side by the other; else, and where both are in one language, for the second by the first.",
+    )
 
 
 def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
@@ -25,7 +28,9 @@ def compose(record: Record, cfg: Config, context: Context) -> Iterator[Chat]:
         return
     there = (record.source_language, record.target_language, record.source, record.target)
     back = (record.target_language, record.source_language, record.target, record.source)
-    for source_language, target_language, source, target in (there, back) if cfg.both else (there,):
+    # In one language both ways were one direction, and a text would be looked for among all of them, itself included.
+    both = cfg.both and record.source_language != record.target_language
+    for source_language, target_language, source, target in (there, back) if both else (there,):
         direction = f"{source_language}>{target_language}"
         yield Chat(
             id=record_id(record.id, "embed", direction),
