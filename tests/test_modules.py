@@ -486,6 +486,7 @@ def refused(*words: str) -> str:
 def test_a_module_leaves_a_model_and_comes_back_worth_what_it_was(project, foundation, tmp_path):
     where = ("--project", str(project.path))
     assert [m["name"] for m in command("ls", "--model", str(foundation), *where)["modules"]] == ["law", "sentences"]
+    assert command("ls", "--model", foundation.parent.name, *where)["model"] == str(foundation), "as a run"
     command("export", "sentences", "--model", str(foundation), "--to", str(tmp_path / "files"), *where)
     command("remove", "sentences", "--model", str(foundation), "--to", str(tmp_path / "less"), *where)
     file = str(tmp_path / "files" / "sentences.safetensors")

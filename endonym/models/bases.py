@@ -21,7 +21,7 @@ def known_base(name: str, project: Project | None = None) -> str:
     known = catalog()
     if name in known:
         return name
-    run = _run_of(name, project) if project else None
+    run = run_of(name, project) if project else None
     if run is not None:
         return str(_made(run))
     try:
@@ -35,7 +35,7 @@ def known_base(name: str, project: Project | None = None) -> str:
     return str(validate(folder))
 
 
-def _run_of(name: str, project: Project) -> Path | None:
+def run_of(name: str, project: Project) -> Path | None:
     """Output of the project's run that is named by number, name or folder, or of another project's by its folder."""
     path = (project.path / Path(name).expanduser()).resolve()
     folder = path.parent if path.name == "output" else path

@@ -10,6 +10,7 @@ import torch
 
 from endonym.data.dataset import Dataset
 from endonym.errors import JobError, MissingError
+from endonym.models.bases import run_of
 from endonym.models.grow import empty, grow
 from endonym.models.grow_shape import Shape, shape_of, target_shape
 from endonym.models.grow_vocabulary import grow_vocabulary
@@ -119,11 +120,11 @@ def logit_difference(first: Any, second: Any, loaded: Loaded, data: Dataset, cfg
 
 
 def folder_of(name: str, project: Project) -> Path:
-    """The folder a user named, from the project's on; raises MissingError where there is none."""
-    path = Path(name).expanduser()
-    path = path if path.is_absolute() else project.path / path
+    """The folder a user named, from the project's on, or of the run with this number or name; raises MissingError where there is none."""
+    path = run_of(name, project) or project.path / Path(name).expanduser()
     if not path.is_dir():
         raise MissingError(
-            f"the folder {path} is not there", "Name a folder for --model or --tokenizer, from the project's on."
+            f"the folder {path} is not there",
+            "Name a run or a folder for --model or --tokenizer, from the project's on.",
         )
     return path

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from endonym.cli.console import Console, near, table
 from endonym.cli.parser import actions, open_project
 from endonym.errors import MissingError, UsageError
+from endonym.models.bases import run_of
+from endonym.store import jobs
 
 if TYPE_CHECKING:
     from endonym.models.load import Loaded
@@ -32,7 +34,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     ]
     for own in made:
         own.add_argument(
-            "--model", metavar="DIR", type=Path, help="The model's folder, a run's output (default: the newest)."
+            "--model",
+            metavar="RUN",
+            help="A run's number or folder, or a model's (default: the newest that has modules).",
         )
     for own in (made[2], made[4]):
         own.add_argument("names", metavar="NAME", nargs="+", help="A module's name.")
@@ -55,21 +59,26 @@ def run(args: argparse.Namespace, console: Console) -> None:
     acts.get(args.action, _ls)(args, project, _folder(project, getattr(args, "model", None)), console)
 
 
-def _folder(project: Project, named: Path | None) -> Path:
+def _folder(project: Project, named: str | None) -> Path:
     """The model's folder; raises MissingError where there is none, or it has no modules."""
-    folder = named or project.newest("model")
-    config = folder / "weights" / "config.json" if folder else None
-    if (
-        folder is None
-        or config is None
-        or not config.is_file()
-        or "domain_bank" not in config.read_text(encoding="utf-8")
-    ):
-        raise MissingError(
-            f"there is no model with modules{f' in {folder}' if folder else ''}",
-            "Declare some in modules.toml, then: endonym train modules",
-        )
-    return folder
+    if named is not None:
+        folder = run_of(named, project) or Path(named)
+        if _has_modules(folder):
+            return folder
+        hint = "Name a run that trained modules. See: endonym jobs ls"
+        if (folder / "adapter").is_dir():
+            hint = "It is an adapter: name the run with the modules that it stands on. See: endonym jobs ls"
+        raise MissingError(f"there is no model with modules in {folder}", hint)
+    made = [project.output(int(row["job"])) for row in jobs.artifacts(project.db, "model")]
+    for folder in reversed(made):
+        if _has_modules(folder):
+            return folder
+    raise MissingError("there is no model with modules", "Declare some in modules.toml, then: endonym train modules")
+
+
+def _has_modules(folder: Path) -> bool:
+    config = folder / "weights" / "config.json"
+    return config.is_file() and "domain_bank" in config.read_text(encoding="utf-8")
 
 
 def _ls(args: argparse.Namespace, project: Project, folder: Path, console: Console) -> None:

@@ -27,7 +27,7 @@ class Config(FitConfig):
     """Settings of growing."""
 
     learning_rate: float = Field(2e-4, gt=0, description="Highest learning rate.")
-    model: str = Field("", description="Folder of the trained model to grow, a run's output for one; else the base.")
+    model: str = Field("", description="Run or folder of the trained model to grow; else the base.")
     operator: str = Field(
         "lossless", pattern="^(lossless|stack)$", description="How depth is added: lossless, or stack to repeat layers."
     )

@@ -27,9 +27,7 @@ class Config(FitConfig):
     declared: list[str] = Field(
         ["modules.toml"], description="TOML files that declare the modules, from the project's folder on."
     )
-    model: str = Field(
-        "", description="Folder of a trained model with modules to add to, a run's output for one; else the base."
-    )
+    model: str = Field("", description="Run or folder of a trained model with modules to add to; else the base.")
     only: list[str] = Field(
         [], description="Names of the modules to train, the others stay as they are; empty for all that are new."
     )
