@@ -27,10 +27,11 @@ from endonym.models.weights import weights_hash
 from endonym.project import Project
 from endonym.store import events
 from endonym.store import jobs as rows
+from endonym.train import preflight
 from endonym.train.batches import pack
 from endonym.train.domains import declared, label
 from endonym.train.forecast import planned
-from endonym.train.network import computing, ready
+from endonym.train.network import arithmetic, computing, ready
 from endonym.train.recipes import modules
 from endonym.types import Chat, Message
 
@@ -71,6 +72,16 @@ def test_new_modules_change_nothing_and_trained_ones_do(tiny_model):
     assert loaded.model.bank._last is None, "nothing of a pass is held, for its whole way back would be"
     with loaded.model.bank.without(*NAMES):
         assert torch.equal(logits(loaded), base)
+
+
+def test_checks_before_training_are_not_rounded_where_a_router_chooses(tiny_model):
+    """In bf16 a router may choose otherwise in a pack than alone: a head of vectors could not be trained on 15 modules for that."""
+    found = []
+    for model in (banked(tiny_model).model, load_model(tiny_model, dtype="float32").model):
+        model.compute_dtype = torch.bfloat16
+        check = preflight._unrounded(model, lambda m=model: preflight.Check(str(arithmetic(m)), True, ""))
+        found.append((check.name, arithmetic(model)))
+    assert found == [("torch.float32", torch.bfloat16), ("torch.bfloat16", torch.bfloat16)]
 
 
 def test_a_module_that_is_off_or_removed_never_was(tiny_model):

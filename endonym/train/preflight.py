@@ -10,6 +10,7 @@ import torch
 
 from endonym.errors import JobError
 from endonym.models.load import device
+from endonym.models.nets.domain_bank import DomainBank
 from endonym.models.render import IGNORE, Example, Renderer
 from endonym.train import recovery
 from endonym.train.batches import Largest, Loss, pack
@@ -62,8 +63,8 @@ def preflight(
     ]
     tests: list[Callable[[], Check]] = [
         *(written if alone is None else []),
-        lambda: _as_alone(model, few, loss, alone or _next_tokens),
-        lambda: _packed(model, few, loss),
+        lambda: _unrounded(model, lambda: _as_alone(model, few, loss, alone or _next_tokens)),
+        lambda: _unrounded(model, lambda: _packed(model, few, loss)),
         lambda: _masked(model, few, loss),
         lambda: _longest(model, met.packs, loss),
     ]
@@ -159,6 +160,18 @@ def _next_tokens(model: Any, row: Example) -> torch.Tensor:
     ids, labels = (torch.tensor([values], device=next(model.parameters()).device) for values in (row.ids, row.labels))
     logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
     return torch.nn.functional.cross_entropy(logits, labels[0, 1:], ignore_index=IGNORE, reduction="sum")
+
+
+def _unrounded(model: Any, test: Callable[[], Check]) -> Check:
+    """A check in float32 where a router chooses: a choice is all or nothing, so that rounding in 16 bits can turn one that is close."""
+    rounded = getattr(model, "compute_dtype", None)
+    if rounded is None or not any(isinstance(part, DomainBank) for part in model.modules()):
+        return test()
+    model.compute_dtype = torch.float32
+    try:
+        return test()
+    finally:
+        model.compute_dtype = rounded
 
 
 def _as_alone(
