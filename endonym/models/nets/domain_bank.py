@@ -124,19 +124,16 @@ class DomainBank(torch.nn.Module):
         self._plan: Plan = []
         self._ids: list[torch.Tensor] = []
         """Of the pass that is under way: its ids."""
-        self._last: tuple[torch.Tensor, int, torch.Tensor, Sequence[torch.Tensor]] | None = None
-        """Of the pass that is under way: an input, of which layer, the tokens of it that are changed, and what each module is given."""
         model.get_input_embeddings().register_forward_pre_hook(self._remember)
         self.layers[shape.router_layer].register_forward_pre_hook(self._route, with_kwargs=True)
         for number, layer in enumerate(self.layers[shape.router_layer :], shape.router_layer):
             for target, module in linears(layer).items():
                 if target in self.sizes:
                     module.register_forward_hook(partial(self._change, (target, number)))
-        self.layers[-1].register_forward_hook(self._forget)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what the last pass left behind, so that a copy can be made at any time."""
-        return {**self.__dict__, "_plan": [], "_ids": [], "_last": None, "seen": None}
+        return {**self.__dict__, "_plan": [], "_ids": [], "seen": None}
 
     def __setattr__(self, name: str, value: Any) -> None:
         # The base's layers are looked at, not owned: as a part of the bank they would be saved twice.
@@ -252,7 +249,6 @@ class DomainBank(torch.nn.Module):
 
     def _route(self, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Say which modules change which tokens of this pass; called with what the router's layer is given."""
-        self._forget()
         states = (args[0] if args else kwargs["hidden_states"]).detach()
         ids = self._ids[0] if self._ids else states[:0]
         if ids.shape != states.shape[:2]:
@@ -312,10 +308,15 @@ class DomainBank(torch.nn.Module):
             column = gates[:, number]
             tokens = column.nonzero()[:, 0]
             strength = column[tokens]
-            every = len(taking) == 1 and len(tokens) == len(gates)
             whole = bool((strength == 1).all())
-            pairs = self.member(self.names[number]).pairs()
-            plan.append((pairs, None if every else tokens, None if whole else strength))
+            member = self.member(self.names[number])
+            plan.append(
+                (
+                    member.pairs(),
+                    None if len(taking) == 1 and len(tokens) == len(gates) else tokens,
+                    None if whole else strength,
+                )
+            )
         return plan
 
     def _change(
@@ -325,35 +326,23 @@ class DomainBank(torch.nn.Module):
         here = [(pairs[place], tokens, strength) for pairs, tokens, strength in self._plan if place in pairs]
         if not here:
             return y
-        order, parts = self._gathered(args[0], place[1], [tokens for _, tokens, _ in here])
+        x = args[0].reshape(-1, args[0].shape[-1])
+        order = None if here[0][1] is None else torch.cat([tokens for _, tokens, _ in here if tokens is not None])
+        # Gathered and put back once for all modules: each of them for itself would write the whole output anew.
+        parts = (
+            [x] * len(here)
+            if order is None
+            else x[order].split([len(tokens) for _, tokens, _ in here if tokens is not None])
+        )
         changes = []
         for part, ((a, b), _, strength) in zip(parts, here, strict=True):
-            inner = torch.nn.functional.linear(part, a.to(part.dtype))
+            inner = torch.nn.functional.linear(part, a.to(x.dtype))
             inner = inner * (SCALE if strength is None else SCALE * strength[:, None].to(inner.dtype))
             changes.append(torch.nn.functional.linear(inner, b.to(inner.dtype)))
         if order is None:
             return y + sum(changes[1:], changes[0]).to(y.dtype).view(y.shape)
-        # Put back once for all modules: each of them for itself would write the whole output anew.
-        flat, change = y.reshape(-1, y.shape[-1]), torch.cat(changes).to(y.dtype)
-        return (flat.index_add if torch.is_grad_enabled() else flat.index_add_)(0, order, change).view(y.shape)
-
-    def _forget(self, *given: object) -> None:
-        """Hold nothing of a pass that has ended, for it would hold the whole way back."""
-        self._last = None
-
-    def _gathered(
-        self, given: torch.Tensor, layer: int, where: Sequence[torch.Tensor | None]
-    ) -> tuple[torch.Tensor | None, Sequence[torch.Tensor]]:
-        """The tokens that are changed, None for all, and what each module is given of an input: what queries, keys and values read is gathered once."""
-        x = given.reshape(-1, given.shape[-1])
-        some = [tokens for tokens in where if tokens is not None]
-        if not some:
-            return None, [x] * len(where)
-        last = self._last
-        if last is None or last[0] is not given or last[1] != layer:
-            order = torch.cat(some)
-            last = self._last = given, layer, order, x[order].split([len(tokens) for tokens in some])
-        return last[2:]
+        flat = y.reshape(-1, y.shape[-1])
+        return flat.index_add(0, order, torch.cat(changes).to(y.dtype)).view(y.shape)
 
     def _sizes(self) -> dict[str, tuple[int, int]]:
         """Inputs and outputs of the linear layers that modules change, by their names within a layer."""
