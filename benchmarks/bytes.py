@@ -1,6 +1,6 @@
 """Bits a byte of new models over bytes and over tokens, trained on the same text for the same seconds of one processor.
 
-    python benchmarks/bytes.py PATH [--seconds 100] [--only NAME ...] [--members 3] [--on dev|test] [--json]
+    python benchmarks/bytes.py PATH [--seconds 100] [--only NAME ...] [--members 3] [--on dev|test] [--salt WORD] [--json]
 
 PATH is text with one document a line, or JSON lines whose `text` is a document; `.gz` too. Documents are divided by the hash of their
 text: one of 20 each into `valid`, by which a model in training keeps its best weights, `dev`, which all choices were made on, and `test`. Every model sees and is measured on the same windows of at
@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--step-bytes", type=int, default=STEP_BYTES, help="Bytes of the rows of one step, about.")
     parser.add_argument("--members", type=int, default=1, help="Models of each kind, and one that learns from them.")
     parser.add_argument("--held", type=int, default=300, help="Windows to measure on, at equal distances in the part.")
+    parser.add_argument("--salt", default="", help="Another word divides the documents otherwise.")
     parser.add_argument("--on", choices=["dev", "test"], default="test")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="Another value of a recipe's setting."
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    parts = divided(read(options.path))
+    parts = divided(read(options.path), options.salt)
     train, valid = windows(parts["train"]), windows(parts["valid"])
     held = evenly(windows(parts[options.on]), options.held)
     noisy = {name: [make(text, number) for number, text in enumerate(held)] for name, make in NOISES.items()}
@@ -154,11 +155,11 @@ def read(path: Path) -> list[str]:
     return [str(json.loads(one)["text"]) for one in lines] if ".jsonl" in path.name else lines
 
 
-def divided(documents: Sequence[str]) -> dict[str, list[str]]:
-    """The documents by part; equal texts come into the same one."""
+def divided(documents: Sequence[str], salt: str = "") -> dict[str, list[str]]:
+    """The documents by part, by another division for each `salt`; equal texts come into the same one."""
     parts: dict[str, list[str]] = {"train": [], "valid": [], "dev": [], "test": []}
     for text in documents:
-        number = hashlib.sha256(text.encode()).digest()[0] % 20
+        number = hashlib.sha256((salt + text).encode()).digest()[0] % 20
         parts[{0: "dev", 1: "test", 2: "valid"}.get(number, "train")].append(text)
     return parts
 
