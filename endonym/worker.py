@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -251,14 +252,22 @@ def _describe(folder: Path, row: rows.JobRow) -> None:
     (folder / "config.toml").write_text(
         to_toml({"verb": row.verb, "plugin": row.plugin, **row.settings}), encoding="utf-8"
     )
-    packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
     environment = {
         "python": sys.version,
         "platform": platform.platform(),
         "processor": platform.processor(),
-        "packages": dict(sorted(packages.items())),
+        "packages": dict(sorted(_packages())),
     }
     (folder / "environment.json").write_text(json.dumps(environment, indent=1), encoding="utf-8")
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    """Name and version of what is installed. Every job asks: parsing the whole of each package's metadata takes twenty times as long."""
+    for found in distributions():
+        head = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")[0]
+        said = dict(line.split(": ", 1) for line in head.splitlines() if line.startswith(("Name: ", "Version: ")))
+        if said.keys() == {"Name", "Version"}:
+            yield said["Name"], said["Version"]
 
 
 def _describe_error(caught: BaseException) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -41,40 +40,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def warm_workers() -> Iterator[None]:
-    """Workers that tests start themselves come out of a process that has imported PyTorch already; see `warm.py`."""
+def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Workers that tests start themselves come out of a process that has imported PyTorch already; see `warm.py`. Gives where it listens."""
+    import warm
+
     from endonym.jobs import begin
-    from endonym.launch import process
 
-    if sys.platform != "linux":
-        yield
-        return
-    cold: Any = begin.launch
-    warm: list[subprocess.Popen[str]] = []
+    address = str(tmp_path_factory.mktemp("warm") / "socket")
+    running: list[subprocess.Popen[str]] = []
 
-    def launch(project: Path, job: int, folder: Path, reserved: str = "", cfg: Any = None) -> int:
-        environment = {**process._ENVIRONMENT, "GOMP_SPINCOUNT": process._spins(), **os.environ}
-        if not warm:
-            command = [sys.executable, str(Path(__file__).parent / "warm.py")]
-            warm.append(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    def ready() -> str:
+        if not running:
+            command = [sys.executable, warm.__file__, "listen", address]
+            running.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=warm.environment()
+                )
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "log.txt"
-        log.touch()
-        asked = {
-            "arguments": [str(project), str(job), reserved], "log": str(log.resolve()), "folder": os.getcwd(),
-            "environment": environment,
-        }  # fmt: skip
-        assert warm[0].stdin is not None and warm[0].stdout is not None
-        warm[0].stdin.write(json.dumps(asked) + "\n")
-        warm[0].stdin.flush()
-        return int(warm[0].stdout.readline())
+            assert running[0].stdout is not None
+            assert running[0].stdout.readline() == "ready\n"
+        return address
 
-    begin.launch = launch
-    yield
+    cold: Any = begin.launch
+    if sys.platform == "linux":
+        begin.launch = lambda *args: warm.launch(ready(), *args)
+    yield ready
     begin.launch = cold
-    for one in warm:
+    for one in running:
         one.communicate()
 
 
@@ -329,9 +321,9 @@ class Studio:
 
 
 @contextmanager
-def studio_over(home: Path, port: str = "0") -> Iterator[Studio]:
-    """Start `endonym studio` over `home` as a process of its own, and end it afterwards."""
-    command = [sys.executable, "-m", "endonym", "studio", str(home), "--port", port, "--json"]
+def studio_over(home: Path, port: str = "0", way: Sequence[str] = ("-m", "endonym")) -> Iterator[Studio]:
+    """Start `endonym studio` over `home` as a process of its own, and end it afterwards; `way` says how endonym is started."""
+    command = [sys.executable, *way, "studio", str(home), "--port", port, "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -351,9 +343,12 @@ def studio_over(home: Path, port: str = "0") -> Iterator[Studio]:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """One studio for all tests; each makes the projects it needs under names of its own."""
-    with studio_over(tmp_path_factory.mktemp("studio")) as running:
+def studio(tmp_path_factory: pytest.TempPathFactory, warm_workers: Callable[[], str]) -> Iterator[Studio]:
+    """One studio for all tests, with workers that start warm; each test makes the projects it needs under names of its own."""
+    import warm
+
+    way = [warm.__file__, "endonym", warm_workers()] if sys.platform == "linux" else ["-m", "endonym"]
+    with studio_over(tmp_path_factory.mktemp("studio"), way=way) as running:
         yield running
 
 

@@ -111,6 +111,8 @@ def shown_and_rated(studio: Studio, model: str) -> None:
     with studio.program() as program:
         program.base_url = f"{studio.base}/api/v1/projects/{project}"
         (lesson,) = program.get("/jobs", params={"verb": "teach"}).json()["jobs"]
+        states = {one["verb"]: one["state"] for one in program.get("/jobs").json()["jobs"]}
+        assert set(states.values()) == {"succeeded"}, states
         steps = program.get(f"/jobs/{lesson['id']}/steps").json()["steps"]
         assert [one["n"] for one in steps] == list(range(9))
         assert {one["state"] for one in steps} <= {"completed", "skipped"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from transformers import AutoTokenizer
 
 from endonym import plugins
 from endonym.compare import charts, facts, page, samples, words
@@ -17,6 +18,8 @@ from endonym.compare import run as compare
 from endonym.compare.significance import compare_all
 from endonym.data.dataset import DatasetWriter
 from endonym.evaluate.items import Run
+from endonym.tokenizer.actions import report as tokens
+from endonym.tokenizer.plot import plot
 from endonym.types import Drop, Pair
 
 TEXTS = page.strings("en", Path("nowhere"))
@@ -74,9 +77,9 @@ def write_scores(folder: Path, pairs: list[tuple[str, str]], damage: dict[str, f
 
 
 def make_report(
-    tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, float], diagnosed: str = "3" * 64
+    tmp_path: Path, pairs: list[tuple[str, str]], damage: dict[str, float], diagnosed: str = "3" * 64, **inputs: Path
 ) -> tuple[str, dict]:
-    """The report on a model whose hash is all threes; `diagnosed` is that of the model which a diagnosis is about."""
+    """The report on a model whose hash is all threes; `diagnosed` is that of the model which a diagnosis is about, `inputs` are further ones."""
     runs = tmp_path / "runs"
     scores = runs / "0007-evaluate" / "output"
     write_scores(scores, pairs, damage, {name: name[0] * 64 for name in damage})
@@ -126,7 +129,7 @@ def make_report(
     job = SimpleNamespace(
         project=project,
         output=output,
-        inputs={"scores": [scores], "diagnosis": diagnosis},
+        inputs={"scores": [scores], "diagnosis": diagnosis, **inputs},
         log=lambda text: None,
         summary=lambda **values: None,
     )
@@ -283,6 +286,28 @@ def test_samples_are_chosen_by_rule():
 def test_ticks_are_round_and_inside():
     assert charts.ticks(0, 47) == [0, 10, 20, 30, 40]
     assert all(0.011 <= t <= 0.093 for t in charts.ticks(0.011, 0.093))
+
+
+@pytest.mark.parametrize(
+    ("num_pivot", "parallel", "said"),
+    [
+        (9, True, "For the same content, Tseltal needs"), (5, False, "For a character, Tseltal needs"),
+        (0, False, "There is no training text in Spanish to compare with"),
+    ],
+)  # fmt: skip
+def test_what_a_text_costs_is_told_of_translations_of_loose_texts_and_of_one_language_alone(
+    tmp_path, tiny_model, tseltal, num_pivot, parallel, said
+):
+    pivot, ours = ([pair[side] for pair in tseltal[:9]] for side in (0, 1))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    found = tokens.compare(tokenizer, ours, pivot[:num_pivot], "tzh", "spa", parallel, tokens.Config())
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    about = json.dumps({**found, "parallel": parallel, "context_share": None})
+    (measured / "report.json").write_text(about, encoding="utf-8")
+    (measured / "report.svg").write_text(plot(found), encoding="utf-8")
+    text, _ = make_report(tmp_path, tseltal[:9], {"tuned": 0.3, "base": 0.9}, tokenizer=measured)
+    assert said in text and "tokens a word" in text
 
 
 def test_every_string_of_the_table_fills(report):

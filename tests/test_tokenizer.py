@@ -131,7 +131,9 @@ def test_without_pivot_text_there_is_no_verdict(tmp_path, tiny_model, tseltal):
     report.run(report.Config(), dataset(tmp_path / "a", tseltal[:10], ("fra", "tzh")), job)
     found = json.loads((job.output / "report.json").read_text(encoding="utf-8"))
     assert found["cost_factor"] is None and found["verdict"] == "unknown" and found["advice"].startswith("No verdict")
-    ET.parse(job.output / "report.svg")
+    drawn = [bar.get("class") for bar in ET.parse(job.output / "report.svg").iter("{http://www.w3.org/2000/svg}rect")]
+    assert drawn == ["ours"] * 3
+    assert "spa" not in (job.output / "report.txt").read_text(encoding="utf-8").partition("No verdict")[0]
 
 
 def test_texts_are_chosen_over_the_whole_corpus(tmp_path, tseltal):

@@ -19,27 +19,28 @@ STYLE = """
 
 
 def plot(report: dict[str, Any], names: dict[str, str] | None = None) -> str:
-    """Three pairs of bars: tokens for the same content, tokens a word, bytes a token; `names` are languages by code."""
-    ours, theirs = report["target"], report["pivot"]
+    """Tokens a text, tokens a word, bytes a token, a bar for each language that has texts; `names` are languages by code."""
     names = names or {}
-    labels = [names.get(side["language"], side["language"]) for side in (ours, theirs)]
+    sides = [(kind, side) for kind, side in (("ours", report["target"]), ("theirs", report["pivot"])) if side["texts"]]
+    group = GROUP - BAR * (2 - len(sides))
     groups = [
         ("Tokens a sentence, fewer is cheaper", "tokens_per_text", "{:.1f}"),
         ("Tokens a word, fewer is cheaper", "tokens_per_word", "{:.2f}"),
         ("Bytes a token, more is cheaper", "bytes_per_token", "{:.2f}"),
     ]
-    height = GROUP * len(groups) - 8
+    height = group * len(groups) - 8
     parts = [
         f'<svg class="tk" xmlns="http://www.w3.org/2000/svg" width="100%" height="{height}" role="img" '
         f'aria-labelledby="tk-title tk-desc">\n<title id="tk-title">Tokenizer fit</title>\n'
         f'<desc id="tk-desc">{escape(report["advice"])}</desc>\n<style>{STYLE}</style>'
     ]
     for i, (label, key, form) in enumerate(groups):
-        y = i * GROUP
-        largest = max(ours[key], theirs[key]) or 1.0
+        y = i * group
+        largest = max(side[key] for _, side in sides) or 1.0
         parts.append(f'<text class="quiet" x="0" y="{y + 13}">{label}</text>')
-        for j, (kind, side) in enumerate((("ours", ours), ("theirs", theirs))):
-            parts.append(_bar(y + 20 + j * BAR, side[key] / largest, kind, labels[j], form.format(side[key])))
+        for j, (kind, side) in enumerate(sides):
+            language = names.get(side["language"], side["language"])
+            parts.append(_bar(y + 20 + j * BAR, side[key] / largest, kind, language, form.format(side[key])))
     return "\n".join([*parts, "</svg>\n"])
 
 

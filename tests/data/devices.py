@@ -13,7 +13,10 @@ import traceback
 from pathlib import Path
 
 import torch
+import torch.distributed.fsdp
+import transformers.models.llama.modeling_llama  # noqa: F401  what every fork would import again
 from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast  # noqa: F401
 
 from endonym.models.load import load_model
 from endonym.train.batches import Loss

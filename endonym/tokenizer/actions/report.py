@@ -170,8 +170,8 @@ def table(report: dict[str, Any]) -> str:
         ("broken tokens", f"{ours['fragment_rate']:.2%}", f"{theirs['fragment_rate']:.2%}"),
         ("characters covered", f"{ours['covered']:.2%}", f"{theirs['covered']:.2%}"),
     ]
-    lines = [f"{'':22}{ours['language']:>10}{theirs['language']:>10}"]
-    lines += [f"{name:22}{a:>10}{b:>10}" for name, a, b in rows]
+    rows.insert(0, ("", ours["language"], theirs["language"]))
+    lines = [f"{name:22}{a:>10}" + (f"{b:>10}" if theirs["texts"] else "") for name, a, b in rows]
     if report.get("context_share"):
         lines.append(f"{'share of context':22}{report['context_share']:>10.2%}")
     return "\n".join([*lines, "", report["advice"], ""])
