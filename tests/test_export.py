@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from endonym import plugins
-from endonym.data.dataset import DatasetWriter
+from endonym.data.dataset import Dataset, DatasetWriter
 from endonym.errors import ParityError, UsageError
 from endonym.export import run as stage
 from endonym.export.formats import gguf as gguf_format
@@ -126,6 +126,21 @@ def test_an_export_answers_as_the_live_model(tmp_path, trained, chats, name, set
     assert certificate["greedy"]["positions"] >= 30
     assert certificate["text"]["different"] == []
     assert set(certificate["files"]) == {p.name for p in job.output.iterdir()} - {"parity.json"}
+
+
+def test_a_model_of_plain_texts_alone_is_compared_on_them_cut_in_two(tmp_path):
+    texts = {"train": ["never asked"], "valid": ["ሰው ሁሉ ሲወለድ ነጻ ነው", "ነጻነት", "a"]}
+    with DatasetWriter(tmp_path) as out:
+        for split, own in texts.items():
+            for text in own:
+                out.keep(Chat(text, (Message("assistant", text),), "raw/texts.txt:1", "complete", "amh"), split)
+    rows, split = stage.held_out(Dataset(tmp_path, "export"), 16)
+    said = [tuple((m.role, m.content) for m in row.messages) for row in rows]
+    assert split == "valid"
+    assert said == [
+        (("user", "ሰው ሁሉ"), ("assistant", "ሲወለድ ነጻ ነው")),
+        (("user", "ነጻ"), ("assistant", "ነት")),
+    ]
 
 
 def test_quantised_files_are_smaller_and_within_their_tolerance(tmp_path, trained, chats):

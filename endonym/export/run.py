@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from endonym.jobs.job import Job
 from endonym.jobs.stage import Resolved
 from endonym.store.files import file_hash, write_json
 from endonym.store.tokens import Needs
-from endonym.types import Chat
+from endonym.types import Chat, Message
 
 if TYPE_CHECKING:
     from endonym.project import Project
@@ -135,15 +136,27 @@ def check_restrictions(materials: Sequence[dict[str, Any]], despite: bool, job: 
 
 
 def held_out(chats: Dataset, num_rows: int) -> tuple[list[Chat], str]:
-    """Evenly spread rows with a prompt and an answer from `valid`; from `train` when `valid` has none. Also the split's name."""
-    for split in ("valid", "train"):
-        if split not in chats.splits:
-            continue
-        rows = [r for r in chats.records(split) if isinstance(r, Chat) and r.prompt and r.answer]
-        if rows:
-            step = max(1, len(rows) // num_rows)
-            return rows[::step][:num_rows], split
+    """Evenly spread rows with a prompt and an answer from `valid`, from `train` when `valid` has none; of plain texts alone, these cut in two.
+
+    Also the split's name.
+    """
+    splits = [split for split in ("valid", "train") if split in chats.splits]
+    for made in (lambda chat: chat, _in_two):
+        for split in splits:
+            rows = [made(r) for r in chats.records(split) if isinstance(r, Chat) and r.answer]
+            rows = [r for r in rows if r.prompt and r.answer]
+            if rows:
+                step = max(1, len(rows) // num_rows)
+                return rows[::step][:num_rows], split
     raise ParityError("there is no chat row to compare the export on", "Make some with: endonym compose")
+
+
+def _in_two(chat: Chat) -> Chat:
+    """A plain text as a question and its answer: cut at a space before its middle, or in its middle."""
+    text, middle = chat.answer, len(chat.answer) // 2
+    cut = max(0, text.rfind(" ", 0, middle)) or middle
+    parts = [Message(*part) for part in (("user", text[:cut].strip()), ("assistant", text[cut:].strip())) if part[1]]
+    return replace(chat, messages=tuple(parts))
 
 
 def publish(draft: Path, output: Path, certificate: dict[str, Any]) -> None:
