@@ -254,6 +254,45 @@ def test_headline_follows_the_tests(tmp_path, tseltal, damage, headline):
         assert "that does better than the model" in text
 
 
+def told(task: str, metric: str, values: dict[str, tuple[float, bool | None]], higher: bool) -> tuple[str, list[str]]:
+    """Headline and sentences where each system has a value, and whether the model is better than it (None: cannot be told)."""
+    key = {"task": task, "direction": "amh", "metric": metric, "name": metric}
+    rows = [
+        key | {"system": system, "value": value, "low": value - 1, "high": value + 1, "n": 200, "higher_is_better": higher}
+        for system, (value, _) in values.items()
+    ]  # fmt: skip
+    verdicts = {True: "better", False: "worse", None: words.SAME}
+    comparisons = [
+        SimpleNamespace(**key, first="tuned", second=system, verdict=verdicts[better])
+        for system, (_, better) in values.items() if system != "tuned"
+    ]  # fmt: skip
+    said = words.sentences(rows, comparisons, "tuned", TEXTS, lambda code: "Amharic")
+    return words.headline(rows, comparisons, "tuned", TEXTS), [sentence.text for sentence in said]
+
+
+def test_a_language_alone_is_judged_by_how_well_it_is_foreseen():
+    short = TEXTS["short"]
+    values = {"tuned": (2.0, None), "base": (4.0, True), "ppm": (2.5, True)}
+    headline, said = told("complete", "bits_per_byte", values, higher=False)
+    assert headline == short["verdict_good_all"]
+    assert said[0].endswith("it foresees text better than the model before training and a plain text compressor.")
+    assert told("complete", "bits_per_byte", values | {"ppm": (1.0, False)}, False)[0] == short["verdict_mixed"]
+    assert told("chat", "bits_per_byte", values | {"base": (1.0, False)}, False)[0] == short["verdict_harm"]
+    assert "answers kept for the test better" in told("chat", "bits_per_byte", values, False)[1][0]
+
+
+def test_a_head_is_judged_against_the_simple_ways_alone():
+    short = TEXTS["short"]
+    headline, said = told("tag", "span_f1", {"tuned": (60.0, None), "majority": (30.0, True)}, higher=True)
+    assert headline == short["verdict_alone_good"]
+    assert said[:2] == [
+        "Marking words in Amharic: its span_f1 is 60.0 (59.0 to 61.0).",
+        "There it does better than always saying what was commonest.",
+    ]
+    headline, said = told("embed", "recall_at_1", {"tuned": (30.0, None), "overlap": (50.0, False)}, higher=True)
+    assert headline == short["verdict_alone_mixed"] and "worse than counting what texts share" in said[1]
+
+
 def test_a_lower_bits_per_byte_is_better(tmp_path):
     ids = [str(i) for i in range(50)]
     key = {"task": "translate", "direction": "spa>tzh", "metric": "bits_per_byte", "name": "bits/byte", "ids": ids}

@@ -57,7 +57,7 @@ def render(
     return environment.get_template("report.html").render(
         t=texts, p=texts["page"], about=about, facts=facts, scores=scores, name=name, version=__version__,
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")), date=time.strftime("%-d %B %Y"),
-        headline=words.headline(comparisons, first, texts),
+        headline=words.headline(rows, comparisons, first, texts), purpose=words.purpose(rows),
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),
@@ -72,25 +72,33 @@ def figures(
     texts: dict[str, Any],
     name: Callable[[str], str],
 ) -> list[dict[str, Any]]:
-    """One dot-and-interval chart for each direction of translation."""
+    """One dot-and-interval chart for each task that the model is made for, and each direction."""
     found = []
-    for direction in dict.fromkeys(row["direction"] for row in rows if row["task"] == "translate"):
-        here = [r for r in rows if (r["task"], r["metric"], r["direction"]) == ("translate", "chrf", direction)]
-        if not here:
-            continue
-        here.sort(key=lambda row: -row["value"])
-        points = [
-            charts.Dot(
-                label(row["system"], texts), row["value"], row["low"], row["high"], row["system"] == first,
-                f"{row['value']:.1f}  ({row['low']:.1f}–{row['high']:.1f})",
-            )
-            for row in here
-        ]  # fmt: skip
-        title = texts["page"]["to"].format(language=name(words.target_of(direction)))
-        said = "; ".join(f"{dot.label} {dot.text}" for dot in points)
-        axis = texts["page"]["chart_axis"].format(name=here[0]["name"])
-        found.append({"title": title, "n": here[0]["n"], "svg": charts.dots(points, title, said, axis)})
+    for task in words.purpose(rows):
+        own = [row for row in rows if (row["task"], row["metric"]) == (task, words.CHIEF[task])]
+        for direction in dict.fromkeys(row["direction"] for row in own):
+            here = [row for row in own if row["direction"] == direction]
+            found.append(_figure(task, here, first, texts, name(words.target_of(direction))))
     return found
+
+
+def _figure(task: str, here: list[dict[str, Any]], first: str, texts: dict[str, Any], language: str) -> dict[str, Any]:
+    """The chart of the rows of one metric, the best system first."""
+    higher = here[0]["higher_is_better"]
+    here.sort(key=lambda row: -row["value"] if higher else row["value"])
+    form = "{:.1f}" if higher else "{:.2f}"
+    points = [
+        charts.Dot(
+            label(row["system"], texts), row["value"], row["low"], row["high"], row["system"] == first,
+            f"{form.format(row['value'])}  ({form.format(row['low'])}–{form.format(row['high'])})",
+        )
+        for row in here
+    ]  # fmt: skip
+    titled = texts["page"]["to"] if task == "translate" else texts["tasks"][task]
+    title = titled.format(language=language)
+    said = "; ".join(f"{dot.label} {dot.text}" for dot in points)
+    axis = texts["page"]["chart_axis" if higher else "chart_axis_bits"].format(name=here[0]["name"])
+    return {"title": title, "n": here[0]["n"], "svg": charts.dots(points, title, said, axis)}
 
 
 def tables(

@@ -9,8 +9,13 @@ from typing import Any
 from endonym.compare.significance import Comparison
 
 SAME = "no significant difference"
-CHIEF = {"translate": "chrf", "lookup": "exact"}
+CHIEF = {
+    "translate": "chrf", "lookup": "exact", "classify": "accuracy", "tag": "span_f1", "answer": "answer_f1", "embed": "recall_at_1",
+    "chat": "bits_per_byte", "complete": "bits_per_byte",
+}  # fmt: skip
 """The metric a judgement on a task rests on."""
+PURPOSES = (("translate",), ("classify", "tag", "answer", "embed"), ("chat", "complete"))
+"""Tasks that models are made for: the page speaks first of the first of these that were tested."""
 
 
 @dataclass
@@ -47,6 +52,12 @@ def judge(comparisons: Sequence[Comparison], task: str, metric: str, first: str)
     return list(found.values())
 
 
+def purpose(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """The tasks of the test that the page speaks of first."""
+    tested = {row["task"] for row in rows if CHIEF.get(row["task"]) == row["metric"]}
+    return next((found for tasks in PURPOSES if (found := tuple(t for t in tasks if t in tested))), ())
+
+
 def sentences(
     rows: Sequence[dict[str, Any]],
     comparisons: Sequence[Comparison],
@@ -61,11 +72,20 @@ def sentences(
         result.append(Sentence(can["no_tuned"], "plain"))
     for judgement in judge(comparisons, "translate", "chrf", first):
         result += _direction(judgement, rows, first, texts, name)
+    for task in PURPOSES[1]:
+        for judgement in judge(comparisons, task, CHIEF[task], first):
+            result += _task(task, judgement, rows, first, texts, name)
     for row in _of(rows, "lookup", "exact", first):
         language = name(target_of(row["direction"]))
         result.append(Sentence(can["lookup"].format(language=language, **_numbers(row, "{:.0f}")), "plain"))
-    for judgement in judge(comparisons, "translate", "bits_per_byte", first):
-        result += _bits(judgement, texts, name)
+    for judgement in judge(comparisons, "chat", "bits_per_byte", first):
+        result += _groups(judgement, "chat", texts, name)
+    spoken: set[str] = set()
+    for task in ("translate", "complete"):
+        for judgement in judge(comparisons, task, "bits_per_byte", first):
+            if (language := target_of(judgement.direction)) not in spoken:
+                result += _groups(judgement, "bits", texts, name)
+                spoken.add(language)
     result.append(Sentence(can["facts"], "plain"))
     # What a metric asks beside the test says nothing of how small the test is.
     smallest = min((row["n"] for row in rows if row["task"] != row["metric"]), default=0)
@@ -74,13 +94,18 @@ def sentences(
     return result
 
 
-def headline(comparisons: Sequence[Comparison], first: str, texts: dict[str, Any]) -> str:
-    """The one sentence at the top: did training help, and does the model beat the simple ways, in every direction tested?"""
-    short = texts["short"]
-    judgements = judge(comparisons, "translate", "chrf", first)
-    with_base = [j for j in judgements if "base" in j.better + j.same + j.worse]
-    if first != "tuned" or not with_base:
+def headline(
+    rows: Sequence[dict[str, Any]], comparisons: Sequence[Comparison], first: str, texts: dict[str, Any]
+) -> str:
+    """The one sentence at the top: did training help, and does the model beat the simple ways, in all that it is made for?"""
+    short, tasks = texts["short"], purpose(rows)
+    judgements = [found for task in tasks for found in judge(comparisons, task, CHIEF[task], first)]
+    if first != "tuned" or not judgements:
         return str(short["verdict_unknown"])
+    with_base = [j for j in judgements if "base" in j.better + j.same + j.worse]
+    beaten = not any(j.same or j.worse for j in judgements)
+    if not with_base:
+        return str(short["verdict_alone_good" if beaten else "verdict_alone_mixed"])
     helped = sum("base" in j.better for j in with_base)
     if any("base" in j.worse for j in with_base):
         return str(short["verdict_harm"])
@@ -88,7 +113,9 @@ def headline(comparisons: Sequence[Comparison], first: str, texts: dict[str, Any
         return str(short["verdict_none"])
     if helped < len(with_base):
         return str(short["verdict_partly"])
-    return str(short["verdict_mixed" if any(j.same or j.worse for j in judgements) else "verdict_good"])
+    return str(
+        short["verdict_mixed" if not beaten else "verdict_good" if tasks == ("translate",) else "verdict_good_all"]
+    )
 
 
 def listed(systems: Sequence[str], texts: dict[str, Any], word: str = "") -> str:
@@ -131,16 +158,31 @@ def _direction(
     return result
 
 
-def _bits(judgement: Judgement, texts: dict[str, Any], name: Callable[[str], str]) -> list[Sentence]:
+def _task(
+    task: str,
+    judgement: Judgement,
+    rows: Sequence[dict[str, Any]],
+    first: str,
+    texts: dict[str, Any],
+    name: Callable[[str], str],
+) -> list[Sentence]:
+    """What a head reaches, and against whom."""
+    title = texts["tasks"][task].format(language=name(target_of(judgement.direction)))
+    found = [
+        Sentence(texts["can"]["task_score"].format(task=title, name=row["name"], **_numbers(row, "{:.1f}")), "plain")
+        for row in _of(rows, task, CHIEF[task], first)
+        if row["direction"] == judgement.direction
+    ]
+    return found + _groups(judgement, "task", texts, name)
+
+
+def _groups(judgement: Judgement, about: str, texts: dict[str, Any], name: Callable[[str], str]) -> list[Sentence]:
+    """Whom it beats, equals and does not reach, in the words that begin with `about`."""
     can, language = texts["can"], name(target_of(judgement.direction))
-    groups = (
-        ("bits_better", judgement.better, "good"),
-        ("bits_same", judgement.same, "bad"),
-        ("bits_worse", judgement.worse, "bad"),
-    )
+    groups = (("better", judgement.better, "good"), ("same", judgement.same, "bad"), ("worse", judgement.worse, "bad"))
     joint = texts["page"].get("and", "and")
     return [
-        Sentence(can[key].format(language=language, others=listed(group, texts, joint)), tone)
+        Sentence(can[f"{about}_{key}"].format(language=language, others=listed(group, texts, joint)), tone)
         for key, group, tone in groups
         if group
     ]
