@@ -289,6 +289,8 @@ def test_a_head_is_judged_against_the_simple_ways_alone():
         "Marking words in Amharic: its span_f1 is 60.0 (59.0 to 61.0).",
         "There it does better than always saying what was commonest.",
     ]
+    earlier = {"majority": (30.0, True), "earlier model, run 3": (61.0, None)}
+    assert told("tag", "span_f1", {"tuned": (60.0, None), **earlier}, True)[0] == short["verdict_alone_good"]
     headline, said = told("embed", "recall_at_1", {"tuned": (30.0, None), "overlap": (50.0, False)}, higher=True)
     assert headline == short["verdict_alone_mixed"] and "worse than counting what texts share" in said[1]
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from endonym.compare import beside, facts, page, runs, samples
 from endonym.compare.significance import Comparison, compare_all, higher_is_better, per_item, read_statistics
+from endonym.compare.words import EARLIER
 from endonym.data import languages
 from endonym.jobs.job import Job
 from endonym.models import weights
@@ -150,7 +151,7 @@ def _add_earlier(
         if scores.get("data_hash") == data_hash:
             fitting.append((folder, scores))
     for folder, scores in fitting[-cfg.earlier :] if cfg.earlier else []:
-        system = {"system": f"earlier model, run {run_number(folder)}"}
+        system = {"system": f"{EARLIER}, run {run_number(folder)}"}
         rows += [row | system for row in scores["rows"] if row["system"] == cfg.first]
         statistics += [row | system for row in read_statistics(folder) if row["system"] == cfg.first]
 

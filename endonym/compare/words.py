@@ -14,6 +14,8 @@ CHIEF = {
     "chat": "bits_per_byte", "complete": "bits_per_byte",
 }  # fmt: skip
 """The metric a judgement on a task rests on."""
+EARLIER = "earlier model"
+"""How models of earlier runs are called: they are no simple way."""
 PURPOSES = (("translate",), ("classify", "tag", "answer", "embed"), ("chat", "complete"))
 """Tasks that models are made for: the page speaks first of the first of these that were tested."""
 
@@ -103,7 +105,7 @@ def headline(
     if first != "tuned" or not judgements:
         return str(short["verdict_unknown"])
     with_base = [j for j in judgements if "base" in j.better + j.same + j.worse]
-    beaten = not any(j.same or j.worse for j in judgements)
+    beaten = all(system.startswith(EARLIER) for j in judgements for system in j.same + j.worse)
     if not with_base:
         return str(short["verdict_alone_good" if beaten else "verdict_alone_mixed"])
     helped = sum("base" in j.better for j in with_base)
