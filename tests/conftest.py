@@ -44,8 +44,6 @@ def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     """Workers that tests start themselves come out of a process that has imported PyTorch already; see `warm.py`. Gives where it listens."""
     import warm
 
-    from endonym.jobs import begin
-
     address = str(tmp_path_factory.mktemp("warm") / "socket")
     running: list[subprocess.Popen[str]] = []
 
@@ -61,11 +59,9 @@ def warm_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
             assert running[0].stdout.readline() == "ready\n"
         return address
 
-    cold: Any = begin.launch
     if sys.platform == "linux":
-        begin.launch = lambda *args: warm.launch(ready(), *args)
+        warm.start_warm(ready)
     yield ready
-    begin.launch = cold
     for one in running:
         one.communicate()
 

@@ -3,8 +3,9 @@
     python tests/warm.py listen ADDRESS          # the process that forks, until its standard input ends; says "ready"
     python tests/warm.py endonym ADDRESS ...     # endonym with these arguments, whose workers come from there
 
-A request is a line of JSON with `arguments`, `log`, `folder` and `environment`; the answer is a line with the process id. What workers start comes
-from there too. Workers that commands start in the tests, and studios that tests kill, are started as everywhere.
+A request is a line of JSON with `module`, `arguments`, `files` for standard input, output and errors, `folder` and `environment`; the answers are a
+line with the process id and, unless it is a worker, one with the exit code. What workers start to load an export or to forecast a run comes from there too.
+Workers that commands start in the tests, and studios that tests kill, are started as everywhere.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from runpy import run_module
+from subprocess import CompletedProcess, TimeoutExpired
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import IO, Any
 
 
 def launch(address: str, project: Path, job: int, folder: Path, reserved: str = "", cfg: Any = None) -> int:
@@ -27,13 +33,34 @@ def launch(address: str, project: Path, job: int, folder: Path, reserved: str = 
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.txt"
     log.touch()
-    asked = {
-        "arguments": [str(project), str(job), reserved], "log": str(log.resolve()), "folder": os.getcwd(), "environment": environment(),
-    }  # fmt: skip
     with socket.socket(socket.AF_UNIX) as line, line.makefile("rw") as both:
         line.connect(address)
-        print(json.dumps(asked), file=both, flush=True)
-        return int(both.readline())
+        words, files = [str(project), str(job), reserved], [os.devnull, *[str(log.resolve())] * 2]
+        return _asked(both, "endonym.worker", words, files, environment())
+
+
+def run(address: str, command: list[str], *, input: str = "", timeout: float, **how: Any) -> CompletedProcess[str]:
+    """What `subprocess.run` does with `python -m MODULE …` when it keeps what is said as text."""
+    assert command[:2] == [sys.executable, "-m"] and how["capture_output"] and how["text"]
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as line, line.makefile("rw") as both:
+        line.connect(address)
+        given, said, errors = (Path(folder) / name for name in ("given", "said", "errors"))
+        given.write_text(input, encoding="utf-8")
+        for file in (said, errors):
+            file.touch()
+        child = _asked(both, command[2], command[3:], [str(given), str(said), str(errors)], dict(os.environ))
+        ended = select.select([line], [], [], timeout)[0]
+        if not ended:
+            os.kill(child, signal.SIGKILL)
+            raise TimeoutExpired(command, timeout)
+        code = int(both.readline() or -signal.SIGKILL)
+        return CompletedProcess(command, code, *(file.read_text("utf-8", "replace") for file in (said, errors)))
+
+
+def _asked(both: IO[str], module: str, arguments: list[str], files: list[str], given: dict[str, str]) -> int:
+    asked = {"module": module, "arguments": arguments, "files": files, "folder": os.getcwd(), "environment": given}
+    print(json.dumps(asked), file=both, flush=True)
+    return int(both.readline())
 
 
 def environment() -> dict[str, str]:
@@ -43,12 +70,18 @@ def environment() -> dict[str, str]:
     return {**process._ENVIRONMENT, "GOMP_SPINCOUNT": process._spins(), **os.environ}
 
 
-def start_warm(address: str) -> None:
-    """Have this process start its workers at `address`."""
+def start_warm(address: Callable[[], str]) -> None:
+    """Have this process start its workers, and what they start, at what `address` gives."""
+    from endonym.export import parity
     from endonym.jobs import begin
+    from endonym.teach import apart
 
-    start: Callable[..., int] = lambda *args: launch(address, *args)  # noqa: E731
-    begin.launch = start
+    patched: Any = SimpleNamespace(
+        run=lambda *given, **how: run(address(), *given, **how), TimeoutExpired=TimeoutExpired
+    )
+    for module in (parity, apart):
+        module.subprocess = patched
+    begin.launch = lambda *given: launch(address(), *given)
 
 
 def listen(address: str) -> None:
@@ -79,35 +112,43 @@ def listen(address: str) -> None:
                 asked = json.loads(both.readline())
                 child = os.fork()
                 if child == 0:
-                    for inherited in (both, line, server):
-                        inherited.close()
-                    _work(asked, address)
+                    server.close()
+                    _work(asked, address, line)
                 print(child, file=both, flush=True)
 
 
-def _work(asked: dict[str, Any], address: str) -> None:
-    """What `python -m endonym.worker` does; does not return."""
-    code = 1
+def _work(asked: dict[str, Any], address: str, line: socket.socket) -> None:
+    """What `python -m` does with the module; does not return."""
+    code: Any = 0
+    worker = asked["module"] == "endonym.worker"
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
-        nothing, log = os.open(os.devnull, os.O_RDONLY), os.open(asked["log"], os.O_WRONLY | os.O_APPEND)
-        for old, new in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(old, new)
+        if worker:
+            os.setsid()
+            line.detach()
+        for number, name in enumerate(asked["files"]):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY), number)
         os.chdir(asked["folder"])
         os.environ.clear()
         os.environ.update(asked["environment"])
-        start_warm(address)
-        from endonym.worker import guarded
-
-        code = guarded(asked["arguments"])
+        start_warm(lambda: address)
+        sys.argv = [asked["module"], *asked["arguments"]]
+        if worker:
+            code = import_module(asked["module"]).guarded(asked["arguments"])
+        else:
+            run_module(asked["module"], run_name="__main__", alter_sys=True)
+    except SystemExit as error:
+        code = error.code
     except BaseException:
         traceback.print_exc()
+        code = 1
     finally:
         with suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code)
+            if not worker:
+                line.sendall(f"{int(code or 0)}\n".encode())
+        os._exit(int(code or 0))
 
 
 def _reap() -> None:
@@ -121,7 +162,7 @@ def main(way: str, address: str, *arguments: str) -> None:
     """One of the two ways in which this file is called."""
     if way == "listen":
         return listen(address)
-    start_warm(address)
+    start_warm(lambda: address)
     from endonym.cli.main import main as endonym
 
     sys.exit(endonym([*arguments]))
