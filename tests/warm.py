@@ -49,11 +49,12 @@ def run(address: str, command: list[str], *, input: str = "", timeout: float, **
         for file in (said, errors):
             file.touch()
         child = _asked(both, command[2], command[3:], [str(given), str(said), str(errors)], dict(os.environ))
-        ended = select.select([line], [], [], timeout)[0]
-        if not ended:
+        line.settimeout(timeout)
+        try:
+            code = int(both.readline() or -signal.SIGKILL)
+        except BaseException as error:
             os.kill(child, signal.SIGKILL)
-            raise TimeoutExpired(command, timeout)
-        code = int(both.readline() or -signal.SIGKILL)
+            raise (TimeoutExpired(command, timeout) if isinstance(error, TimeoutError) else error) from None
         return CompletedProcess(command, code, *(file.read_text("utf-8", "replace") for file in (said, errors)))
 
 
