@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ def test_every_step_leaves_an_artifact_that_explains_itself(finished):
         run = project.runs / row.folder
         assert {"config.toml", "environment.json", "events.jsonl", "artifact.json"} <= {p.name for p in run.iterdir()}
         assert json.loads((run / "artifact.json").read_text())["hash"] == hash_folder(run / "output")
+    environment = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    assert environment["packages"] == {d.metadata["Name"]: d.version for d in distributions()}
     report = (project.newest("report") / "report.html").read_text(encoding="utf-8")
     assert "Gilles Polian" in report
 

@@ -281,12 +281,24 @@ def test_a_language_alone_is_judged_by_how_well_it_is_foreseen():
     assert "answers kept for the test better" in told("chat", "bits_per_byte", values, False)[1][0]
 
 
+def test_a_dictionary_alone_is_judged_by_words_that_were_never_met():
+    assert (
+        told("lookup", "exact", {"tuned": (5.0, None), "base": (0.0, True)}, True)[0]
+        == TEXTS["short"]["verdict_good_all"]
+    )
+    assert (
+        told("lookup", "exact", {"tuned": (0.0, None), "base": (0.0, None)}, True)[0] == TEXTS["short"]["verdict_none"]
+    )
+    headline, said = told("define", "bits_per_byte", {"tuned": (2.0, None), "base": (4.0, True)}, higher=False)
+    assert headline == TEXTS["short"]["verdict_good_all"] and "it foresees text better" in said[0]
+
+
 def test_a_head_is_judged_against_the_simple_ways_alone():
     short = TEXTS["short"]
     headline, said = told("tag", "span_f1", {"tuned": (60.0, None), "majority": (30.0, True)}, higher=True)
     assert headline == short["verdict_alone_good"]
     assert said[:2] == [
-        "Marking words in Amharic: its span_f1 is 60.0 (59.0 to 61.0).",
+        "Marking words in Amharic: its score is 60.0 of 100 (span_f1, 59.0 to 61.0).",
         "There it does better than always saying what was commonest.",
     ]
     earlier = {"majority": (30.0, True), "earlier model, run 3": (61.0, None)}

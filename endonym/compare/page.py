@@ -54,10 +54,11 @@ def render(
     environment.filters["size"] = size
     environment.filters["bidi"] = bidi
     signatures = list(dict.fromkeys([*(row["signature"] for row in rows), *(c.signature for c in comparisons)]))
+    purpose = words.purpose(rows)
     return environment.get_template("report.html").render(
         t=texts, p=texts["page"], about=about, facts=facts, scores=scores, name=name, version=__version__,
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")), date=time.strftime("%-d %B %Y"),
-        headline=words.headline(rows, comparisons, first, texts), purpose=words.purpose(rows),
+        headline=words.headline(rows, comparisons, first, texts), purpose=purpose, head=bool(purpose) and purpose[0] in words.HEADS,
         sentences=words.sentences(rows, comparisons, first, texts, name),
         figures=figures(rows, comparisons, first, texts, name), tables=tables(rows, comparisons, first, texts, signatures),
         signatures=signatures, samples=chosen, curve=loss_curve(facts.curve, texts), tokenizer_svg=Markup(facts.tokenizer_svg),

@@ -11,12 +11,14 @@ from endonym.compare.significance import Comparison
 SAME = "no significant difference"
 CHIEF = {
     "translate": "chrf", "lookup": "exact", "classify": "accuracy", "tag": "span_f1", "answer": "answer_f1", "embed": "recall_at_1",
-    "chat": "bits_per_byte", "complete": "bits_per_byte",
+    "chat": "bits_per_byte", "complete": "bits_per_byte", "define": "bits_per_byte",
 }  # fmt: skip
 """The metric a judgement on a task rests on."""
 EARLIER = "earlier model"
 """How models of earlier runs are called: they are no simple way."""
-PURPOSES = (("translate",), ("classify", "tag", "answer", "embed"), ("chat", "complete"))
+HEADS = ("classify", "tag", "answer", "embed")
+"""Tasks of models with a head."""
+PURPOSES = (("translate",), HEADS, ("lookup", "chat", "complete", "define"))
 """Tasks that models are made for: the page speaks first of the first of these that were tested."""
 
 
@@ -74,7 +76,7 @@ def sentences(
         result.append(Sentence(can["no_tuned"], "plain"))
     for judgement in judge(comparisons, "translate", "chrf", first):
         result += _direction(judgement, rows, first, texts, name)
-    for task in PURPOSES[1]:
+    for task in HEADS:
         for judgement in judge(comparisons, task, CHIEF[task], first):
             result += _task(task, judgement, rows, first, texts, name)
     for row in _of(rows, "lookup", "exact", first):
@@ -83,7 +85,7 @@ def sentences(
     for judgement in judge(comparisons, "chat", "bits_per_byte", first):
         result += _groups(judgement, "chat", texts, name)
     spoken: set[str] = set()
-    for task in ("translate", "complete"):
+    for task in ("translate", "complete", "define"):
         for judgement in judge(comparisons, task, "bits_per_byte", first):
             if (language := target_of(judgement.direction)) not in spoken:
                 result += _groups(judgement, "bits", texts, name)
